@@ -1,0 +1,36 @@
+"""dvae-bench: the referee of gradient estimators for discrete latent variables.
+
+    from dvae_bench import Bernoulli, LatentSpec, estimator
+
+    rloo = estimator("rloo:n=4", LatentSpec.bernoulli(200))
+    loss = rloo(f, Bernoulli(encoder(x))).mean()
+    loss.backward()
+
+Names are loaded on first use, so that `dvae-bench --help` and `list` start without torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Bernoulli": "dvae_bench.estimators.latents",
+    "Categorical": "dvae_bench.estimators.latents",
+    "Latent": "dvae_bench.estimators.latents",
+    "LatentSpec": "dvae_bench.estimators.latents",
+    "Claim": "dvae_bench.estimators.contract",
+    "Estimate": "dvae_bench.estimators.contract",
+    "Estimator": "dvae_bench.estimators.contract",
+    "Task": "dvae_bench.tasks.contract",
+    "Tuner": "dvae_bench.estimators.tuning",
+    "estimator": "dvae_bench.estimators",
+    "measure": "dvae_bench.bench.measure",
+    "splice": "dvae_bench.estimators.contract",
+}
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'dvae_bench' has no attribute {name!r}")

@@ -1,0 +1,25 @@
+"""Gradient estimators for discrete latent variables: the contract, the registry, one short file a method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if not __name__.startswith("dvae_bench."):
+    raise ImportError("this folder is the package dvae_bench.estimators: install the project and import that name")
+
+if TYPE_CHECKING:
+    from .contract import Estimator
+    from .latents import LatentSpec
+
+
+def estimator(name: str, spec: LatentSpec) -> Estimator:
+    """Build an estimator from its name, on torch's default device: `estimator("rloo:n=4", LatentSpec.bernoulli(200))`.
+
+    Raises UsageError for an unknown name, an unknown hyper-parameter or one out of its range, and
+    Unsupported when the method cannot handle this latent.
+    """
+    from .names import Name
+    from .registry import ESTIMATORS
+
+    parsed = Name.parse(name)
+    return ESTIMATORS.find(parsed.family).load()(spec, **parsed.values)

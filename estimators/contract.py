@@ -1,0 +1,134 @@
+"""The contract: what an estimator is, and what it answers.
+
+An estimator draws z and answers with an Estimate: a `value` whose graph carries everything autograd can see
+(f's own parameters, the path through z) and, for score-function types, `grad`: only what autograd cannot see,
+how the sampling law moves with its parameters. `splice` joins the two into one differentiable tensor, so
+
+    loss = estimator(f, Bernoulli(encoder(x))).mean()
+    loss.backward()
+
+trains decoder and encoder in one pass, and a layer can stand inside another layer's f. To measure, leading
+dimensions of the parameters are independent replicates: in eval() no row touches another and nothing moves.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from .latents import Latent, LatentSpec, Objective
+from .names import check_value
+
+
+class Unsupported(Exception):
+    """This estimator cannot handle that latent or objective; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a method says of itself; the referee checks it.
+
+    target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (of its relaxed law), "bound", "other-law".
+    unbiased: for that target, under every f. exact_for: the functions f for which it is unbiased all the same.
+    """
+
+    target: str = "discrete"
+    unbiased: bool = True
+    finite_variance: bool = True
+    exact_for: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """value [*batch], differentiable; grad [*batch, *param_shape], detached, or None; tuning_loss scalar or None.
+
+    The runner takes autograd.grad(tuning_loss, estimator.parameters()), never tuning_loss.backward().
+    """
+
+    value: Tensor
+    grad: Tensor | None = None
+    tuning_loss: Tensor | None = None
+
+    def spliced(self, latent: Latent) -> Tensor:
+        """The value with both gradients, [*batch]."""
+        return self.value if self.grad is None else splice(self.value, latent.params, self.grad)
+
+
+class _Splice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, params: Tensor, grad: Tensor) -> Tensor:
+        ctx.save_for_backward(grad)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+        (grad,) = ctx.saved_tensors
+        return g, expand_right(g, grad) * grad, None
+
+
+def splice(value: Tensor, params: Tensor, grad: Tensor) -> Tensor:
+    """`value` [*batch], whose backward also sends upstream * grad to params [*batch, *param_shape]."""
+    return _Splice.apply(value, params, grad)
+
+
+def expand_right(a: Tensor, like: Tensor) -> Tensor:
+    """`a` with trailing dimensions of size 1 added until it broadcasts against `like` from the left."""
+    return a.reshape(a.shape + (1,) * (like.dim() - a.dim()))
+
+
+class Estimator(nn.Module, ABC):
+    """Abstract base; every concrete estimator is final. Variants are made by composition, not by inheritance.
+
+    The class body holds the facts as literals, read without importing the file: `name`, `aliases`, `latents`,
+    `differentiates` (whether f is differentiated in z), `hyperparameters`, `cost`, `reference`.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    latents: ClassVar[tuple[str, ...]]
+    differentiates: ClassVar[bool] = False
+    hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    cost: ClassVar[str]
+    reference: ClassVar[str]
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        """Set each hyper-parameter as an attribute. Raises UsageError on a bad one, Unsupported on a bad latent."""
+        super().__init__()
+        if spec.kind not in self.latents:
+            raise Unsupported(f"{self.name} is defined for {' and '.join(self.latents)} latents, not {spec.kind}")
+        self.spec = spec
+        defaults = {key: rule["default"] for key, rule in self.hyperparameters.items()}
+        for key, value in (defaults | values).items():
+            setattr(self, key, check_value(self.name, self.hyperparameters, key, value))
+
+    @abstractmethod
+    def claim(self) -> Claim:
+        """What this estimator, with these hyper-parameters, says it estimates."""
+
+    @abstractmethod
+    def sample(self, latent: Latent, generator: Generator | None) -> Any:
+        """Everything random the gradient needs; the only place that uses the generator for z."""
+
+    @abstractmethod
+    def gradient(self, f: Objective, latent: Latent, draw: Any) -> Estimate:
+        """Evaluate f at the draw and estimate the gradient."""
+
+    def update(self, draw: Any, estimate: Estimate) -> None:  # noqa: B027
+        """Move running state (baselines), after use. Called in train() only."""
+
+    def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
+        """Sample, estimate and, in train(), move the running state."""
+        draw = self.sample(latent, generator)
+        estimate = self.gradient(f, latent, draw)
+        if self.training:
+            self.update(draw, estimate)
+        return estimate
+
+    def forward(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Tensor:
+        """The differentiable loss [*batch]: f maps z [n, *batch, *event] to [n, *batch]."""
+        return self.estimate(f, latent, generator).spliced(latent)

@@ -1,0 +1,1 @@
+"""Score-function estimators with a control variate built from f itself."""

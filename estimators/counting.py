@@ -1,0 +1,36 @@
+"""Counting what an estimator does with f, on the objective itself: claims are recorded, not believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .latents import Objective
+
+
+class _CountBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, counter: CountedObjective) -> Tensor:
+        ctx.counter = counter
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        ctx.counter.differentiations += g.shape[0]
+        return g, None
+
+
+@dataclass
+class CountedObjective:
+    """f, counting per data point its evaluations (rows of z) and differentiations (rows a gradient in z came back for)."""
+
+    f: Objective
+    evaluations: int = 0
+    differentiations: int = 0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        self.evaluations += z.shape[0]
+        return self.f(_CountBackward.apply(z, self) if z.requires_grad else z)

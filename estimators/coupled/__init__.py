@@ -1,0 +1,1 @@
+"""Estimators from coupled (antithetic) draws."""

@@ -1,0 +1,38 @@
+"""DisARM: an antithetic pair with its shared noise integrated out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, Objective
+from ..latents.latent import uniform
+
+
+class Disarm(Estimator):
+    """With u ~ U(0, 1)^D, b = 1[u > 1 - p] and its antithetic twin b' = 1[u < p]:
+
+    g_d = ½ (f(b) - f(b')) (b_d - b'_d) σ(|φ_d|), zero where the twins agree.
+    """
+
+    name = "disarm"
+    aliases = ("u2g",)
+    latents = ("bernoulli",)
+    cost = "2 evaluations"
+    reference = "Dong, Mnih & Tucker 2020, DisARM, eq. 4; Yin, Ho & Zhou 2020 (U2G)"
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        logits = latent.params.detach()
+        p, u = logits.sigmoid(), uniform(tuple(logits.shape), logits, generator)
+        return torch.stack([u > 1 - p, u < p]).to(logits.dtype)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z = f(draw)
+        difference = (f_z[0] - f_z[1]).detach()
+        pair = draw[0] - draw[1]
+        grad = 0.5 * expand_right(difference, pair) * pair * latent.params.detach().abs().sigmoid()
+        return Estimate(f_z.mean(0), grad)

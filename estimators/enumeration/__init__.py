@@ -1,0 +1,1 @@
+"""Estimators that sum over configurations instead of sampling them."""

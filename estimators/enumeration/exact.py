@@ -1,0 +1,48 @@
+"""The exact gradient, by summing over every configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator
+
+from ..contract import Claim, Estimate, Estimator, Unsupported, expand_right
+from ..latents import Latent, LatentSpec, Objective
+
+
+class Exact(Estimator):
+    """∇ Σ_z q(z) f(z) = Σ_z q(z) [f(z) ∇ log q(z) + ∇ f(z)], in blocks of configurations.
+
+    Zero variance; the reference of every bias test. With f's own parameters frozen, memory holds one block.
+    """
+
+    name = "exact"
+    aliases = ("enumeration",)
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"block": {"default": 256, "min": 1}}
+    cost = "2^D evaluations (K^N for categoricals)"
+    reference = "enumeration; e.g. Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning"
+    LIMIT = 2**16
+
+    block: int
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if spec.configurations > self.LIMIT:
+            raise Unsupported(f"{spec} has more than {self.LIMIT} configurations to enumerate")
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> None:
+        return None
+
+    def gradient(self, f: Objective, latent: Latent, draw: None) -> Estimate:
+        value = grad = torch.zeros((), device=latent.params.device, dtype=latent.params.dtype)
+        for z in latent.blocks(self.block):
+            q, f_z = latent.log_prob(z).detach().exp(), f(z)
+            score = latent.score(z)
+            value = value + (q * f_z).sum(0)
+            grad = grad + (expand_right(q * f_z.detach(), score) * score).sum(0)
+        return Estimate(value, grad)

@@ -1,0 +1,77 @@
+"""D independent bits."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import logsigmoid
+
+from .latent import Latent, LatentSpec, uniform
+
+
+class Bernoulli(Latent):
+    """D independent bits with params = logits φ [*batch, D]; p = σ(φ), z in {0, 1}^D."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.params = self.logits = logits
+
+    @property
+    def spec(self) -> LatentSpec:
+        return LatentSpec.bernoulli(self.logits.shape[-1])
+
+    @property
+    def probs(self) -> Tensor:
+        return self.logits.sigmoid()
+
+    def tempered_probs(self, tau: float) -> Tensor:
+        return (self.logits / tau).sigmoid()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Σ_d z_d φ_d + log σ(-φ_d)."""
+        return (z * self.logits + logsigmoid(-self.logits)).sum(-1)
+
+    def score(self, z: Tensor) -> Tensor:
+        """z - p."""
+        return z.detach() - self.logits.detach().sigmoid()
+
+    def configurations(self, start: int, stop: int) -> Tensor:
+        bits = self.logits.shape[-1]
+        index = torch.arange(start, stop, device=self.logits.device).unsqueeze(-1)
+        z = (index >> torch.arange(bits, device=self.logits.device) & 1).to(self.logits.dtype)
+        z = z.view(stop - start, *[1] * (self.logits.dim() - 1), bits)
+        return z.expand(stop - start, *self.logits.shape)
+
+    def sample(self, n: int, generator: Generator | None) -> Tensor:
+        p = self.logits.detach().sigmoid()
+        return torch.bernoulli(p.expand(n, *p.shape), generator=generator)
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        """Logistic noise log u - log(1 - u)."""
+        return torch.logit(uniform((n, *self.logits.shape), self.logits, generator))
+
+    def perturb(self, noise: Tensor) -> Tensor:
+        return self.logits + noise
+
+    def harden(self, perturbed: Tensor) -> Tensor:
+        return (perturbed.detach() > 0).to(perturbed.dtype)
+
+    def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
+        return (perturbed / tau).sigmoid()
+
+    def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
+        """z̃ = φ + logit(v'), v' = v p + 1 - p where z = 1 and v (1 - p) where z = 0 (REBAR, Tucker et al. 2017,
+        appendix), written so that it keeps its sign and its precision for every φ:
+        z̃ = -log σ(-φ - log v) - log(1 - v) where z = 1, and log v + log σ(φ - log(1 - v)) where z = 0.
+        """
+        v = uniform((n, *self.logits.shape), self.logits, generator)
+        log_v, log_1v = v.log(), torch.log1p(-v)
+        one = -logsigmoid(-self.logits - log_v) - log_1v
+        zero = log_v + logsigmoid(self.logits - log_1v)
+        return torch.where(z > 0.5, one, zero)
+
+    def kl_to_uniform(self) -> Tensor:
+        """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""
+        bits = self.logits.shape[-1]
+        return (self.probs * self.logits + logsigmoid(-self.logits)).sum(-1) + bits * math.log(2)

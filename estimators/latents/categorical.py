@@ -1,0 +1,78 @@
+"""N independent one-hot variables of K classes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from .latent import Latent, LatentSpec, uniform
+
+
+class Categorical(Latent):
+    """N independent one-hot sites of K classes with params = logits φ [*batch, N, K]; π = softmax(φ)."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.params = self.logits = logits
+
+    @property
+    def spec(self) -> LatentSpec:
+        return LatentSpec.categorical(*self.logits.shape[-2:])
+
+    @property
+    def probs(self) -> Tensor:
+        return self.logits.softmax(-1)
+
+    def tempered_probs(self, tau: float) -> Tensor:
+        return (self.logits / tau).softmax(-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return (z * self.logits.log_softmax(-1)).sum((-2, -1))
+
+    def score(self, z: Tensor) -> Tensor:
+        """z - π."""
+        return z.detach() - self.logits.detach().softmax(-1)
+
+    def configurations(self, start: int, stop: int) -> Tensor:
+        sites, classes = self.logits.shape[-2:]
+        device = self.logits.device
+        place = classes ** torch.arange(sites, device=device)
+        digits = torch.arange(start, stop, device=device).unsqueeze(-1) // place % classes
+        z = (digits.unsqueeze(-1) == torch.arange(classes, device=device)).to(self.logits.dtype)
+        z = z.view(stop - start, *[1] * (self.logits.dim() - 2), sites, classes)
+        return z.expand(stop - start, *self.logits.shape)
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        """Gumbel noise -log(-log u)."""
+        return -self._log_exponential(n, generator)
+
+    def perturb(self, noise: Tensor) -> Tensor:
+        """log π + G: normalised log-probabilities, so that its law given the argmax is `condition`'s."""
+        return self.logits.log_softmax(-1) + noise
+
+    def harden(self, perturbed: Tensor) -> Tensor:
+        perturbed = perturbed.detach()
+        return torch.zeros_like(perturbed).scatter_(-1, perturbed.argmax(-1, keepdim=True), 1.0)
+
+    def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
+        return (perturbed / tau).softmax(-1)
+
+    def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
+        """Gumbels given their argmax (REBAR, Tucker et al. 2017, appendix): with E_i ~ Exp(1) and b the chosen class,
+        z̃_b = -log E_b and z̃_i = -log(E_i / π_i + E_b), in log space.
+        """
+        log_e = self._log_exponential(n, generator)
+        log_e_chosen = (log_e * z).sum(-1, keepdim=True)
+        other = -torch.logaddexp(log_e - self.logits.log_softmax(-1), log_e_chosen)
+        return torch.where(z > 0.5, -log_e_chosen, other)
+
+    def kl_to_uniform(self) -> Tensor:
+        """KL(q || uniform) = Σ π log π + N log K, [*batch]."""
+        sites, classes = self.logits.shape[-2:]
+        log_pi = self.logits.log_softmax(-1)
+        return (log_pi.exp() * log_pi).sum((-2, -1)) + sites * math.log(classes)
+
+    def _log_exponential(self, n: int, generator: Generator | None) -> Tensor:
+        """log E, E ~ Exp(1)."""
+        return uniform((n, *self.logits.shape), self.logits, generator).log_().neg_().log_()

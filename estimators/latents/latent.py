@@ -1,0 +1,130 @@
+"""What every discrete latent offers an estimator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """The shape of a latent, enough to build baselines and control-variate networks.
+
+    kind: "bernoulli" or "categorical". event_shape: shape of one z. param_shape: shape of its parameters.
+    """
+
+    kind: str
+    event_shape: tuple[int, ...]
+    param_shape: tuple[int, ...]
+
+    @classmethod
+    def bernoulli(cls, bits: int) -> LatentSpec:
+        return cls("bernoulli", (bits,), (bits,))
+
+    @classmethod
+    def categorical(cls, sites: int, classes: int) -> LatentSpec:
+        return cls("categorical", (sites, classes), (sites, classes))
+
+    @property
+    def configurations(self) -> int:
+        """The number of values z can take."""
+        if self.kind == "bernoulli":
+            return int(2 ** self.event_shape[0])
+        sites, classes = self.event_shape
+        return int(classes**sites)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {'x'.join(map(str, self.event_shape))}"
+
+
+class Latent(ABC):
+    """A distribution over z [*batch, *event] with one packed tensor `params` [*batch, *param_shape].
+
+    Shapes follow torch.distributions: n draws have shape [n, *batch, *event]. `score`, `sample` and the
+    noise see detached parameters; `probs`, `log_prob`, `perturb` and `condition` are differentiable.
+    """
+
+    params: Tensor
+
+    @property
+    @abstractmethod
+    def spec(self) -> LatentSpec: ...
+
+    @property
+    @abstractmethod
+    def probs(self) -> Tensor:
+        """The mean of z, [*batch, *event]."""
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z), [n, *batch]; defined (linear in z) for relaxed z too."""
+
+    @abstractmethod
+    def score(self, z: Tensor) -> Tensor:
+        """∇_params log q(z), detached, [n, *batch, *param_shape]."""
+
+    @abstractmethod
+    def configurations(self, start: int, stop: int) -> Tensor:
+        """The configurations of z numbered start to stop - 1, [stop - start, *batch, *event]."""
+
+    @abstractmethod
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        """Parameter-free noise for `perturb` (logistic or Gumbel), [n, *batch, *event]."""
+
+    @abstractmethod
+    def perturb(self, noise: Tensor) -> Tensor:
+        """The perturbed logits whose `harden` is a draw of z."""
+
+    @abstractmethod
+    def harden(self, perturbed: Tensor) -> Tensor:
+        """The discrete z of perturbed logits; no gradient."""
+
+    @abstractmethod
+    def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
+        """The relaxed z of perturbed logits at temperature tau."""
+
+    @abstractmethod
+    def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
+        """Draw perturbed logits given that `harden` of them is z, differentiably in params."""
+
+    @abstractmethod
+    def tempered_probs(self, tau: float) -> Tensor:
+        """`probs` with the logits divided by tau."""
+
+    @abstractmethod
+    def kl_to_uniform(self) -> Tensor:
+        """KL(q || uniform prior), [*batch]; differentiable."""
+
+    def sample(self, n: int, generator: Generator | None) -> Tensor:
+        """n draws of z, no gradient."""
+        with torch.no_grad():
+            return self.harden(self.perturb(self.noise(n, generator)))
+
+    def support(self) -> Tensor:
+        """Every configuration of z, [configurations, *batch, *event]."""
+        return self.configurations(0, self.spec.configurations)
+
+    def blocks(self, size: int) -> Iterator[Tensor]:
+        """`support` in blocks of at most `size` configurations."""
+        total = self.spec.configurations
+        for start in range(0, total, size):
+            yield self.configurations(start, min(start + size, total))
+
+
+Objective = Callable[[Tensor], Tensor]
+
+
+def expectation(f: Objective, latent: Latent) -> Tensor:
+    """E_q f(z) = Σ_z q(z) f(z) by enumeration, [*batch]; differentiable in everything f and q depend on."""
+    z = latent.support()
+    return (latent.log_prob(z).exp() * f(z)).sum(0)
+
+
+def uniform(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
+    """Uniform draws strictly inside (0, 1), on the device and in the dtype of `like`."""
+    u = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+    return u.clamp_min_(torch.finfo(like.dtype).eps / 4)

@@ -1,0 +1,101 @@
+"""Names with parameters, `rloo:n=4` or `gumbel-softmax:tau={.1,.5}`, one grammar for estimators and tasks. No torch."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class UsageError(ValueError):
+    """Bad input from the user; the message is one sentence that names the fix. The CLI exits with 2."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A family and its parameters as given; its string is the identity shown in every table."""
+
+    family: str
+    params: tuple[tuple[str, Any], ...] = field(default=())
+
+    @classmethod
+    def parse(cls, text: str) -> Name:
+        names = cls.sweep(text)
+        if len(names) > 1:
+            raise UsageError(f"{text!r} names {len(names)} variants; give one value for each parameter here")
+        return names[0]
+
+    @classmethod
+    def sweep(cls, text: str) -> list[Name]:
+        """Every variant a text stands for: `a:x={1,2}` is `a:x=1` and `a:x=2`."""
+        family, _, rest = text.strip().partition(":")
+        choices: list[list[tuple[str, Any]]] = []
+        for part in re.findall(r"[^,{}]+(?:\{[^}]*\})?", rest):
+            key, equals, value = part.partition("=")
+            if not equals or not key.strip() or not value.strip():
+                raise UsageError(f"{text!r}: write parameters as name:key=value,key=value (got {part!r})")
+            values = value.strip("{} ").split(",") if value.strip().startswith("{") else [value]
+            choices.append([(key.strip(), _literal(v.strip())) for v in values])
+        return [cls(family, tuple(sorted(combination))) for combination in itertools.product(*choices)]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return dict(self.params)
+
+    def __str__(self) -> str:
+        params = ",".join(f"{key}={value}" for key, value in self.params)
+        return f"{self.family}:{params}" if params else self.family
+
+
+def _literal(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, value: Any) -> Any:
+    """`value` in the type of its default, if its rule allows it.
+
+    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)}.
+    Raises UsageError naming the nearest keys or the range.
+    """
+    if key not in rules:
+        known = ", ".join(rules) or "none"
+        raise UsageError(f"{owner} has no parameter {key!r}{nearest(key, rules)}; its parameters: {known}")
+    rule = rules[key]
+    kind, wanted = type(rule["default"]), _describe(rule)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    allowed = (
+        isinstance(value, kind)
+        and not (kind is not str and value != value)
+        and value in rule.get("choices", (value,))
+        and ("min" not in rule or value >= rule["min"])
+        and ("max" not in rule or value <= rule["max"])
+        and ("above" not in rule or value > rule["above"])
+        and ("below" not in rule or value < rule["below"])
+    )
+    if not allowed:
+        raise UsageError(f"{owner}: {key} must be {wanted}, got {value!r}")
+    return value
+
+
+def _describe(rule: Mapping[str, Any]) -> str:
+    if "choices" in rule:
+        return "one of " + ", ".join(map(str, rule["choices"]))
+    words = {int: "a whole number", float: "a number", str: "a word"}[type(rule["default"])]
+    bounds = {"min": ">=", "above": ">", "max": "<=", "below": "<"}
+    limits = " and ".join(f"{sign} {rule[key]}" for key, sign in bounds.items() if key in rule)
+    return f"{words} {limits}".strip()
+
+
+def nearest(text: str, known: Iterable[str]) -> str:
+    """', nearest: a, b, c', or nothing when there is nothing to name."""
+    close = difflib.get_close_matches(text, list(known), n=3, cutoff=0)
+    return f"; nearest: {', '.join(close)}" if close else ""

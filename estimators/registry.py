@@ -1,0 +1,163 @@
+"""Finding plugins by name. Facts are read from the source with `ast`, so that `list` needs no torch.
+
+Built-in plugins are the classes with a literal `name` below a folder; third-party ones come from entry points
+(group dvae_bench.estimators, dvae_bench.tasks, dvae_bench.collectors) or from a file given with --plugin.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from .names import Name, UsageError, check_value, nearest
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One estimator, task or collector: its name, its facts, and how to load its class."""
+
+    name: str
+    family: str
+    module: str
+    attribute: str
+    path: Path | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    def load(self) -> Any:
+        """Import the class."""
+        if self.path is not None and self.module not in sys.modules and not self.module.startswith("dvae_bench."):
+            spec = importlib.util.spec_from_file_location(self.module, self.path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[self.module] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[self.module]
+                raise
+        return functools.reduce(getattr, self.attribute.split("."), importlib.import_module(self.module))
+
+    @property
+    def hyperparameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """From the facts, or, for a third-party entry point, from the class itself."""
+        return self.facts.get("hyperparameters", {}) if self.facts else getattr(self.load(), "hyperparameters", {})
+
+
+@dataclass
+class Registry:
+    """All plugins of one kind."""
+
+    kind: str
+    folder: Path
+    group: str
+    extra: dict[str, Plugin] = field(default_factory=dict)
+
+    @functools.cached_property
+    def builtin(self) -> dict[str, Plugin]:
+        found = (p for path in sorted(self.folder.rglob("*.py")) for p in read_plugins(path, _module_name(path)))
+        return {plugin.name: plugin for plugin in found}
+
+    @functools.cached_property
+    def third_party(self) -> dict[str, Plugin]:
+        return {point.name: _from_entry_point(point) for point in entry_points(group=self.group)}
+
+    def __iter__(self) -> Iterable[Plugin]:  # type: ignore[override]
+        return iter((self.builtin | self.third_party | self.extra).values())
+
+    def add_file(self, path: Path) -> list[Plugin]:
+        """Register every plugin class in a file. Raises UsageError when it holds none."""
+        if not path.is_file():
+            raise UsageError(f"no plugin file {path}")
+        found = read_plugins(path.resolve(), f"dvae_bench_plugin_{path.stem}")
+        self.extra.update({plugin.name: plugin for plugin in found})
+        return found
+
+    def find(self, family: str) -> Plugin:
+        """The plugin with this name or alias. Raises UsageError with the three nearest names."""
+        plugins = {plugin.name: plugin for plugin in self}
+        aliases = {alias: p for p in plugins.values() for alias in p.facts.get("aliases", ())}
+        if family not in plugins | aliases:
+            raise UsageError(f"unknown {self.kind} {family!r}{nearest(family, plugins | aliases)}")
+        return (aliases | plugins)[family]
+
+    def canonical(self, name: Name) -> Name:
+        """`name` with its alias resolved, its values checked and defaults left out."""
+        plugin = self.find(name.family)
+        rules = plugin.hyperparameters
+        values = {key: check_value(plugin.name, rules, key, value) for key, value in name.params}
+        return Name(plugin.name, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
+
+    def select(self, patterns: Iterable[str], exclude: Iterable[str] = ()) -> list[Name]:
+        """Canonical names for `all`, globs on names, and `name:key=value` with sweeps, in order, once each."""
+        names: dict[Name, None] = {}
+        for pattern in patterns:
+            family, colon, rest = pattern.partition(":")
+            if pattern == "all" or any(c in family for c in "*?["):
+                families = [p.name for p in self if pattern == "all" or fnmatch.fnmatchcase(p.name, family)]
+                if not families:
+                    raise UsageError(f"no {self.kind} matches {family!r}{nearest(family, (p.name for p in self))}")
+            else:
+                families = [family]
+            for each in families:
+                names |= dict.fromkeys(self.canonical(name) for name in Name.sweep(each + colon + rest))
+        for pattern in exclude:
+            if not any(_excluded(name, pattern) for name in names):
+                raise UsageError(f"--exclude {pattern!r} matches none of the selected {self.kind}s")
+            names = {name: None for name in names if not _excluded(name, pattern)}
+        return list(names)
+
+
+def _excluded(name: Name, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name.family, pattern) or str(name) == pattern
+
+
+def read_plugins(path: Path, module: str) -> list[Plugin]:
+    """The classes of a source file that have a literal `name`, with their literal facts and docstring."""
+    found = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        facts = {t.id: v for t, v in map(_assignment, node.body) if t is not None}
+        if isinstance(facts.get("name"), str):
+            facts["doc"] = ast.get_docstring(node) or ""
+            found.append(Plugin(facts["name"], path.parent.name, module, node.name, path, facts))
+    return found
+
+
+def _assignment(statement: ast.stmt) -> tuple[ast.Name | None, Any]:
+    if isinstance(statement, ast.AnnAssign):
+        target: ast.expr = statement.target
+    elif isinstance(statement, ast.Assign):
+        target = statement.targets[0]
+    else:
+        return None, None
+    if not isinstance(target, ast.Name) or statement.value is None:
+        return None, None
+    try:
+        return target, ast.literal_eval(statement.value)
+    except ValueError:
+        return None, None
+
+
+def _module_name(path: Path) -> str:
+    return ".".join(("dvae_bench", *path.relative_to(_ROOT).with_suffix("").parts))
+
+
+def _from_entry_point(point: EntryPoint) -> Plugin:
+    return Plugin(point.name, "third-party", point.module, point.attr)
+
+
+ESTIMATORS = Registry("estimator", _ROOT / "estimators", "dvae_bench.estimators")
+TASKS = Registry("task", _ROOT / "tasks", "dvae_bench.tasks")
+COLLECTORS = Registry("collector", _ROOT / "bench" / "collectors", "dvae_bench.collectors")

@@ -1,0 +1,1 @@
+"""Continuous relaxations: f is differentiated at a relaxed sample."""

@@ -1,0 +1,1 @@
+"""Score-function (likelihood-ratio) estimators: f is only evaluated, never differentiated in z."""

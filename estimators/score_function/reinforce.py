@@ -1,0 +1,31 @@
+"""The score-function estimator without a baseline."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, Objective
+
+
+class Reinforce(Estimator):
+    """g = (1/n) Σ_k f(z_k) ∇ log q(z_k)."""
+
+    name = "reinforce"
+    aliases = ("score-function",)
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"n": {"default": 1, "min": 1}}
+    cost = "n evaluations"
+    reference = "Williams 1992, Simple statistical gradient-following algorithms for connectionist RL"
+
+    n: int
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z, score = f(draw), latent.score(draw)
+        return Estimate(f_z.mean(0), (expand_right(f_z.detach(), score) * score).mean(0))

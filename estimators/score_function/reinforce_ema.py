@@ -1,0 +1,49 @@
+"""The score-function estimator with a moving-average baseline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, LatentSpec, Objective
+
+
+class ReinforceEma(Estimator):
+    """g = (1/n) Σ_k (f(z_k) - m) ∇ log q(z_k), with m the moving average of past values of f.
+
+    m ← decay m + (1 - decay) f̄, divided by the same average of ones, after use: m never sees the current draw.
+    """
+
+    name = "reinforce-ema"
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"decay": {"default": 0.95, "min": 0.0, "below": 1.0}, "n": {"default": 1, "min": 1}}
+    cost = "n evaluations"
+    reference = "Williams 1992; decay .95 as in Storchastic (van Krieken et al. 2021)"
+
+    decay: float
+    n: int
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.register_buffer("total", torch.zeros(()))
+        self.register_buffer("weight", torch.zeros(()))
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z, score = f(draw), latent.score(draw)
+        mean = self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
+        return Estimate(f_z.mean(0), (expand_right(f_z.detach() - mean, score) * score).mean(0))
+
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        self.total.lerp_(estimate.value.detach().mean().to(self.total.dtype), 1 - self.decay)
+        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)

@@ -1,0 +1,32 @@
+"""The score-function estimator with a leave-one-out baseline."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, Objective
+
+
+class Rloo(Estimator):
+    """g = (1/(n-1)) Σ_k (f(z_k) - f̄) ∇ log q(z_k): each draw's baseline is the mean of the others."""
+
+    name = "rloo"
+    aliases = ("loorf", "leave-one-out")
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"n": {"default": 2, "min": 2}}
+    cost = "n evaluations"
+    reference = "Salimans & Knowles 2014; Kool, van Hoof & Welling 2019, Buy 4 REINFORCE samples, get a baseline for free"
+
+    n: int
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z, score = f(draw), latent.score(draw)
+        advantage = (f_z - f_z.mean(0)).detach() / (self.n - 1)
+        return Estimate(f_z.mean(0), (expand_right(advantage, score) * score).sum(0))

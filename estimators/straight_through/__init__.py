@@ -1,0 +1,1 @@
+"""Straight-through estimators: a hard sample forward, a surrogate Jacobian backward."""

@@ -1,0 +1,33 @@
+"""The straight-through Gumbel-softmax."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+
+
+class StGumbelSoftmax(Estimator):
+    """Forward the hard z of perturbed logits; backward the Gumbel-softmax Jacobian at the same noise and τ."""
+
+    name = "st-gumbel-softmax"
+    aliases = ("stgs", "gumbel-st")
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Jang, Gu & Poole 2017, section 2.2"
+
+    tau: float
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.noise(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        perturbed = latent.perturb(draw)
+        soft = latent.relax(perturbed, self.tau)
+        return Estimate(f(latent.harden(perturbed) + (soft - soft.detach())).mean(0))

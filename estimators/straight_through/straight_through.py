@@ -1,0 +1,32 @@
+"""The straight-through estimator."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+
+
+class StraightThrough(Estimator):
+    """Forward a hard z; backward dz/dφ := dp_τ/dφ with p_τ = σ(φ/τ), softmax(φ/τ) for categoricals."""
+
+    name = "straight-through"
+    aliases = ("st",)
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {"tau": {"default": 1.0, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Bengio, Léonard & Courville 2013, Estimating or propagating gradients through stochastic neurons"
+
+    tau: float
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False, exact_for="f linear in each site (multilinear) at tau=1")
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        p = latent.tempered_probs(self.tau)
+        return Estimate(f(draw + (p - p.detach())).mean(0))
