@@ -27,7 +27,7 @@ _HOME = {
     "measure": "dvae_bench.bench.measure",
     "splice": "dvae_bench.estimators.contract",
 }
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> object:

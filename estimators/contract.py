@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .latents import Latent, LatentSpec, Objective
-from .names import check_value
+from .names import resolve
 
 
 class Unsupported(Exception):
@@ -72,7 +72,12 @@ class _Splice(torch.autograd.Function):
 
 
 def splice(value: Tensor, params: Tensor, grad: Tensor) -> Tensor:
-    """`value` [*batch], whose backward also sends upstream * grad to params [*batch, *param_shape]."""
+    """`value` [*batch], whose backward also sends upstream * grad to params [*batch, *param_shape].
+
+    Raises ValueError when grad does not have the shape of params.
+    """
+    if grad.shape != params.shape:
+        raise ValueError(f"grad has shape {tuple(grad.shape)}, but the latent's params have {tuple(params.shape)}")
     return _Splice.apply(value, params, grad)
 
 
@@ -102,9 +107,8 @@ class Estimator(nn.Module, ABC):
         if spec.kind not in self.latents:
             raise Unsupported(f"{self.name} is defined for {' and '.join(self.latents)} latents, not {spec.kind}")
         self.spec = spec
-        defaults = {key: rule["default"] for key, rule in self.hyperparameters.items()}
-        for key, value in (defaults | values).items():
-            setattr(self, key, check_value(self.name, self.hyperparameters, key, value))
+        for key, value in resolve(self.name, self.hyperparameters, values).items():
+            setattr(self, key, value)
 
     @abstractmethod
     def claim(self) -> Claim:
@@ -118,7 +122,7 @@ class Estimator(nn.Module, ABC):
     def gradient(self, f: Objective, latent: Latent, draw: Any) -> Estimate:
         """Evaluate f at the draw and estimate the gradient."""
 
-    def update(self, draw: Any, estimate: Estimate) -> None:  # noqa: B027
+    def update(self, draw: Any, estimate: Estimate) -> None:
         """Move running state (baselines), after use. Called in train() only."""
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:

@@ -25,7 +25,7 @@ class _CountBackward(torch.autograd.Function):
 
 @dataclass
 class CountedObjective:
-    """f, counting per data point its evaluations (rows of z) and differentiations (rows a gradient in z came back for)."""
+    """f, counting per data point its evaluations (rows of z) and differentiations (rows differentiated in z)."""
 
     f: Objective
     evaluations: int = 0

@@ -86,6 +86,12 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
     return value
 
 
+def resolve(owner: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Every parameter of `rules`: the given value, checked, or the default."""
+    given = {key: check_value(owner, rules, key, value) for key, value in values.items()}
+    return {key: rule["default"] for key, rule in rules.items()} | given
+
+
 def _describe(rule: Mapping[str, Any]) -> str:
     if "choices" in rule:
         return "one of " + ", ".join(map(str, rule["choices"]))

@@ -98,7 +98,7 @@ class Registry:
         values = {key: check_value(plugin.name, rules, key, value) for key, value in name.params}
         return Name(plugin.name, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
 
-    def select(self, patterns: Iterable[str], exclude: Iterable[str] = ()) -> list[Name]:
+    def select(self, patterns: Iterable[str]) -> list[Name]:
         """Canonical names for `all`, globs on names, and `name:key=value` with sweeps, in order, once each."""
         names: dict[Name, None] = {}
         for pattern in patterns:
@@ -111,26 +111,25 @@ class Registry:
                 families = [family]
             for each in families:
                 names |= dict.fromkeys(self.canonical(name) for name in Name.sweep(each + colon + rest))
-        for pattern in exclude:
-            if not any(_excluded(name, pattern) for name in names):
-                raise UsageError(f"--exclude {pattern!r} matches none of the selected {self.kind}s")
-            names = {name: None for name in names if not _excluded(name, pattern)}
         return list(names)
 
 
-def _excluded(name: Name, pattern: str) -> bool:
+def matches(name: Name, pattern: str) -> bool:
+    """Whether a name is meant by an exclusion: a glob on its family, or the whole name."""
     return fnmatch.fnmatchcase(name.family, pattern) or str(name) == pattern
 
 
 def read_plugins(path: Path, module: str) -> list[Plugin]:
-    """The classes of a source file that have a literal `name`, with their literal facts and docstring."""
+    """The classes of a source file that have a literal `name`, with their literal facts and docstrings."""
     found = []
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    about = (ast.get_docstring(tree) or "").split("\n")[0]
+    for node in tree.body:
         if not isinstance(node, ast.ClassDef):
             continue
         facts = {t.id: v for t, v in map(_assignment, node.body) if t is not None}
         if isinstance(facts.get("name"), str):
-            facts["doc"] = ast.get_docstring(node) or ""
+            facts |= {"about": about, "doc": ast.get_docstring(node) or ""}
             found.append(Plugin(facts["name"], path.parent.name, module, node.name, path, facts))
     return found
 

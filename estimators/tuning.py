@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from .contract import Estimate, Estimator
+from .contract import Estimator
 
 
 class Tuner:
@@ -17,12 +18,12 @@ class Tuner:
         self.parameters = list(estimator.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr) if self.parameters else None
 
-    def step(self, estimate: Estimate) -> None:
-        """One step; call before the estimate's graph is freed by backward()."""
-        if self.optimizer is None or estimate.tuning_loss is None:
+    def step(self, tuning_loss: Tensor | None) -> None:
+        """One step on `Estimate.tuning_loss`; call before the estimate's graph is freed by backward()."""
+        if self.optimizer is None or tuning_loss is None:
             return
         gradients = torch.autograd.grad(
-            estimate.tuning_loss, self.parameters, retain_graph=True, allow_unused=True, materialize_grads=True
+            tuning_loss, self.parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient

@@ -16,7 +16,9 @@ class Rloo(Estimator):
     latents = ("bernoulli", "categorical")
     hyperparameters = {"n": {"default": 2, "min": 2}}
     cost = "n evaluations"
-    reference = "Salimans & Knowles 2014; Kool, van Hoof & Welling 2019, Buy 4 REINFORCE samples, get a baseline for free"
+    reference = (
+        "Salimans & Knowles 2014; Kool, van Hoof & Welling 2019, Buy 4 REINFORCE samples, get a baseline for free"
+    )
 
     n: int
 

@@ -1,0 +1,112 @@
+"""Cells: the unit of work, of caching and of failure; and the grid that makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..estimators.names import Name
+from ..estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+from .fingerprint import ROOT, fingerprint
+from .presets import Preset
+
+SOURCES = {"draws": "bench/draws.py", "steps": "bench/training.py", "clock": "bench/timing.py"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One estimator on one task, measured from one source at one seed."""
+
+    estimator: Name
+    task: Name
+    source: str
+    seed: int
+    preset: Preset
+    device: str
+    device_name: str
+    data: str
+    threads: int
+
+    def settings(self) -> dict[str, Any]:
+        """Everything the numbers depend on, resolved; plain JSON."""
+        collectors = [plugin for plugin in COLLECTORS if _facts(plugin).get("source") == self.source]
+        task = TASKS.find(self.task.family)
+        shared = {
+            "estimator": str(self.estimator),
+            "task": str(self.task),
+            "task_version": _facts(task).get("version", 1),
+            "source": self.source,
+            "seed": self.seed,
+            "settings": asdict(self.preset.settings(self.source)),
+            "dtype": "float32",
+            "device": self.device,
+            "threads": self.threads,
+            "data": self.data,
+            "torch": version("torch"),
+            "collectors": sorted(plugin.name for plugin in collectors),
+            "code": [_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)]
+            + [fingerprint(ROOT / SOURCES[self.source])],
+        }
+        return shared | ({"device_name": self.device_name} if self.source == "clock" else {})
+
+    def key(self) -> str:
+        """SHA-256 of the settings; the same in any order and on any machine, but for timing cells."""
+        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        seed = f" seed {self.seed}" if self.seed else ""
+        return f"{self.estimator} on {self.task}, {self.source}{seed}"
+
+
+def plan(
+    estimators: Iterable[Name],
+    tasks: Iterable[Name],
+    preset: Preset,
+    seeds: int,
+    device: str,
+    device_name: str,
+    data: str,
+    threads: int,
+) -> list[Cell]:
+    """Every cell of the grid: toys before training, timing last."""
+    order = {"draws": 0, "steps": 1, "clock": 2}
+    estimators = list(estimators)
+    cells = [
+        Cell(
+            estimator,
+            task,
+            source,
+            seed,
+            preset,
+            device,
+            device_name,
+            data if needs_data(task) else "",
+            threads,
+        )
+        for task in tasks
+        for source in _facts(TASKS.find(task.family)).get("sources", ("draws", "clock"))
+        for estimator in estimators
+        for seed in range(1 if source == "clock" else seeds)
+    ]
+    return sorted(cells, key=lambda cell: (order[cell.source], cell.seed))
+
+
+def needs_data(task: Name) -> bool:
+    """Whether a task reads MNIST."""
+    return TASKS.find(task.family).family == "vae"
+
+
+def _facts(plugin: Plugin) -> Any:
+    return plugin.facts or vars(plugin.load())
+
+
+def _code(plugin: Plugin) -> str:
+    import inspect
+
+    path = plugin.path or Path(inspect.getfile(plugin.load()))
+    return fingerprint(path)

@@ -1,0 +1,1 @@
+"""Collectors: each turns one source (gradient draws, training steps, clocks) into rows."""

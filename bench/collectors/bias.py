@@ -1,0 +1,35 @@
+"""Bias against the exact gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .. import statistics as st
+from ..draws import Draws
+from ..rows import Row, row
+from .collector import Collector
+
+
+class Bias(Collector):
+    """For the value, the cut and every group: the bias, its test, and the smallest bias the test would have seen."""
+
+    name = "bias"
+    source = "draws"
+
+    def rows(self, measured: Draws) -> Iterator[Row]:
+        f_scale = float(measured.moments["value"].rms.max())
+        for group, moments in measured.moments.items():
+            exact, n = measured.exact[group], moments.n
+            norm, size = st.bias_norm(moments, exact), float(np.linalg.norm(exact))
+            relative = (
+                st.Figure(*(x / size for x in (norm.value, norm.se, norm.lo, norm.hi))) if size else st.Figure(np.nan)
+            )
+            yield row("gradient_norm", size, n, group=group)
+            yield row("bias_norm", norm, n, direction="lower", group=group)
+            yield row("bias_rel", relative, n, direction="lower", group=group)
+            yield row("bias_sq", st.bias_squared(moments, exact), n, direction="lower", group=group)
+            yield row("bias_p", st.bias_p_value(moments, exact, f_scale), n, group=group)
+            detectable = st.smallest_detectable_bias(moments, exact, f_scale)
+            yield row("bias_sdb", detectable, n, direction="lower", group=group)

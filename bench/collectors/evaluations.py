@@ -1,0 +1,20 @@
+"""How often an estimator calls and differentiates f."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..draws import Draws
+from ..rows import Row, row
+from .collector import Collector
+
+
+class Evaluations(Collector):
+    """Evaluations and differentiations of f for one gradient, counted on f itself."""
+
+    name = "evaluations"
+    source = "draws"
+
+    def rows(self, measured: Draws) -> Iterator[Row]:
+        yield row("evaluations", measured.evaluations, 1, direction="lower")
+        yield row("differentiations", measured.differentiations, 1, direction="lower")

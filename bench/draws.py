@@ -1,0 +1,141 @@
+"""Gradient draws of an estimator on a toy: the raw material of bias and variance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..estimators.contract import Claim, Estimator, Unsupported
+from ..estimators.counting import CountedObjective
+from ..estimators.tuning import Tuner
+from ..tasks.contract import Lower, Task, Toy, flatten
+from .moments import Accumulator, Moments
+from .settings import DrawSettings
+from .streams import stream
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was measured: moments of each group's gradient beside its exact value [D]."""
+
+    moments: dict[str, Moments]
+    exact: dict[str, np.ndarray]
+    evaluations: int
+    differentiations: int
+    tuned_steps: int
+    claim: Claim
+
+
+class Layers:
+    """An estimator for each stochastic layer of a task, sharing its name and hyper-parameters."""
+
+    def __init__(self, cls: type[Estimator], values: dict[str, Any], task: Task, device: torch.device) -> None:
+        if cls.differentiates and not task.differentiable:
+            raise Unsupported(f"{cls.name} differentiates f, and this f is defined on discrete z only")
+        with device:
+            self.estimators = [cls(spec, **values) for spec in task.layers]
+        self.top = self.estimators[0]
+
+    def train(self, mode: bool) -> None:
+        for estimator in self.estimators:
+            estimator.train(mode)
+
+    def lower(self, generator: Generator, losses: list[Tensor] | None = None) -> Sequence[Lower]:
+        """Each lower layer as a function of (f, latent); tuning losses are collected in `losses`."""
+
+        def averaged(estimator: Estimator) -> Lower:
+            def run(f: Any, latent: Any) -> Tensor:
+                estimate = estimator.estimate(f, latent, generator)
+                if losses is not None and estimate.tuning_loss is not None:
+                    losses.append(estimate.tuning_loss)
+                return estimate.spliced(latent)
+
+            return run
+
+        return [averaged(estimator) for estimator in self.estimators[1:]]
+
+
+def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> Draws:
+    """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises."""
+    tuned = tune(layers, task, settings, seed)
+    layers.train(False)
+    sample, lower = stream(seed, "sample", task.device), stream(seed, "lower", task.device)
+    evaluations, differentiations = count_calls(layers, task)
+    rows = rows_within(settings.elements / settings.blocks, evaluations, task, settings.rows)
+    chunk = min(rows, rows_within(settings.chunk_elements, evaluations, task, settings.rows))
+    accumulators: dict[str, Accumulator] = {}
+    for _ in range(settings.blocks):
+        for start in range(0, rows, chunk):
+            count = min(chunk, rows - start)
+            for group, draws in _draw(layers, task, count, sample, lower).items():
+                accumulator = accumulators.setdefault(group, Accumulator(settings.blocks, rows))
+                if draws.dim() == 2:
+                    accumulator.add(draws)
+                else:
+                    accumulator.add_sum(draws, count)
+    moments = {group: accumulator.finish() for group, accumulator in accumulators.items()}
+    for group, moment in moments.items():
+        if not np.isfinite(moment.variance).all():
+            raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
+    exact = {group: tensor.flatten().numpy() for group, tensor in task.exact().items()}
+    return Draws(moments, exact, evaluations, differentiations, tuned, layers.top.claim())
+
+
+def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
+    """Evaluations and differentiations of f that one gradient draw makes."""
+    layers.train(False)
+    once = task.params()
+    latent = task.latent(once.expand(1, *once.shape))
+    generator = stream(0, "count", task.device)
+    counted = CountedObjective(task.objective(latent, layers.lower(generator)))
+    layers.top(counted, latent, generator).sum().backward(inputs=[once])
+    return counted.evaluations, counted.differentiations
+
+
+def rows_within(elements: float, evaluations: int, task: Toy, most: int) -> int:
+    """How many replicates, at most `most`, hold about `elements` numbers in the widest intermediate of f."""
+    return int(min(most, max(1, elements / (max(1, evaluations) * task.width))))
+
+
+def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
+    """One backward pass for `rows` replicates: value and cut [rows, D], each shared group's sum over rows [D]."""
+    once = task.params()
+    params = once.expand(rows, *once.shape)
+    latent = task.latent(params)
+    loss = layers.top(task.objective(latent, layers.lower(lower)), latent, sample)
+    if loss.shape != params.shape[: params.dim() - len(latent.spec.param_shape)]:
+        raise ValueError(f"the value has shape {tuple(loss.shape)}, expected one number for each row of the parameters")
+    regulariser = task.regulariser(latent)
+    if regulariser is not None:
+        loss = loss + regulariser
+    shared = task.groups()
+    wanted = [params, *(tensor for group in shared.values() for tensor in group)]
+    gradients = iter(torch.autograd.grad(loss.sum(), wanted, allow_unused=True, materialize_grads=True))
+    result = {"value": loss.detach().flatten(1) if loss.dim() > 1 else loss.detach().unsqueeze(-1)}
+    result["cut"] = next(gradients).flatten(1)
+    return result | {name: flatten([next(gradients) for _ in group]) for name, group in shared.items()}
+
+
+def tune(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> int:
+    """Move running state and tuned parameters at the task's frozen parameters; returns the steps taken."""
+    if not any([*e.parameters(), *e.buffers()] for e in layers.estimators):
+        return 0
+    layers.train(True)
+    generator, lower = stream(seed, "tuning", task.device), stream(seed, "tuning-lower", task.device)
+    tuners = [Tuner(estimator, lr=1e-2) for estimator in layers.estimators]
+    for _ in range(settings.tuning_steps):
+        once = task.params().detach()
+        latent = task.latent(once.expand(settings.tuning_rows, *once.shape))
+        losses: list[Tensor] = []
+        estimate = layers.top.estimate(task.objective(latent, layers.lower(lower, losses)), latent, generator)
+        if estimate.tuning_loss is not None:
+            losses.append(estimate.tuning_loss)
+        total = torch.stack(losses).sum() if losses else None
+        for tuner in tuners:
+            tuner.step(total)
+    return settings.tuning_steps

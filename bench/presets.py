@@ -1,0 +1,58 @@
+"""How much to measure: quick for a first look, standard for a verdict, paper for a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .settings import ClockSettings, DrawSettings, TrainSettings
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The settings of each source, and the tasks run when none is named."""
+
+    name: str
+    draws: DrawSettings = field(default_factory=DrawSettings)
+    steps: TrainSettings = field(default_factory=TrainSettings)
+    clock: ClockSettings = field(default_factory=ClockSettings)
+
+    def settings(self, source: str) -> Any:
+        return getattr(self, source)
+
+    def scale(self, source: str) -> float:
+        """About how many times the work of the quick preset a cell of this source is."""
+        quick = Preset("quick")
+        work = {"draws": ("draws", "elements"), "steps": ("steps", "steps"), "clock": ("clock", "repetitions")}
+        part, size = work[source]
+        return float(getattr(getattr(self, part), size) / getattr(getattr(quick, part), size))
+
+
+TASKS = (
+    "bit",
+    "bit-table",
+    "bit-table:extension=multilinear",
+    "category-table",
+    "quadratic",
+    "two-layer",
+    "tiny-vae",
+    "mnist-vae:arch=linear",
+    "mnist-vae",
+    "mnist-vae:arch=categorical",
+)
+
+PRESETS = {
+    "quick": Preset("quick"),
+    "standard": Preset(
+        "standard",
+        DrawSettings(rows=40_000, elements=4e9, tuning_steps=1000),
+        TrainSettings(steps=6_000, evaluations=10, images=10_000, iw_images=1000),
+        ClockSettings(warmup=20, repetitions=200),
+    ),
+    "paper": Preset(
+        "paper",
+        DrawSettings(rows=400_000, elements=4e10, tuning_steps=5000),
+        TrainSettings(steps=200_000, evaluations=40, images=10_000, iw_images=10_000, iw_samples=1000),
+        ClockSettings(warmup=50, repetitions=1000),
+    ),
+}

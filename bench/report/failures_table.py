@@ -1,0 +1,24 @@
+"""The table of what could not be measured, and why."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .rows import CELL
+from .table import Table, informative, one_line
+
+_CAPTION = "Cells that failed or are not supported, and measurements that say something against themselves."
+
+
+def failures_table(rows: pd.DataFrame) -> Table:
+    """One line per cell, status and reason; sources, seeds and groups with the same fate share a line."""
+    failed = rows[rows["status"] != "ok"]
+    keys = [*CELL, "status", "reason"]
+    lines = failed.groupby(keys, as_index=False).agg(dict.fromkeys(["source", "seed", "group", "metric"], _join))
+    numbers = lines[[*CELL, "source", "seed", "group", "metric", "status", "reason"]]
+    text = numbers.drop(columns="metric").map(lambda cell: one_line(str(cell)))
+    return Table("failures", _CAPTION, numbers, informative(text))
+
+
+def _join(values: pd.Series) -> str:
+    return ", ".join(str(value) for value in sorted(set(values)) if value != "")

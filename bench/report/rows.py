@@ -1,0 +1,110 @@
+"""The questions tables and figures ask of stored rows. Seeds are combined here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from dvae_bench.estimators.names import UsageError
+
+CELL: list[Any] = ["task", "data", "device", "estimator"]
+SETTING: list[Any] = ["task", "data", "device"]
+_TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
+_NUMBERS = ["seed", "step", "value", "lo", "hi"]
+
+
+def prepare(rows: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with "" for missing text; the data and device of failed cells filled in where only one is known.
+
+    Raises UsageError when a column is missing.
+    """
+    missing = [name for name in (*_TEXT, *_NUMBERS) if name not in rows.columns]
+    if missing:
+        raise UsageError(f"these rows have no column {', '.join(missing)}; pass the rows of a run as it stored them")
+    rows = rows.reset_index(drop=True).astype({"value": float, "lo": float, "hi": float})
+    rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "") for name in _TEXT})
+    devices = set(rows["device"]) - {""}
+    if len(devices) == 1:
+        rows["device"] = devices.pop()
+    for task, part in rows[rows["data"] != ""].groupby("task"):
+        if part["data"].nunique() == 1:
+            rows.loc[rows["task"] == task, "data"] = part["data"].iloc[0]
+    return rows
+
+
+def is_training(rows: pd.DataFrame) -> pd.Series:
+    """True for the rows of tasks that are trained, False for those of toys, which give draws and may use data too."""
+    trained = set(rows.loc[rows["source"] == "steps", "task"])
+    on_data = set(rows.loc[rows["data"] != "", "task"]) - set(rows.loc[rows["source"] == "draws", "task"])
+    return rows["task"].isin(trained | on_data)
+
+
+def failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that stand for a whole failed cell."""
+    return rows[(rows["metric"] == "") & (rows["status"] != "ok")]
+
+
+def measured(rows: pd.DataFrame, source: str, metric: str, group: str = "") -> pd.DataFrame:
+    """[task, data, device, estimator] -> value, lo, hi, status: the mean over seeds.
+
+    Seeds are independent, so their half-widths add in quadrature, each side for itself; NaN where a seed has none.
+    The status names what a row says against its own value ("heavy-tailed, n too small"), else it is "".
+    """
+    wanted = (rows["source"] == source) & (rows["metric"] == metric) & (rows["group"] == group)
+    chosen = rows[wanted & rows["value"].notna()]
+    sides = chosen[CELL].assign(
+        value=chosen["value"],
+        below=((chosen["value"] - chosen["lo"]) ** 2).fillna(np.inf),
+        above=((chosen["hi"] - chosen["value"]) ** 2).fillna(np.inf),
+        status=chosen["status"].where(chosen["status"] != "ok", ""),
+    )
+    cells = sides.groupby(CELL)
+    mean, squares, count = cells["value"].mean(), cells[["below", "above"]].sum(), cells.size()
+    half = squares.replace(np.inf, np.nan).pow(0.5).div(count, axis=0)
+    return pd.DataFrame(
+        {
+            "value": mean,
+            "lo": mean - half["below"],
+            "hi": mean + half["above"],
+            "status": cells["status"].max(),
+        }
+    )
+
+
+def final(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """[task, data, device, estimator] -> value, lo, hi, seeds: a training metric at its last step.
+
+    The mean over the seeds that finished; lo and hi are their range, or the row's own interval with one seed.
+    """
+    return over_seeds(finished(rows, metric).drop_duplicates([*CELL, "seed"], keep="last"), CELL)
+
+
+def curve(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """[task, data, device, estimator, step] -> value, lo, hi, seeds, over seeds as in `final`."""
+    return over_seeds(finished(rows, metric), [*CELL, "step"])
+
+
+def finished(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The finite rows of a training metric, by step, without the seeds whose training failed."""
+    failed = failures(rows)
+    failed = failed.loc[failed["source"].isin(["steps", ""]), [*CELL, "seed"]].drop_duplicates()
+    chosen = rows[(rows["source"] == "steps") & (rows["metric"] == metric) & np.isfinite(rows["value"])]
+    merged = chosen.merge(failed.assign(failed=True), on=[*CELL, "seed"], how="left")
+    return merged[merged["failed"].isna()].sort_values("step", kind="stable")
+
+
+def over_seeds(rows: pd.DataFrame, keys: list[Any]) -> pd.DataFrame:
+    groups = rows.groupby(keys)
+    table = groups.agg(value=("value", "mean"), lo=("lo", "first"), hi=("hi", "first"), seeds=("seed", "nunique"))
+    several = table["seeds"] > 1
+    table.loc[several, "lo"] = groups["value"].min()[several]
+    table.loc[several, "hi"] = groups["value"].max()[several]
+    return table
+
+
+def setting_label(setting: Any, devices: int) -> str:
+    """How a figure or a table names where a number was measured; the device only where there are several."""
+    task, data, device = map(str, setting)
+    extra = [part for part in (data, device if devices > 1 else "") if part]
+    return f"{task} ({', '.join(extra)})" if extra else task

@@ -1,0 +1,131 @@
+"""One look for all figures: an estimator keeps its colour, marker and line; legible at the width of a paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+WIDTH = 7.2
+GREY = "0.45"
+_LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062  # inches
+_MARKERS = "os^DvPX"
+_LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1)))
+_COLOURS = (0, 1, 2, 3, 4, 9, 5, 6, 7, 8)  # "colorblind" with its pale colours last
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an estimator is drawn; ten colours and seven markers give seventy distinct looks."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+def looks(rows: pd.DataFrame) -> dict[str, Look]:
+    """The look of every estimator in the rows, by its place in the alphabet."""
+    palette = sns.color_palette("colorblind").as_hex()
+    return {
+        name: Look(palette[_COLOURS[i % 10]], _MARKERS[i % 7], _LINES[i // 10 % 3])
+        for i, name in enumerate(sorted(set(rows["estimator"])))
+    }
+
+
+def style() -> AbstractContextManager[None]:
+    """The settings of every figure, for a `with` block: the caller's own are left alone."""
+    return mpl.rc_context(
+        sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5})
+        | sns.plotting_context("paper", font_scale=0.85)
+        | {
+            "pdf.fonttype": 42,
+            "savefig.dpi": 150,
+            "font.family": "DejaVu Sans",
+            "axes.linewidth": 0.7,
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlelocation": "left",
+            "axes.formatter.use_mathtext": True,
+            "lines.markersize": 4.8,
+            "lines.linewidth": 1.1,
+            "legend.frameon": False,
+            "xtick.major.size": 3,
+            "ytick.major.size": 3,
+            "xtick.major.width": 0.7,
+            "ytick.major.width": 0.7,
+        }
+    )
+
+
+def figure_with_legend(height: float, handles: Sequence[Artist]) -> Figure:
+    """A figure of the paper's width: axes of `height` inches in all, above a legend of the lines it needs."""
+    columns = _legend_columns([len(str(handle.get_label())) for handle in handles])
+    lines = math.ceil(len(handles) / columns)
+    figure = Figure(figsize=(WIDTH, height + _LEGEND_LINE * lines + 0.1), layout="constrained")
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+    return figure
+
+
+def _legend_columns(lengths: list[int]) -> int:
+    """As many columns as fit the width; matplotlib fills them one after the other."""
+    for columns in range(len(lengths), 1, -1):
+        widths = [_HANDLE + _LETTER * max(part) for part in np.array_split(lengths, columns)]
+        if sum(widths) < WIDTH:
+            return columns
+    return 1
+
+
+def set_title(axes: Axes, label: str, inches: float) -> None:
+    """The label above a panel this wide; where long, its parentheses on a second line and in smaller letters."""
+    if len(label) * _LETTER > inches:
+        label = label.replace(" (", "\n(")
+    longest = max(map(len, label.split("\n"))) * _LETTER
+    axes.set_title(label, fontsize=mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, _LETTER)))
+
+
+def estimator_handles(names: Sequence[str], look: dict[str, Look], lines: bool = False) -> list[Artist]:
+    return [
+        Line2D([], [], color=look[n].colour, marker=look[n].marker, ls=look[n].line if lines else "", label=n)
+        for n in names
+    ]
+
+
+def whiskers(value: pd.Series, lo: pd.Series, hi: pd.Series) -> np.ndarray:
+    """[2, n] lengths for `errorbar`; 0 where a row has no finite interval."""
+    lengths = np.clip(np.stack([value - lo, hi - value]).astype(float), 0, None)
+    return np.where(np.isfinite(lengths), lengths, 0.0)
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Limits and three to five labelled ticks for an axis with a log scale, also where it spans less than a decade."""
+    is_x = isinstance(axis, XAxis)
+    (axis.axes.set_xlim if is_x else axis.axes.set_ylim)(low, high)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(np.arange(10, 100, 5) / 10)):
+        ticks = [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
+        if len(ticks) >= 3:
+            break
+    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 5)]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: _tick(tick)))
+
+
+def _tick(tick: float) -> str:
+    exponent = math.floor(math.log10(tick) + 1e-9)
+    if -4 < exponent < 4:
+        return f"{tick:g}"
+    mantissa = f"{tick / 10.0**exponent:.2g}"
+    return f"$10^{{{exponent}}}$" if mantissa == "1" else f"${mantissa}\\cdot10^{{{exponent}}}$"

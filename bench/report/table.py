@@ -1,0 +1,74 @@
+"""A table: its numbers at full precision for csv, its text for Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from .numbers import MISSING
+
+_ROWS_ON_A_PAGE = 40
+
+
+@dataclass(frozen=True)
+class Table:
+    """`numbers` for csv, `text` (all strings) for Markdown and LaTeX; the caption says what brackets mean."""
+
+    name: str
+    caption: str
+    numbers: pd.DataFrame
+    text: pd.DataFrame
+
+    def write(self, folder: Path) -> list[Path]:
+        """name.csv, name.md, name.tex below `folder`; an empty table is not written, an older one removed."""
+        files = {".csv": self.csv, ".md": self.markdown, ".tex": self.latex}
+        paths = [folder / f"{self.name}{ending}" for ending in files]
+        for path, render in zip(paths, files.values(), strict=True):
+            path.unlink(missing_ok=True)
+            if len(self.text):
+                path.write_text(render(), encoding="utf-8", newline="\n")
+        return paths if len(self.text) else []
+
+    def csv(self) -> str:
+        return self.numbers.to_csv(index=False, lineterminator="\n")
+
+    def markdown(self) -> str:
+        text = self.text.map(lambda cell: cell.replace("|", "\\|"))
+        table = text.to_markdown(index=False, disable_numparse=True)
+        return f"{self.caption}\n\n{table}\n"
+
+    def latex(self) -> str:
+        """A booktabs table (a longtable where it outgrows a page), every cell and header escaped."""
+        text = self.text.map(_typesettable)
+        styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        long = len(self.text) > _ROWS_ON_A_PAGE
+        table = styler.to_latex(
+            hrules=True,
+            caption=self.caption,
+            label=f"tab:{self.name}",
+            column_format="l" * self.text.shape[1],
+            environment="longtable" if long else "table",
+            position_float=None if long else "centering",
+        )
+        if long:
+            return f"% \\usepackage{{booktabs,longtable}}\n{{\\footnotesize\n{table}}}\n"
+        return "% \\usepackage{booktabs}\n" + table.replace("\\centering", "\\centering\\footnotesize", 1)
+
+
+def _typesettable(text: str) -> str:
+    """Text with "?" for the letters that LaTeX does not know without further packages."""
+    return "".join(letter if ord(letter) < 256 or letter in "–—‘’“”…" else "?" for letter in text)
+
+
+def informative(text: pd.DataFrame) -> pd.DataFrame:
+    """Without the data column where no line has data, and without the device column where there is but one device."""
+    same = [("data", not text["data"].any()), ("device", text["device"].nunique() < 2)]
+    return text.drop(columns=[column for column, drop in same if drop]).replace("", MISSING)
+
+
+def one_line(text: str, most: int = 160) -> str:
+    """Text from elsewhere (a reason, a traceback) as one line that a table can hold."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

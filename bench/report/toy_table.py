@@ -1,0 +1,89 @@
+"""The table of toy tasks: is it biased, how large is its variance, what does one gradient cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from .numbers import MISSING, plain, with_interval
+from .rows import CELL, is_training, measured
+from .table import Table, informative
+from .verdicts import ALPHA, BIASED, UNBIASED, bias_tests, verdicts
+
+
+def toy_table(rows: pd.DataFrame) -> Table:
+    """One line per task and estimator, by task, then by variance at the cut; failed cells show their status."""
+    rows = rows[~is_training(rows)]
+    numbers = _numbers(rows)
+    lines = numbers.to_dict("records")
+    text = pd.DataFrame(
+        {
+            "task": numbers["task"],
+            "data": numbers["data"],
+            "device": numbers["device"],
+            "estimator": numbers["estimator"],
+            "verdict": numbers["verdict"],
+            "relative bias": [_bias(line) for line in lines],
+            "other groups": numbers["other_groups"],
+            "variance": [
+                with_interval(line["variance"], line["variance_lo"], line["variance_hi"])
+                + (f" ({line['variance_status']})" if line["variance_status"] else "")
+                for line in lines
+            ],
+            "evals": numbers["evaluations"].map(plain),
+            "diffs": numbers["differentiations"].map(plain),
+            "µs per draw": [with_interval(line["time"], line["time_lo"], line["time_hi"]) for line in lines],
+        },
+        dtype=object,
+    )
+    return Table("toys", _caption(len(bias_tests(rows))), numbers, informative(text))
+
+
+def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
+    found = verdicts(rows).reset_index()
+    own = found[found["group"].isin(["cut", ""])].drop_duplicates(CELL, keep="last").set_index(CELL)
+    others = found[~found["group"].isin(["cut", ""])].groupby(CELL)[["group", "verdict", "sdb"]].apply(_condense)
+    bias = measured(rows, "draws", "bias_rel", "cut").add_prefix("bias_rel_")
+    variance = measured(rows, "draws", "var_total", "cut").add_prefix("variance_")
+    time = measured(rows, "clock", "time_total").add_prefix("time_")
+    numbers = rows[CELL].drop_duplicates().set_index(CELL)
+    numbers = numbers.join(own[["verdict", "p_holm", "sdb"]]).join(bias.drop(columns="bias_rel_status"))
+    numbers["other_groups"] = others.reindex(numbers.index) if len(others) else ""
+    numbers = numbers.join(variance)
+    for metric in ("evaluations", "differentiations"):
+        numbers[metric] = measured(rows, "draws", metric)["value"].reindex(numbers.index)
+    numbers = numbers.join(time.drop(columns="time_status"))
+    numbers = numbers.rename(columns={f"{name}_value": name for name in ("bias_rel", "variance", "time")})
+    words = ["verdict", "other_groups", "variance_status"]
+    numbers[words] = numbers[words].astype(object).where(numbers[words].notna(), "")
+    return numbers.reset_index().sort_values(["task", "data", "device", "variance", "estimator"], ignore_index=True)
+
+
+def _condense(groups: pd.DataFrame) -> str:
+    """One phrase for all groups but the cut, naming those that are biased or could not be tested."""
+    by_word = {str(word): sorted(part["group"]) for word, part in groups.groupby("verdict")}
+    if set(by_word) == {UNBIASED}:
+        return f"all unbiased (sdb up to {plain(groups['sdb'].max())})"
+    if len(by_word) == 1:
+        return f"{next(iter(by_word))}: all groups"
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in by_word.items() if word != UNBIASED)
+
+
+def _bias(line: Mapping[Any, Any]) -> str:
+    if line["verdict"] == UNBIASED:
+        return "sdb " + plain(line["sdb"])
+    if line["verdict"] == BIASED:
+        return with_interval(line["bias_rel"], line["bias_rel_lo"], line["bias_rel_hi"])
+    return MISSING
+
+
+def _caption(tests: int) -> str:
+    return (
+        f"Toy tasks with exact gradients. Verdicts: Holm over the {tests} bias tests of this report, family-wise "
+        f"alpha {ALPHA:g}. Relative bias: norm of the bias over norm of the exact gradient; sdb: the smallest bias "
+        "along the gradient that the test detects with probability 0.95 at alpha 0.001. Variance: trace of the "
+        "covariance at the cut. evals, diffs: evaluations and differentiations of f for one gradient. Brackets are "
+        "intervals at 95 per cent."
+    )

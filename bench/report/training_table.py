@@ -1,0 +1,60 @@
+"""The table of trained models: how far each estimator got, how noisy its gradient was, how long a step is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from .numbers import with_interval
+from .rows import CELL, failures, final, finished, is_training, measured
+from .table import Table, informative
+
+_FINAL = {
+    "elbo_train": "ELBO train",
+    "elbo_test": "ELBO test",
+    "iw_test": "IW bound test",
+    "var_cut": "variance at the cut",
+    "var_encoder": "variance, encoder",
+    "seconds": "seconds",
+}
+_CAPTION = (
+    "Training. ELBO and importance-weighted bound in nats at the last step, larger is better. With several seeds: "
+    "the mean, and in parentheses the range of the seeds. Brackets are intervals at 95 per cent. Seeds that failed "
+    "are named under status and are in no mean."
+)
+
+
+def training_table(rows: pd.DataFrame) -> Table:
+    """One line per task, data and estimator, by task, then by the variance of the encoder's gradient."""
+    rows = rows[is_training(rows)]
+    numbers = rows[CELL].drop_duplicates().set_index(CELL)
+    numbers["status"] = _status(rows, numbers.index)
+    text = pd.DataFrame(index=numbers.index)
+    text["status"] = numbers["status"]
+    for metric, header in _FINAL.items():
+        found = final(rows, metric).reindex(numbers.index)
+        numbers[[metric, f"{metric}_lo", f"{metric}_hi"]] = found[["value", "lo", "hi"]]
+        text[header] = [
+            with_interval(value, lo, hi, "{} ({} to {})" if seeds > 1 else "{} [{}, {}]")
+            for value, lo, hi, seeds in found[["value", "lo", "hi", "seeds"]].to_numpy(dtype=float)
+        ]
+    step = measured(rows, "clock", "time_total").reindex(numbers.index)[["value", "lo", "hi"]] / 1000
+    numbers[["ms_per_step", "ms_per_step_lo", "ms_per_step_hi"]] = step
+    text["ms per step"] = [with_interval(*line) for line in step.to_numpy(dtype=float)]
+    order = numbers.reset_index().sort_values(["task", "data", "device", "var_encoder", "estimator"]).index
+    numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
+    return Table("training", _CAPTION, numbers, informative(text.astype(object)))
+
+
+def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
+    """Each cell's fate: "3 seeds", "2 seeds, 1 diverged", or "unsupported" where no seed finished."""
+    ended = pd.concat([finished(rows, metric)[[*CELL, "seed"]] for metric in _FINAL]).drop_duplicates()
+    seeds = ended.groupby(CELL).size()
+    failed = failures(rows)
+    counts = failed[failed["source"].isin(["steps", ""])].groupby([*CELL, "status"])["seed"].nunique()
+    fates: dict[Any, list[str]] = {cell: [f"{n} seed{'s' * (n > 1)}"] for cell, n in seeds.items()}
+    for line in counts.reset_index().to_dict("records"):
+        cell = tuple(line[key] for key in CELL)
+        fates.setdefault(cell, []).append(f"{line['seed']} {line['status']}" if cell in seeds.index else line["status"])
+    return [", ".join(fates.get(cell, ["not trained"])) for cell in cells]

@@ -1,0 +1,55 @@
+"""Biased or not: Holm's step-down test over every bias test of a report."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .rows import CELL, failures, prepare
+
+ALPHA = 1e-3
+BIASED, UNBIASED, NOT_TESTABLE = "biased", "unbiased", "not testable"
+_KEYS = [*CELL, "group"]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Adjusted p-values p̃_(i) = max_{j ≤ i} min(1, (m - j + 1) p_(j)); reject where p̃ ≤ alpha (Holm 1979)."""
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, (p.size - np.arange(p.size)) * p[order]))
+    return adjusted
+
+
+def bias_tests(rows: pd.DataFrame) -> pd.DataFrame:
+    """The family: every row with a p-value that may be used."""
+    return rows[(rows["metric"] == "bias_p") & (rows["status"] == "ok") & rows["value"].notna()]
+
+
+def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
+    """[task, data, device, estimator, group] -> verdict, p_holm, sdb.
+
+    verdict is "biased" at the family-wise alpha, "unbiased" (sdb: the smallest detectable bias, the largest of the
+    seeds'), "not testable", or the status of draws that failed (their group is ""). What one seed shows is a bias.
+    """
+    rows = prepare(rows)
+    family = bias_tests(rows)
+    p_holm = pd.Series(holm(family["value"].to_numpy()), index=family.index, dtype=float)
+    words = pd.Series(np.where(p_holm <= ALPHA, BIASED, UNBIASED), index=family.index, dtype=object)
+    tests = rows[rows["metric"] == "bias_p"]
+    given = tests["status"].where(tests["status"] != "ok", NOT_TESTABLE)
+    tests = tests[_KEYS].assign(verdict=words.reindex(tests.index).fillna(given), p_holm=p_holm)
+    failed = failures(rows)
+    failed = (
+        failed.loc[failed["source"].isin(["draws", ""]), [*_KEYS, "status"]]
+        .rename(columns={"status": "verdict"})
+        .assign(p_holm=np.nan)
+    )
+    tested = pd.MultiIndex.from_frame(tests[CELL])
+    failed = failed[~pd.MultiIndex.from_frame(failed[CELL]).isin(tested)].assign(group="")
+    every = pd.concat([part for part in (tests, failed) if len(part)] or [tests])
+    rank = every["verdict"].map({BIASED: 0, UNBIASED: 1}).fillna(2)
+    found = every.assign(rank=rank).sort_values([*_KEYS, "rank", "p_holm"], kind="stable")
+    found = found.drop_duplicates(_KEYS).set_index(_KEYS)
+    sdb = rows[rows["metric"] == "bias_sdb"].groupby(_KEYS)["value"].max()
+    return found.drop(columns="rank").assign(sdb=sdb.reindex(found.index))

@@ -1,0 +1,54 @@
+"""The row: one measured number with its unit, interval and status. Everything shown is a function of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .statistics import Figure
+
+SCHEMA = 1
+
+IDENTITY = ("estimator", "family", "task", "data", "seed", "source", "device")
+MEASUREMENT = (
+    "collector",
+    "group",
+    "step",
+    "metric",
+    "unit",
+    "direction",
+    "value",
+    "n",
+    "se",
+    "lo",
+    "hi",
+    "blocks",
+    "status",
+    "reason",
+    "tuned_steps",
+)
+COLUMNS = (*IDENTITY, *MEASUREMENT)
+
+Row = dict[str, Any]
+
+
+def row(
+    metric: str,
+    figure: Figure | float,
+    n: int,
+    *,
+    unit: str = "",
+    direction: str = "none",
+    group: str = "",
+    step: int = 0,
+    blocks: list[float] | None = None,
+) -> Row:
+    """A measured row, without the cell's identity. direction: "lower" or "higher" is better, or "none"."""
+    if not isinstance(figure, Figure):
+        figure = Figure(float(figure))
+    measured = dict(metric=metric, unit=unit, direction=direction, group=group, step=step, n=n, blocks=blocks)
+    return measured | vars(figure) | {"status": "ok", "reason": ""}
+
+
+def outcome(status: str, reason: str) -> Row:
+    """The single row of a cell that gave no numbers."""
+    return row("", float("nan"), 0) | {"status": status, "reason": reason}

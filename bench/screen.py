@@ -1,0 +1,107 @@
+"""What a run shows while it works: a plan first, a bar on a terminal, plain lines elsewhere, the tables at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table as RichTable
+
+from .cells import Cell
+from .report import tables
+from .runner import Progress
+from .session import Estimate, Session
+
+SIGNS = {"ok": "done", "error": "FAILED", "diverged": "DIVERGED"}
+
+
+class Screen:
+    """Prints to stdout; widths follow the terminal."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.bar = Bar(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), console=self.console
+        )
+        self.ended = 0
+
+    def plan(self, fresh: bool) -> None:
+        """Cells by kind, how many are finished already, and about how long the rest takes."""
+        cells = self.session.cells
+        todo = cells if fresh else self.session.unfinished()
+        self.estimate = Estimate(todo)
+        kinds = Counter(cell.source for cell in cells)
+        names = {"draws": "bias and variance", "steps": "training", "clock": "timing"}
+        grid = ", ".join(f"{count} {names[source]}" for source, count in kinds.items())
+        data = next((cell.data for cell in cells if cell.data), "")
+        self.say(
+            f"{len(cells)} cells: {grid}; device {self.session.context['device']}" + (f", data {data}" if data else "")
+        )
+        self.say(
+            f"{len(cells) - len(todo)} finished already; {len(todo)} to measure, about {minutes(self.estimate.seconds)}"
+        )
+
+    def progress(self) -> Progress:
+        if not self.console.is_terminal:
+            return Progress(end=self._line)
+        self.bar.start()
+        self.task = self.bar.add_task("", total=len(self.session.cells), left="")
+        return Progress(self._begin, self._tick, self._end)
+
+    def _begin(self, cell: Cell) -> None:
+        self.bar.update(self.task, description=str(cell), left=f"{minutes(self.estimate.seconds)} left")
+
+    def _tick(self, fraction: float) -> None:
+        self.bar.update(self.task, completed=self.ended + fraction)
+
+    def _end(self, cell: Cell, status: str, reason: str, seconds: float) -> None:
+        self._line(cell, status, reason, seconds)
+        self.bar.update(self.task, completed=self.ended)
+
+    def _line(self, cell: Cell, status: str, reason: str, seconds: float) -> None:
+        self.ended += 1
+        if status == "reused":
+            return
+        self.estimate.done(cell, seconds)
+        why = f": {reason.strip().splitlines()[-1]}" if reason else ""
+        count = f"[{self.ended}/{len(self.session.cells)}]"
+        self.say(f"{count} {SIGNS.get(status, status)} {cell} ({seconds:.1f} s){why}")
+
+    def interrupted(self) -> None:
+        self.bar.stop()
+        self.say(f"interrupted; {self.ended} cells are stored in {self.session.store.folder}, the same command goes on")
+
+    def finish(self, counts: dict[str, int]) -> None:
+        """The tables, where everything lies, and how the cells ended."""
+        self.bar.stop()
+        for table in tables(self.session.rows()):
+            if len(table.text):
+                self.console.print(_rich(table.name, table.text), soft_wrap=not self.console.is_terminal)
+        files = self.session.report()
+        folder = self.session.store.folder
+        ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        self.say(f"cells: {ended}")
+        self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+
+def _rich(title: str, frame: object) -> RichTable:
+    table = RichTable(title=title, box=None, title_justify="left", header_style="bold", pad_edge=False)
+    for column in frame.columns:  # type: ignore[attr-defined]
+        table.add_column(column, overflow="fold")
+    for line in frame.itertuples(index=False):  # type: ignore[attr-defined]
+        table.add_row(*line)
+    return table
+
+
+def minutes(seconds: float) -> str:
+    """`40 s`, `3 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

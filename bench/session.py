@@ -1,0 +1,87 @@
+"""One run from selection to report: resolve the data and device, plan, measure, write tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ..estimators.names import Name
+from ..tasks.vae.datasets import load_mnist
+from .cells import Cell, needs_data, plan
+from .clock import device_from, steady_host
+from .context import context
+from .presets import Preset
+from .report import write_report
+from .runner import Progress, run_cells
+from .store import Store
+
+TYPICAL_SECONDS = {"draws": 1.2, "steps": 5.0, "clock": 0.8}
+
+
+@dataclass
+class Session:
+    """A planned run in one results folder. Raises UsageError on a missing device, bad data or a newer folder."""
+
+    cells: list[Cell]
+    store: Store
+    context: dict[str, object]
+
+    @classmethod
+    def prepare(
+        cls,
+        estimators: Iterable[Name],
+        tasks: Iterable[Name],
+        preset: Preset,
+        seeds: int,
+        device: str,
+        threads: int,
+        folder: Path,
+    ) -> Session:
+        store = Store(folder)
+        store.check_schema()
+        place = device_from(device)
+        malloc_set = steady_host(threads)
+        about = context(place, threads, malloc_set)
+        tasks = list(tasks)
+        data = load_mnist().name if any(map(needs_data, tasks)) else ""
+        cells = plan(estimators, tasks, preset, seeds, str(place), str(about["device_name"]), data, threads)
+        return cls(cells, store, about)
+
+    def unfinished(self) -> list[Cell]:
+        return [cell for cell in self.cells if not self.store.finished(cell.key())]
+
+    def run(self, progress: Progress, fresh: bool) -> dict[str, int]:
+        """Measure what is not finished; returns how many cells ended in each state."""
+        self.store.write_context(self.context)
+        return run_cells(self.cells, self.store, progress, fresh)
+
+    def rows(self) -> pd.DataFrame:
+        """The rows of this run's cells; older cells in the same folder are left out."""
+        return self.store.rows([cell.key() for cell in self.cells])
+
+    def report(self) -> list[Path]:
+        return write_report(self.rows(), self.store.folder)
+
+
+class Estimate:
+    """Seconds left, from typical times scaled by how this machine has done so far."""
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self.left = sum(map(self.typical, cells))
+        self.expected = self.spent = 0.0
+
+    @staticmethod
+    def typical(cell: Cell) -> float:
+        return TYPICAL_SECONDS[cell.source] * cell.preset.scale(cell.source)
+
+    def done(self, cell: Cell, seconds: float) -> None:
+        self.left -= self.typical(cell)
+        self.expected += self.typical(cell)
+        self.spent += seconds
+
+    @property
+    def seconds(self) -> float:
+        return max(0.0, self.left) * (self.spent / self.expected if self.expected else 1.0)

@@ -1,0 +1,39 @@
+"""The settings of each source; plain data, part of every cell's key. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """blocks x at most `rows` draws; fewer where a draw is wide, so that a cell touches about `elements` numbers."""
+
+    blocks: int = 64
+    rows: int = 4000
+    elements: float = 2e8
+    chunk_elements: float = 2e6
+    tuning_steps: int = 300
+    tuning_rows: int = 64
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Training steps, how often to evaluate, and the sizes of an evaluation."""
+
+    steps: int = 300
+    evaluations: int = 3
+    images: int = 1000
+    iw_images: int = 200
+    iw_samples: int = 100
+    variance_draws: int = 32
+
+
+@dataclass(frozen=True)
+class ClockSettings:
+    """Warm-up and timed repetitions; on toys, one call makes `rows` draws, fewer where they would hold more `elements`."""
+
+    warmup: int = 5
+    repetitions: int = 30
+    rows: int = 500
+    elements: float = 2e6

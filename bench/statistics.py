@@ -1,0 +1,145 @@
+"""Bias tests, intervals and the smallest detectable bias, from block means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from .moments import Moments
+
+ALPHA, POWER = 1e-3, 0.95
+PROJECTIONS = 20
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its standard error and 95 % interval."""
+
+    value: float
+    se: float = float("nan")
+    lo: float = float("nan")
+    hi: float = float("nan")
+
+
+def noise_floor(moments: Moments, f_scale: float) -> np.ndarray:
+    """What the mean may be off by, per coordinate [D], beyond what its draws show.
+
+    Rounding: (8 + summed) eps rms(g) from float32 sums, and 8 eps rms(f), since a gradient is a difference of values of
+    f. Rare events: one of probability below log(1/alpha)/n has probably not been seen; it would be about as far out as
+    twice the largest coordinate's standard deviation. A coordinate needs about a hundred events to rise above this.
+    """
+    eps = np.finfo(np.float32).eps
+    rounding = eps * ((8 + moments.summed) * moments.rms + 8 * f_scale)
+    return rounding + 2 * np.sqrt(moments.variance.max()) * np.log(1 / ALPHA) / moments.n
+
+
+def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
+    """p-value of "the mean of the draws is `exact`" [D]: twice the smaller of two tests' (Bonferroni).
+
+    Σ z² against Satterthwaite's scaled chi-square, which holds for correlated coordinates, and Hotelling's T² on at
+    most 20 fixed random projections. The noise floor counts as noise in both; coordinates that do not rise above it
+    are left out unless their error does.
+    """
+    error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
+    seen = np.maximum(error.std(0, ddof=1) / np.sqrt(len(error)), np.abs(error.mean(0))) > floor
+    if not np.any(seen):
+        return 1.0
+    error, floor = error[:, seen], np.maximum(floor[seen], 1e-100)
+    return float(min(1.0, 2 * min(_satterthwaite(error, floor), _hotelling(error, floor))))
+
+
+def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
+    """Σ_d z_d² over coordinates, z² scaled by (m - 3)/(m - 1), with tr(R²) from the Gram matrix of the m blocks."""
+    m, d = error.shape
+    mean = error.mean(0)
+    sd = np.sqrt(error.var(0, ddof=1) + m * floor**2)
+    total = (m * (mean / sd) ** 2).sum() * (m - 3) / (m - 1)
+    standard = (error - mean) / sd
+    gram = standard @ standard.T / (m - 1)
+    trace = max(float((gram**2).sum()) - d**2 / (m - 1), d / m)
+    return float(stats.chi2.sf(total * d / trace, d * d / trace))
+
+
+def _hotelling(error: np.ndarray, floor: np.ndarray) -> float:
+    """T² = m x̄ᵀ S⁻¹ x̄ on k fixed random projections, (m - k)/(k (m - 1)) T² ~ F(k, m - k)."""
+    m, d = error.shape
+    k = min(PROJECTIONS, d)
+    scale = np.sqrt(error.var(0, ddof=1) + m * floor**2)
+    directions = np.eye(d) if k == d else np.random.default_rng(0).standard_normal((d, k))
+    projected = (error / scale) @ directions
+    noise = directions.T @ ((floor / scale)[:, None] ** 2 * directions)
+    mean = projected.mean(0)
+    covariance = np.atleast_2d(np.cov(projected, rowvar=False)) + m * noise
+    t2 = m * mean @ np.linalg.solve(covariance, mean)
+    return float(stats.f.sf(t2 * (m - k) / (k * (m - 1)), k, m - k))
+
+
+def bias_norm(moments: Moments, exact: np.ndarray) -> Figure:
+    """||bias||, corrected for its own noise: sqrt(max(0, ||mean error||² - tr(S)/n)), with a delta-method interval."""
+    squared = bias_squared(moments, exact)
+    value = float(np.sqrt(max(squared.value, 0.0)))
+    lo, hi = (float(np.sqrt(max(bound, 0.0))) for bound in (squared.lo, squared.hi))
+    return Figure(value, squared.se / (2 * value) if value else float("nan"), lo, hi)
+
+
+def bias_squared(moments: Moments, exact: np.ndarray) -> Figure:
+    """The unbiased estimate ||mean error||² - tr(S)/m from m block means; it can be negative. Jackknife interval."""
+    error = moments.block_means - exact
+    m = len(error)
+    total, squares = error.sum(0), (error**2).sum(1)
+
+    def unbiased(count: int, norm2: np.ndarray, own: np.ndarray) -> np.ndarray:
+        return (norm2 - own) / (count * (count - 1))
+
+    value = float(unbiased(m, total @ total, squares.sum()))
+    without = total @ total - 2 * error @ total + squares
+    leave_one_out = unbiased(m - 1, without, squares.sum() - squares)
+    se = float(np.sqrt((m - 1) / m * ((leave_one_out - leave_one_out.mean()) ** 2).sum()))
+    t = stats.t.isf(0.025, m - 1)
+    return Figure(value, se, value - t * se, value + t * se)
+
+
+def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
+    """The relative scale error along the exact gradient that a test at ALPHA would have seen with probability POWER."""
+    norm = float(np.linalg.norm(exact))
+    if norm == 0:
+        return float("nan")
+    direction = exact / norm
+    along = moments.block_means @ direction
+    floor = noise_floor(moments, f_scale) * direction
+    se = float(np.sqrt(along.var(ddof=1) / len(along) + floor @ floor))
+    return float((stats.norm.isf(ALPHA / 2) + stats.norm.isf(1 - POWER)) * se / norm)
+
+
+def total_variance(moments: Moments) -> Figure:
+    """tr Cov of one draw, with a log-scale interval from the spread of blocks."""
+    value = float(moments.variance.sum())
+    if value == 0:
+        return Figure(0.0, 0.0, 0.0, 0.0)
+    if moments.block_spread is not None:
+        parts = moments.block_spread
+    else:
+        m = len(moments.block_means)
+        parts = (moments.n / m) * ((moments.block_means - moments.mean) ** 2).sum(1) * m / (m - 1)
+    se = float(parts.std(ddof=1) / np.sqrt(len(parts)))
+    factor = float(np.exp(stats.t.isf(0.025, len(parts) - 1) * se / value))
+    return Figure(value, se, value / factor, value * factor)
+
+
+def median(samples: np.ndarray) -> Figure:
+    """The median with its order-statistic interval (exact binomial, 95 %)."""
+    ordered, n = np.sort(samples), len(samples)
+    low = int(stats.binom.ppf(0.025, n, 0.5))
+    return Figure(float(np.median(ordered)), float("nan"), float(ordered[low]), float(ordered[n - 1 - low]))
+
+
+def mean(samples: np.ndarray) -> Figure:
+    """The mean with Student's interval; no interval for a single sample."""
+    value, n = float(np.mean(samples)), len(samples)
+    if n < 2:
+        return Figure(value)
+    se = float(np.std(samples, ddof=1) / np.sqrt(n))
+    t = float(stats.t.isf(0.025, n - 1))
+    return Figure(value, se, value - t * se, value + t * se)

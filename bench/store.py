@@ -1,0 +1,103 @@
+"""The results folder: one parquet part a finished cell, written whole or not at all, and the context of each run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import __version__
+from ..estimators.names import UsageError
+from .rows import COLUMNS, SCHEMA, Row
+
+KEPT = ("ok", "unsupported", "diverged")
+
+_TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
+_FLOATS = ("value", "se", "lo", "hi")
+ARROW_SCHEMA = pa.schema(
+    [(name, pa.float64() if name in _FLOATS else _TYPES.get(name, pa.string())) for name in COLUMNS]
+)
+
+
+class Store:
+    """Reads and writes one results folder. Nothing read back can execute code: parquet and JSON only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cells = folder, folder / "cells"
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """The store of an existing run. Raises UsageError when there is none, or it is of a newer schema."""
+        store = cls(folder)
+        if not store.cells.is_dir():
+            raise UsageError(f"{folder} holds no results (no folder cells/ in it); give the -o folder of a run")
+        store.check_schema()
+        return store
+
+    def check_schema(self) -> None:
+        """Raises UsageError when a newer dvae-bench wrote this folder."""
+        context = self.context()
+        if context.get("schema", SCHEMA) > SCHEMA:
+            raise UsageError(
+                f"{self.folder} has results schema {context['schema']}, written by dvae-bench "
+                f"{context.get('dvae_bench')}; this version ({__version__}) reads schemas up to {SCHEMA}: upgrade "
+                "dvae-bench or choose another folder with -o"
+            )
+
+    def context(self) -> dict[str, Any]:
+        """The context of the last run written here; empty for a new folder."""
+        path = self.folder / "context.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def write_context(self, context: Mapping[str, Any]) -> None:
+        self.cells.mkdir(parents=True, exist_ok=True)
+        self._replace(self.folder / "context.json", json.dumps(context, indent=1).encode())
+
+    def status(self, key: str) -> str | None:
+        """How a cell ended, or None when it has not been measured or its part cannot be read."""
+        try:
+            metadata = pq.read_schema(self._part(key)).metadata
+            return metadata[b"status"].decode()
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError):
+            return None
+
+    def finished(self, key: str) -> bool:
+        """Whether a cell need not be measured again: failures are recorded, never reused."""
+        return self.status(key) in KEPT
+
+    def write(self, key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> None:
+        """Store a cell's rows and settings in one part, atomically."""
+        self.cells.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
+        metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata(metadata), sink)
+        self._replace(self._part(key), sink.getvalue().to_pybytes())
+
+    def rows(self, keys: list[str] | None = None) -> pd.DataFrame:
+        """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
+        parts = sorted(self.cells.glob("*.parquet")) if keys is None else [self._part(key) for key in keys]
+        tables = [self._read(path) for path in parts if path.is_file()]
+        return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
+
+    @staticmethod
+    def _read(part: Path) -> pa.Table:
+        try:
+            return pq.read_table(part).replace_schema_metadata(None)
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({error})") from error
+
+    def _part(self, key: str) -> Path:
+        return self.cells / f"{key}.parquet"
+
+    @staticmethod
+    def _replace(path: Path, content: bytes) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_bytes(content)
+        temporary.replace(path)

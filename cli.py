@@ -1,0 +1,178 @@
+"""The command line: parses, calls, prints. Only the commands that need torch, seaborn or scipy import them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from dvae_bench import __version__
+from dvae_bench.estimators.names import Name, UsageError, nearest
+from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin, matches
+
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+KINDS = {"estimators": ESTIMATORS, "tasks": TASKS, "collectors": COLLECTORS}
+FAILED = 3
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 ok, 2 usage, 3 some cells failed, 130 interrupted."""
+    try:
+        app()
+    except UsageError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def dvae_bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """The referee of gradient estimators for discrete latent variables."""
+
+
+@app.command()
+def run(
+    estimators: Annotated[
+        list[str], typer.Option("-e", "--estimators", help="Names, globs, name:key=value, or all.")
+    ] = ["all"],
+    tasks: Annotated[
+        list[str], typer.Option("-t", "--tasks", help="As for estimators; default: the preset's tasks.")
+    ] = [],
+    exclude: Annotated[list[str], typer.Option("-x", "--exclude", help="Leave out these estimators or tasks.")] = [],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PRESET.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1 for draws and training.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; timings want 1.")] = 1,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Measure estimators on tasks; finished cells are reused. Ends in tables and figures."""
+    from dvae_bench.bench.presets import PRESETS
+    from dvae_bench.bench.presets import TASKS as DEFAULT_TASKS
+
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    for path in plugin:
+        _add_plugins(path)
+    chosen, on = ESTIMATORS.select(estimators), TASKS.select(tasks or DEFAULT_TASKS)
+    for pattern in exclude:
+        if not any(matches(name, pattern) for name in (*chosen, *on)):
+            raise UsageError(f"--exclude {pattern!r} matches none of the selected estimators and tasks")
+        chosen = [name for name in chosen if not matches(name, pattern)]
+        on = [name for name in on if not matches(name, pattern)]
+    if data_dir is not None:
+        os.environ["DVAE_BENCH_DATA"] = str(data_dir)
+
+    from dvae_bench.bench.screen import Screen
+    from dvae_bench.bench.session import Session
+
+    session = Session.prepare(chosen, on, PRESETS[preset], seeds, device, threads, output or Path("results") / preset)
+    screen = Screen(session)
+    screen.plan(fresh)
+    if dry_run:
+        return
+    try:
+        counts = session.run(screen.progress(), fresh)
+    except KeyboardInterrupt:
+        screen.interrupted()
+        raise typer.Exit(130) from None
+    screen.finish(counts)
+    if counts.get("error"):
+        raise typer.Exit(FAILED)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="estimators, tasks or collectors.")] = "estimators",
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
+) -> None:
+    """List what there is, without importing any of it."""
+    if kind not in KINDS:
+        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}")
+    for path in plugin:
+        _add_plugins(path)
+    plugins = list(KINDS[kind])
+    if as_json:
+        typer.echo(json.dumps([_facts(p) for p in plugins], indent=1))
+        return
+    width = max(len(p.name) for p in plugins)
+    for p in plugins:
+        parameters = ", ".join(f"{key}={rule['default']}" for key, rule in p.facts.get("hyperparameters", {}).items())
+        about = p.facts["about"] if p.facts else "third-party; facts on import"
+        typer.echo(f"{p.name:{width}}  {about}" + (f"  [{parameters}]" if parameters else ""))
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="An estimator, task or collector.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show one plugin: formula, facts, costs, reference."""
+    family = Name.parse(name).family
+    everything = {p.name: p for registry in KINDS.values() for p in registry}
+    everything |= {alias: p for p in everything.values() for alias in p.facts.get("aliases", ())}
+    if family not in everything:
+        raise UsageError(f"nothing is called {family!r}{nearest(family, everything)}")
+    facts = _facts(everything[family])
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    typer.echo(f"{facts.pop('name')}  ({facts.pop('family')})\n{facts.pop('about', '')}\n\n{facts.pop('doc', '')}\n")
+    for key, value in facts.items():
+        typer.echo(f"{key}: {_plain(value)}")
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself.")
+    ] = None,
+) -> None:
+    """Write tables (csv, Markdown, LaTeX) and figures (pdf, png) from stored results."""
+    from dvae_bench.bench.report import write_report
+    from dvae_bench.bench.store import Store
+
+    for path in write_report(Store.open(folder).rows(), output or folder):
+        typer.echo(path)
+
+
+def _add_plugins(path: Path) -> None:
+    found = [plugin for registry in KINDS.values() for plugin in registry.add_file(path)]
+    if not found:
+        raise UsageError(
+            f"{path} holds no plugin: a class with a literal `name` that derives from Estimator, Task or Collector"
+        )
+
+
+def _facts(plugin: Plugin) -> dict[str, Any]:
+    return {"name": plugin.name, "family": plugin.family, **plugin.facts}
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+if __name__ == "__main__":
+    main()

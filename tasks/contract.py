@@ -1,0 +1,111 @@
+"""What a task is: it makes the latent's parameters, the objective and, for toys, the exact gradient."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..estimators.latents import LATENTS, Latent, LatentSpec, Objective, expectation
+from ..estimators.names import resolve
+
+Lower = Callable[[Objective, Latent], Tensor]
+"""How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
+
+
+class Task(ABC):
+    """Abstract base of toys and VAEs. The class body holds the facts as literals, as for estimators.
+
+    layers: the latents from the top down; an estimator is built for each. version: raise it when the task's meaning
+    changes, so that stored cells are measured again. sources: which measurements it supports, of "draws" (gradient
+    draws against an exact gradient), "steps" (training) and "clock".
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    sources: ClassVar[tuple[str, ...]]
+    hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    reference: ClassVar[str] = ""
+
+    layers: tuple[LatentSpec, ...]
+    data: str = ""
+
+    def __init__(self, **values: Any) -> None:
+        for key, value in resolve(self.name, self.hyperparameters, values).items():
+            setattr(self, key, value)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether f accepts relaxed z and has gradients there."""
+        return True
+
+    def latent(self, params: Tensor) -> Latent:
+        """The top layer's latent."""
+        return LATENTS[self.layers[0].kind](params)
+
+
+class Toy(Task):
+    """A fixed objective at fixed parameters, on one device and in one dtype.
+
+    The loss of a row is E_q f(z) + regulariser; its gradient at the cut, and in each group of shared parameters,
+    is known to float64.
+    """
+
+    sources = ("draws", "clock")
+
+    def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **values: Any) -> None:
+        super().__init__(**values)
+        self.values, self.device, self.dtype = values, torch.device(device), dtype
+
+    @abstractmethod
+    def params(self) -> Tensor:
+        """The top latent's parameters [*batch, *param_shape], requiring gradients."""
+
+    @abstractmethod
+    def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
+        """f: z [n, *batch, *event] -> [n, *batch], with one `lower` for each layer under the first."""
+
+    def groups(self) -> dict[str, list[Tensor]]:
+        """Named parameters shared by all rows whose gradients are checked too: f's own, and the encoder's."""
+        return {}
+
+    def regulariser(self, latent: Latent) -> Tensor | None:
+        """The analytic part of the loss, [*batch], outside f; None when there is none."""
+        return None
+
+    @property
+    def width(self) -> int:
+        """How many numbers the widest intermediate of one evaluation of f holds; it sizes the blocks."""
+        return self.params().numel()
+
+    def exact(self) -> dict[str, Tensor]:
+        """In float64 on the CPU: "value" [*batch], "cut" [*batch, *param_shape] and each group, flattened."""
+        task = type(self)("cpu", torch.float64, **self.values)
+        params = task.params()
+        latent = task.latent(params)
+        lower = [expectation] * (len(task.layers) - 1)
+        value = expectation(task.objective(latent, lower), latent)
+        regulariser = task.regulariser(latent)
+        if regulariser is not None:
+            value = value + regulariser
+        shared = task.groups()
+        wanted = [params, *(tensor for group in shared.values() for tensor in group)]
+        gradients = iter(torch.autograd.grad(value.sum(), wanted))
+        exact = {"value": value.detach(), "cut": next(gradients)}
+        return exact | {name: flatten([next(gradients) for _ in group]) for name, group in shared.items()}
+
+    def random(self, *shape: int, seed: int) -> Tensor:
+        """Standard normal constants, drawn in float64 on the CPU: the same in every dtype and on every device."""
+        generator = torch.Generator().manual_seed(seed)
+        return self.constant(torch.randn(*shape, generator=generator, dtype=torch.float64))
+
+    def constant(self, values: Tensor) -> Tensor:
+        return values.to(self.dtype).to(self.device)
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """All tensors as one vector."""
+    return torch.cat([tensor.flatten() for tensor in tensors])

@@ -1,0 +1,1 @@
+"""Toy tasks: small objectives whose gradients are known exactly."""

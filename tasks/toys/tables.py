@@ -1,0 +1,117 @@
+"""Random function tables: every discrete f there is, extended to relaxed z in a chosen way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...estimators.latents import Latent, LatentSpec, Objective
+from ...estimators.names import UsageError
+from ..contract import Lower, Toy
+
+
+def multilinear(table: Tensor, site: Tensor) -> Tensor:
+    """Σ_k table[k_1, ..., k_N] Π_i site[..., i, k_i]: table [K, ..., K], site [*shape, N, K] -> [*shape]."""
+    first, *others = site.unbind(-2)
+    total = first @ table.reshape(first.shape[-1], -1)
+    for weights in others:
+        total = (weights.unsqueeze(-1) * total.unflatten(-1, (weights.shape[-1], -1))).sum(-2)
+    return total.squeeze(-1)
+
+
+def extend(table: Tensor, site: Tensor, z: Tensor, bumps: Tensor, extension: str) -> Tensor:
+    """The table at z, continued to relaxed z by the named extension."""
+    if extension == "none":
+        return multilinear(table, site.detach().round())
+    value = multilinear(table, site)
+    return value if extension == "multilinear" else value + (bumps * z * (1 - z)).flatten(-bumps.dim()).sum(-1)
+
+
+class BitTable(Toy):
+    """f(b) = table[b], one standard normal value for each of the 2^D configurations.
+
+    extension: how f continues to relaxed b. `multilinear`; `bumpy` = multilinear + Σ_d c_d b_d (1 - b_d), the same
+    discrete f (under the multilinear one straight-through is exactly unbiased, so only bumpy shows its bias); `none`:
+    f is defined on bits only, and estimators that differentiate it are unsupported.
+    """
+
+    name = "bit-table"
+    hyperparameters = {
+        "d": {"default": 6, "min": 1, "max": 12},
+        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy")},
+    }
+
+    d: int
+    extension: str
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self.layers = (LatentSpec.bernoulli(self.d),)
+        self.logits = self.random(self.d, seed=1).requires_grad_()
+        self.table = self.random(*[2] * self.d, seed=2).requires_grad_()
+        self.bumps = self.random(self.d, seed=3)
+
+    @property
+    def differentiable(self) -> bool:
+        return self.extension != "none"
+
+    @property
+    def width(self) -> int:
+        return self.table.numel()
+
+    def params(self) -> Tensor:
+        return self.logits
+
+    def groups(self) -> dict[str, list[Tensor]]:
+        return {"decoder": [self.table]}
+
+    def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
+        return lambda z: extend(self.table, torch.stack([1 - z, z], -1), z, self.bumps, self.extension)
+
+
+class CategoryTable(Toy):
+    """f(z) = table[z], one standard normal value for each of the K^N configurations of N sites of K classes.
+
+    extension: as for bit-table, with bumps Σ_ik c_ik z_ik (1 - z_ik).
+    """
+
+    name = "category-table"
+    hyperparameters = {
+        "n": {"default": 2, "min": 1, "max": 6},
+        "k": {"default": 4, "min": 2, "max": 16},
+        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy")},
+    }
+    LIMIT = 2**12
+
+    n: int
+    k: int
+    extension: str
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        if self.k**self.n > self.LIMIT:
+            raise UsageError(f"category-table: k^n must be at most {self.LIMIT}, got {self.k}^{self.n}")
+        self.layers = (LatentSpec.categorical(self.n, self.k),)
+        self.logits = self.random(self.n, self.k, seed=1).requires_grad_()
+        self.table = self.random(*[self.k] * self.n, seed=2).requires_grad_()
+        self.bumps = self.random(self.n, self.k, seed=3)
+
+    @property
+    def differentiable(self) -> bool:
+        return self.extension != "none"
+
+    @property
+    def width(self) -> int:
+        return self.table.numel()
+
+    def params(self) -> Tensor:
+        return self.logits
+
+    def groups(self) -> dict[str, list[Tensor]]:
+        return {"decoder": [self.table]}
+
+    def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
+        return lambda z: extend(self.table, z, z, self.bumps, self.extension)

@@ -1,0 +1,234 @@
+"""Finding and reading MNIST: its IDX files, or the embedded 5,000 images when there is no way to get them.
+
+Looked for in this order: the folder in the environment variable DVAE_BENCH_DATA (`embedded` there takes the
+embedded subset at once), the user cache, a download into that cache, and only then the embedded subset,
+announced on stderr.
+The SHA-256 of every file's uncompressed bytes is pinned: a file that differs is never used.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor
+
+from ...estimators.names import UsageError
+
+SPLITS = ("60k/10k", "50k/10k/10k")
+DATA_VARIABLE = "DVAE_BENCH_DATA"
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+EMBEDDED = Path(__file__).resolve().parent.parent / "data" / "mnist-5k-images-idx3-ubyte.gz"
+SHA256 = {
+    TRAIN: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    TEST: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "mnist-5k-images-idx3-ubyte": "1d63efb4ac5ab122c73fed605a3f2897fe3ede87e9b4e9fe369abbdd36dad1e7",
+}
+_PIXELS, _HEADER = 784, 16
+_TIMEOUT = 3.0  # seconds to connect, and between two pieces
+_ANSWER_WITHIN = 4.0  # seconds for a mirror's first answer, name look-up included
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images as uint8 [N, 784] in 0..255; `split` states the sizes, `valid` is empty in a split of two."""
+
+    name: str
+    split: str
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same images on `device`."""
+        return self.map(lambda images: images.to(device))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Dataset:
+        """`change` applied to train, valid and test, in that order."""
+        return replace(self, train=change(self.train), valid=change(self.valid), test=change(self.test))
+
+    @functools.cached_property
+    def mean(self) -> Tensor:
+        """Mean of each pixel in train, float32 [784] in [0, 1]; for a decoder's output bias."""
+        return self.train.sum(0, dtype=torch.float32) / (255 * len(self.train))
+
+
+def load_mnist(split: str = "60k/10k") -> Dataset:
+    """MNIST, its training images whole ("60k/10k") or with the last 10,000 for validation ("50k/10k/10k").
+
+    The embedded subset is named "mnist-5k", its split "4500/500" or "4000/500/500". Read once a process.
+    Raises UsageError on an unknown split, a folder without the files, or a corrupt file.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"unknown split {split!r}; take one of {', '.join(SPLITS)}")
+    return _load(split, os.environ.get(DATA_VARIABLE, ""))
+
+
+def find_in_data_folder(*names: str) -> dict[str, Path]:
+    """Those of the named files that lie in DVAE_BENCH_DATA or its `mnist/`, plain or .gz."""
+    value = os.environ.get(DATA_VARIABLE, "")
+    return {} if value in ("", "embedded") else _find(Path(value).expanduser(), *names)
+
+
+def read_idx(path: Path, remedy: str = f"delete it or point {DATA_VARIABLE} elsewhere") -> Tensor:
+    """The images of an IDX file, gzipped or not, as uint8 [N, 784]. Raises UsageError on a wrong checksum."""
+    name, payload = path.name.removesuffix(".gz"), uncompressed(path)
+    if hashlib.sha256(payload).hexdigest() != SHA256[name]:
+        raise UsageError(f"{path} is corrupt: its checksum is not that of the real {name}; {remedy}")
+    return torch.frombuffer(bytearray(payload), dtype=torch.uint8, offset=_HEADER).view(-1, _PIXELS)
+
+
+def uncompressed(path: Path) -> bytes:
+    """A file's bytes, gzipped or not; none where the gzip is damaged."""
+    content = path.read_bytes()
+    try:
+        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+@functools.lru_cache(maxsize=4)
+def _load(split: str, variable: str) -> Dataset:
+    name, train, test = _images(variable)
+    valid = len(test) if split == "50k/10k/10k" else 0
+    train, valid_images = train.split([len(train) - valid, valid])
+    if name == "mnist-5k":
+        split = "/".join(str(size) for size in (len(train), valid, len(test)) if size)
+    return Dataset(name, split, train, valid_images, test)
+
+
+@functools.lru_cache(maxsize=2)
+def _images(variable: str) -> tuple[str, Tensor, Tensor]:
+    """Name, training and test images, from the first place that has them."""
+    if variable == "embedded":
+        return _embedded()
+    if variable:
+        folder = Path(variable).expanduser()
+        files = _find(folder, TRAIN, TEST)
+        if len(files) < 2:
+            raise UsageError(
+                f"{DATA_VARIABLE} is {folder}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there or in its "
+                f"mnist/: put them there, or unset {DATA_VARIABLE} to have them downloaded"
+            )
+    else:
+        try:
+            files = _cached()
+        except OSError as error:
+            print(
+                f"WARNING: MNIST is not in the user cache and cannot be downloaded ({error}), so the "
+                f"embedded subset of 5,000 images stands in for it, named mnist-5k; for the full set, put {TRAIN}.gz "
+                f"and {TEST}.gz in a folder and set {DATA_VARIABLE} to it.",
+                file=sys.stderr,
+            )
+            return _embedded()
+    return "mnist", read_idx(files[TRAIN]), read_idx(files[TEST])
+
+
+def _embedded() -> tuple[str, Tensor, Tensor]:
+    train, test = read_idx(EMBEDDED, "reinstall dvae-bench").split([4500, 500])
+    return "mnist-5k", train, test
+
+
+def _find(folder: Path, *names: str) -> dict[str, Path]:
+    places = (folder / "mnist", folder)
+    paths = {name: [place / (name + end) for place in places for end in (".gz", "")] for name in names}
+    return {name: next(filter(Path.is_file, paths[name])) for name in names if any(map(Path.is_file, paths[name]))}
+
+
+def _cached() -> dict[str, Path]:
+    """MNIST's files in the user cache, downloaded if they are not there. Raises OSError if they cannot be."""
+    import pooch
+
+    cache = Path(pooch.os_cache("dvae-bench"))
+    files = _find(cache, TRAIN, TEST)
+    if len(files) == 2:
+        return files
+    failures = []
+    for mirror in MIRRORS:
+        try:
+            if not _answers(f"{mirror}{TRAIN}.gz"):
+                raise ConnectionError
+            for name in (TRAIN, TEST):
+                if name not in _find(cache, name):
+                    _download(f"{mirror}{name}.gz", cache / "mnist")
+            return _find(cache, TRAIN, TEST)
+        except (OSError, UsageError) as error:
+            reason = "corrupt file" if isinstance(error, UsageError) else type(error).__name__
+            failures.append(f"{urlsplit(mirror).hostname}: {reason}")
+    raise OSError(", ".join(failures))
+
+
+def _download(url: str, folder: Path) -> None:
+    """Fetch a file into `folder`, where it appears only once its checksum is found right."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as unchecked:
+        path = Path(unchecked) / url.rpartition("/")[2]
+        _fetch(url, path)
+        read_idx(path)
+        path.replace(folder / path.name)
+
+
+def _fetch(url: str, path: Path) -> None:
+    import pooch
+
+    bar = _ProgressBar(f"downloading {path.name}") if sys.stderr.isatty() else None
+    try:
+        pooch.HTTPDownloader(progressbar=bar or False, chunk_size=1 << 16, timeout=_TIMEOUT)(url, str(path), None)
+    finally:
+        if bar:
+            bar.close()
+
+
+def _answers(url: str) -> bool:
+    """Whether a mirror has the file, asked in a thread, since a look-up of its name knows no time limit."""
+    import pooch
+
+    found: list[bool] = []
+
+    def ask() -> None:
+        try:
+            found.append(pooch.HTTPDownloader(timeout=_TIMEOUT)(url, None, None, check_only=True))
+        except OSError:
+            found.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_ANSWER_WITHIN)
+    return found == [True]
+
+
+class _ProgressBar:
+    """A rich progress bar with the four names pooch asks of one."""
+
+    def __init__(self, label: str) -> None:
+        from rich.console import Console
+        from rich.progress import DownloadColumn, Progress
+
+        self.total = 0
+        self._bar = Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True))
+        self._task = self._bar.add_task(label, total=None)
+        self._bar.start()
+
+    def update(self, size: int) -> None:
+        self._bar.update(self._task, total=self.total, advance=size)
+
+    def reset(self) -> None:
+        self._bar.reset(self._task)
+
+    def close(self) -> None:
+        self._bar.stop()

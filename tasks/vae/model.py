@@ -1,0 +1,72 @@
+"""A VAE with one discrete layer: encoder, decoder, and the loss split into what estimators see and what is analytic."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ...estimators.latents import LATENTS, Latent, LatentSpec, Objective
+
+PIXELS = 784
+
+
+class Vae(nn.Module):
+    """q(z given x) with logits encoder(x), a uniform prior, and Bernoulli pixels with logits decoder(z).
+
+    hidden: widths of the encoder's tanh layers, mirrored in the decoder; () makes both linear.
+    kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
+    E ∇ log q(z) = 0. data_mean [784]: the output bias starts at its logit.
+    """
+
+    def __init__(self, spec: LatentSpec, hidden: tuple[int, ...], data_mean: Tensor, kl: str = "analytic") -> None:
+        super().__init__()
+        self.spec, self.kl = spec, kl
+        self.encoder = mlp(PIXELS, *hidden, math.prod(spec.param_shape))
+        self.decoder = mlp(math.prod(spec.event_shape), *reversed(hidden), PIXELS)
+        output = self.decoder[-1]
+        assert isinstance(output, nn.Linear)
+        with torch.no_grad():
+            output.bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3)))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x [batch, 784] -> params [batch, *param_shape]."""
+        return self.encoder(x).unflatten(-1, self.spec.param_shape)
+
+    def latent(self, params: Tensor) -> Latent:
+        return LATENTS[self.spec.kind](params)
+
+    def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
+        """-log p(x given z): x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch], in nats."""
+        logits = self.decoder(z.flatten(-len(self.spec.event_shape)))
+        return binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+
+    def objective(self, x: Tensor, latent: Latent) -> Objective:
+        """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled."""
+        if self.kl == "analytic":
+            return lambda z: self.reconstruction(x, z)
+        fixed = self.latent(latent.params.detach())
+        return lambda z: self.reconstruction(x, z) + fixed.log_prob(z) - self.log_prior()
+
+    def regulariser(self, latent: Latent) -> Tensor | None:
+        """KL(q || p), [*rows, batch], when it is analytic."""
+        return latent.kl_to_uniform() if self.kl == "analytic" else None
+
+    def log_prior(self) -> float:
+        """log p(z), the same for every hard z."""
+        return -math.log(self.spec.configurations)
+
+    def log_weight(self, x: Tensor, z: Tensor, latent: Latent) -> Tensor:
+        """log p(x, z) - log q(z given x) at hard z, [n, batch]."""
+        return self.log_prior() - self.reconstruction(x, z) - latent.log_prob(z)
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Linear layers of these widths with tanh between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,361 @@
+"""Tables and figures from made-up rows: nothing here measures anything."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from dvae_bench.bench.report import FIGURES, tables, verdicts, write_figures, write_report
+from dvae_bench.bench.report.numbers import plain, with_interval
+from dvae_bench.bench.report.rows import prepare
+from dvae_bench.bench.report.table import Table
+from dvae_bench.bench.report.verdicts import holm
+from dvae_bench.estimators.names import UsageError
+
+# name: relative bias at the cut, variance, evaluations, time in us
+ESTIMATORS = {
+    "exact": (0.0, 0.0, 64, 95.0),
+    "reinforce": (0.0, 9.1, 1, 7.1),
+    "reinforce-ema": (0.0, 2.4, 1, 7.9),
+    "rloo:n=4": (0.0, 0.61, 4, 13.0),
+    "disarm": (0.0, 0.82, 2, 10.2),
+    "straight-through": (0.31, 0.09, 1, 11.5),
+    "gumbel-softmax": (0.12, 0.14, 1, 12.8),
+    "st-gumbel-softmax": (0.22, 0.19, 1, 13.4),
+    "rebar": (0.0, 0.33, 3, 31.0),
+}
+TOYS = ["bit-table:d=6", "one-hot-table:k=4,n=3", "quadratic:d=200", "tiny-vae", "two-layers", "rare-bits:p=0.01"]
+VAES = {"mnist-vae": "mnist", "mnist-vae:arch=categorical": "mnist", "mnist-vae:arch=two-layer": "mnist-5k"}
+PHASES = {
+    "encode": 310, "sample": 60, "objective": 820, "gradient": 190,
+    "objective_backward": 900, "encoder_backward": 420, "update": 350,
+}  # fmt: skip
+BIASED = {"straight-through", "gumbel-softmax", "st-gumbel-softmax"}
+
+
+def row(**given: object) -> dict[str, object]:
+    blank = {"data": "", "seed": 0, "source": "draws", "collector": "moments", "group": "", "step": 0, "metric": ""}
+    numbers = {"unit": "", "direction": "lower", "value": np.nan, "n": 4000, "se": np.nan, "lo": np.nan, "hi": np.nan}
+    state = {"status": "ok", "reason": "", "tuned_steps": 0, "device": "cpu"}
+    return blank | numbers | state | {"family": str(given["estimator"]).partition(":")[0]} | given
+
+
+def near(value: float, share: float) -> dict[str, float]:
+    return {"value": value, "lo": value * (1 - share), "hi": value * (1 + share)}
+
+
+def toy_rows(name: str, task: str, random: np.random.Generator) -> list[dict[str, object]]:
+    bias, variance, evaluations, time = ESTIMATORS[name]
+    cell = {"estimator": name, "task": task}
+    scale = 1.0 + TOYS.index(task)
+    noise = np.sqrt(variance / 4e5)
+    rows = []
+    for group in ("cut", "decoder") if "vae" in task or "layers" in task else ("cut",):
+        wrong = bias * scale / 3 if group == "cut" or name == "straight-through" else 0.0
+        relative = np.hypot(wrong, noise * random.uniform(0.5, 1.5))
+        p = 0.0 if wrong else random.uniform(0.05, 1)
+        rows += [
+            row(**cell, group=group, metric="bias_rel", **near(relative, min(2 * noise / max(relative, 1e-9), 0.9))),
+            row(**cell, group=group, metric="bias_p", value=p),
+            row(**cell, group=group, metric="bias_sdb", value=5 * noise),
+            row(**cell, group=group, metric="var_total", **near(variance * scale**2 * random.uniform(0.7, 1.4), 0.04)),
+        ]
+    clock = {"source": "clock", "collector": "clock", "unit": "us"}
+    rows.append(row(**cell, metric="evaluations", value=evaluations))
+    rows.append(row(**cell, metric="differentiations", value=int(name in BIASED)))
+    rows.append(row(**cell, **clock, metric="time_total", **near(time * scale**0.3, 0.03)))
+    return rows
+
+
+def vae_rows(name: str, task: str, seeds: int, random: np.random.Generator) -> list[dict[str, object]]:
+    bias, variance, evaluations, _ = ESTIMATORS[name]
+    cost = 1 + 0.35 * (evaluations - 1)
+    rows = []
+    for seed, step in itertools.product(range(seeds), range(0, 2001, 200)):
+        at = {"estimator": name, "task": task, "data": VAES[task], "seed": seed, "source": "steps", "step": step}
+        end = -98 - 2.5 * np.log1p(variance) - 9 * bias + random.normal(0, 0.4)
+        elbo = end - (540 + end) * np.exp(-step / (260 + 40 * variance))
+        bound = {"collector": "training", "unit": "nats", "direction": "higher"}
+        rows += [
+            row(**at, **bound, metric="elbo_train", value=elbo + 0.9),
+            row(**at, **bound, metric="elbo_test", value=elbo, lo=elbo - 0.8, hi=elbo + 0.8),
+            row(**at, metric="var_cut", **near(3e-5 * (variance + 0.02), 0.1)),
+            row(**at, metric="var_encoder", **near(2e-3 * (variance + 0.05) * random.uniform(0.8, 1.2), 0.1)),
+            row(**at, metric="seconds", unit="s", value=step * 0.003 * cost),
+        ]
+        if step == 2000:
+            rows.append(row(**at, **bound, metric="iw_test", value=elbo + 4.2))
+    clock = {"estimator": name, "task": task, "data": VAES[task], "source": "clock", "collector": "clock", "unit": "us"}
+    phases = {f"time_{phase}": time * (cost if "objective" in phase else 1) for phase, time in PHASES.items()}
+    for metric, time in {**phases, "time_total": 1.02 * sum(phases.values())}.items():
+        rows.append(row(**clock, metric=metric, **near(time, 0.04)))
+    return rows
+
+
+def realistic_rows(seeds: int = 1) -> pd.DataFrame:
+    """Nine estimators on six toys and three VAEs, with an unsupported, a failed, a diverged and an untestable cell."""
+    random = np.random.default_rng(0)
+    rows = []
+    for name, task in itertools.product(ESTIMATORS, TOYS):
+        if (name, task) == ("disarm", "one-hot-table:k=4,n=3"):
+            rows.append(row(estimator=name, task=task, status="unsupported", reason="disarm needs Bernoulli latents"))
+        elif (name, task) == ("rebar", "two-layers"):
+            reason = "Traceback:\n  x_1 & x_2 have 100% of {nothing}"
+            rows.append(row(estimator=name, task=task, status="error", reason=reason, source=""))
+        else:
+            rows += toy_rows(name, task, random)
+    for each in rows:
+        if each["task"] == "rare-bits:p=0.01" and each["metric"] == "bias_p" and each["estimator"] == "reinforce":
+            each |= {"status": "not testable", "reason": "the top 1 % of draws carry 60 % of the squared error"}
+    for name, task in itertools.product(ESTIMATORS, VAES):
+        if name == "exact" or (name == "disarm" and "categorical" in task):
+            rows.append(row(estimator=name, task=task, status="unsupported", reason=f"no {name} here", source=""))
+        else:
+            rows += vae_rows(name, task, seeds, random)
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    return realistic_rows()
+
+
+@pytest.fixture(scope="module")
+def built(rows: pd.DataFrame) -> list[Table]:
+    return tables(rows)
+
+
+@pytest.fixture(scope="module")
+def by_name(built: list[Table]) -> dict[str, pd.DataFrame]:
+    return {table.name: table.text for table in built}
+
+
+def small_rows() -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    names = ("exact", "rloo:n=4", "straight-through")
+    toys = [each for name in names for each in toy_rows(name, TOYS[0], random)]
+    return pd.DataFrame(toys + [each for name in names[1:] for each in vae_rows(name, "mnist-vae", 2, random)])
+
+
+def bias_test(name: str, p: float, **given: object) -> dict[str, object]:
+    return row(estimator=name, task="toy", group="cut", metric="bias_p", value=p, **given)
+
+
+def words(rows: list[dict[str, object]]) -> dict[str, str]:
+    found = verdicts(pd.DataFrame(rows)).reset_index()
+    return dict(zip(found["estimator"], found["verdict"], strict=True))
+
+
+def test_holm_is_the_step_down_rule() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([])).size == 0
+
+
+def test_verdicts_share_one_family_wise_alpha() -> None:
+    lone = words([bias_test("a", 4e-4)])
+    crowd = words([bias_test("a", 4e-4), bias_test("b", 0.5), bias_test("c", 0.6)])
+    assert (lone["a"], crowd["a"]) == ("biased", "unbiased")
+    stepping = words([bias_test("a", 1e-9), bias_test("b", 4e-4), bias_test("c", 0.6)])
+    assert stepping == {"a": "biased", "b": "biased", "c": "unbiased"}
+
+
+def test_untestable_and_failed_cells_are_no_verdict_and_not_in_the_family() -> None:
+    family = [bias_test("a", 9e-4)]
+    others = [
+        bias_test("b", 1e-9, status="not testable"),
+        bias_test("c", np.nan),
+        row(estimator="d", task="toy", status="diverged"),
+    ]
+    expected = {"a": "biased", "b": "not testable", "c": "not testable", "d": "diverged"}
+    assert words(family + others) == expected
+
+
+def test_a_bias_that_one_seed_shows_is_a_bias() -> None:
+    assert words([bias_test("a", 0.5, seed=0), bias_test("a", 1e-9, seed=1)]) == {"a": "biased"}
+
+
+@pytest.mark.parametrize(
+    ("value", "lo", "hi", "text"),
+    [
+        (0.31234, 0.3001, 0.3244, "0.312 [0.300, 0.324]"),
+        (12345.6, 12222.0, 12469.0, "12350 [12220, 12470]"),
+        (3.0, 0.1, 1000.0, "3.0 [0.1, 1000.0]"),
+        (1.234e-5, 1.1e-5, 1.4e-5, "1.23e-05 [1.10e-05, 1.40e-05]"),
+        (0.5, 0.5 - 1e-9, 0.5 + 1e-9, "0.50000 [0.50000, 0.50000]"),
+        (-0.001, -0.2, 0.2, "0.00 [-0.20, 0.20]"),
+        (0.0, 0.0, 0.0, "0"),
+        (2.0, np.nan, np.nan, "2"),
+        (np.nan, np.nan, np.nan, "–"),
+        (np.inf, np.nan, np.nan, "inf"),
+    ],
+)
+def test_numbers_have_the_digits_their_interval_supports(value: float, lo: float, hi: float, text: str) -> None:
+    assert with_interval(value, lo, hi) == text
+
+
+def test_plain_numbers_keep_whole_numbers_whole() -> None:
+    assert [plain(x) for x in (65536, 2.0, 0.123456, 1.5e-6)] == ["65536", "2", "0.123", "1.50e-06"]
+
+
+def test_toy_table_shows_verdicts_with_what_backs_them(by_name: dict[str, pd.DataFrame]) -> None:
+    toys = by_name["toys"].set_index(["task", "estimator"])
+    assert toys.loc[("quadratic:d=200", "straight-through"), "relative bias"].startswith("0.310")
+    assert toys.loc[("quadratic:d=200", "rebar"), ["verdict", "relative bias"]].tolist() == ["unbiased", "sdb 0.00454"]
+    assert toys.loc[("rare-bits:p=0.01", "reinforce"), "verdict"] == "not testable"
+    assert toys.loc[("tiny-vae", "straight-through"), "other groups"] == "biased: all groups"
+    assert toys.loc[("tiny-vae", "rebar"), "other groups"] == "all unbiased (sdb up to 0.00454)"
+
+
+def test_one_biased_group_is_named() -> None:
+    tests = [bias_test("a", p) | {"group": g} for g, p in (("cut", 0.5), ("encoder", 0.4), ("decoder", 1e-9))]
+    (toys, *_) = tables(pd.DataFrame(tests))
+    assert toys.text["other groups"].tolist() == ["biased: decoder"]
+
+
+def test_failed_cells_stand_in_every_table(by_name: dict[str, pd.DataFrame]) -> None:
+    toys, training = by_name["toys"], by_name["training"]
+    assert toys[toys["estimator"].eq("rebar") & toys["task"].eq("two-layers")]["verdict"].tolist() == ["error"]
+    assert training[training["estimator"].eq("exact")]["status"].tolist() == ["unsupported"] * 3
+    failed = by_name["failures"].set_index(["task", "estimator"])["reason"]
+    assert failed["two-layers", "rebar"] == "Traceback: x_1 & x_2 have 100% of {nothing}"
+    assert failed["rare-bits:p=0.01", "reinforce"].startswith("the top 1 %")
+
+
+def test_sources_with_the_same_fate_share_a_line_and_only_draws_give_a_verdict() -> None:
+    cell = {"estimator": "a", "task": "toy", "status": "unsupported", "reason": "no"}
+    clock = row(estimator="b", task="toy", source="clock", status="error", reason="boom")
+    toys, _, failed = tables(pd.DataFrame([row(**cell), row(**cell, source="clock"), clock]))
+    assert toys.text["verdict"].tolist() == ["unsupported", "–"]
+    assert failed.text["source"].tolist() == ["clock, draws", "clock"]
+
+
+def test_toys_are_sorted_by_task_then_variance(built: list[Table]) -> None:
+    numbers = built[0].numbers
+    assert numbers["task"].is_monotonic_increasing
+    for _, of_task in numbers.groupby("task"):
+        assert of_task["variance"].dropna().is_monotonic_increasing
+
+
+def test_training_shows_the_range_of_seeds_and_leaves_diverged_ones_out() -> None:
+    rows = pd.DataFrame(vae_rows("rebar", "mnist-vae", 3, np.random.default_rng(0)))
+    lost = row(estimator="rebar", task="mnist-vae", data="mnist", seed=2, source="steps", status="diverged")
+    training = tables(pd.concat([rows, pd.DataFrame([lost])]))[1]
+    ends = rows[(rows["metric"] == "elbo_test") & (rows["step"] == 2000) & (rows["seed"] < 2)]["value"]
+    line = training.numbers.iloc[0]
+    assert training.text["status"].tolist() == ["2 seeds, 1 diverged"]
+    assert line[["elbo_test", "elbo_test_lo", "elbo_test_hi"]].tolist() == [ends.mean(), ends.min(), ends.max()]
+    assert " to " in training.text["ELBO test"].iloc[0]
+    assert line["ms_per_step"] == pytest.approx(rows[rows["metric"] == "time_total"]["value"].iloc[0] / 1000)
+
+
+def test_intervals_of_seeds_add_in_quadrature() -> None:
+    both = [row(estimator="a", task="toy", group="cut", metric="var_total", seed=s, **near(1.0, 0.1)) for s in (0, 1)]
+    line = tables(pd.DataFrame(both))[0].numbers.iloc[0]
+    assert line["variance_hi"] - line["variance"] == pytest.approx(0.1 / np.sqrt(2))
+
+
+def test_what_a_row_says_against_itself_is_printed() -> None:
+    doubted = row(estimator="a", task="toy", group="cut", metric="var_total", value=2.0, status="heavy-tailed")
+    (toys, _, failed) = tables(pd.DataFrame([doubted]))
+    assert toys.text["variance"].tolist() == ["2 (heavy-tailed)"]
+    assert len(failed.text) == 1
+
+
+def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
+    toys, _, failed = built
+    assert r"x\_1 \& x\_2 have 100\% of \{nothing\}" in failed.latex()
+    assert all(rule in failed.latex() for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:failures}"))
+    assert r"\begin{longtable}" in toys.latex()
+    greek = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="σ ≤ 0")]))[2]
+    assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
+
+
+def test_pipes_do_not_break_markdown() -> None:
+    failed = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="|x| < 1")]))[2]
+    assert r"\|x\| < 1" in failed.markdown()
+
+
+def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match="no column hi"):
+        tables(rows.drop(columns="hi"))
+
+
+def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Path) -> None:
+    files = write_report(rows, tmp_path)
+    wanted = {f"tables/{name}.{end}" for name in ("toys", "training", "failures") for end in ("csv", "md", "tex")}
+    wanted |= {f"figures/{name}.{end}" for name in FIGURES for end in ("pdf", "png")}
+    assert {path.relative_to(tmp_path).as_posix() for path in files} == wanted
+    assert all(path.stat().st_size > 200 for path in files)
+    assert (tmp_path / "figures" / "bias.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = small_rows()
+    first = write_report(rows, tmp_path / "a")
+    second = write_report(rows.sample(frac=1, random_state=0).set_axis([0] * len(rows)), tmp_path / "b")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
+    toys = small_rows().query("data == ''")
+    for name in ("training.pdf", "phases.png"):
+        (tmp_path / name).write_bytes(b"old")
+    files, notes = write_figures(toys[toys["metric"] != "evaluations"], tmp_path)
+    assert {path.stem for path in files} == {"variance-cost", "bias"} == {p.stem for p in tmp_path.iterdir()}
+    assert notes == [
+        "training: skipped, no task was trained",
+        "phases: skipped, no training step was timed by phases",
+    ]
+
+
+def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:
+    lost = pd.DataFrame([row(estimator="a", task="toy", status="error", reason="boom")])
+    names = {path.name for path in write_report(lost, tmp_path)}
+    assert names == {f"{t}.{end}" for t in ("toys", "failures") for end in ("csv", "md", "tex")} | {"skipped.txt"}
+    assert len((tmp_path / "figures" / "skipped.txt").read_text().splitlines()) == len(FIGURES)
+    assert write_report(lost.iloc[:0], tmp_path / "empty") == [tmp_path / "empty" / "figures" / "skipped.txt"]
+
+
+def test_infinite_and_missing_numbers_draw(tmp_path: Path) -> None:
+    rows = small_rows()
+    rows.loc[rows["estimator"].eq("rloo:n=4") & rows["metric"].eq("var_total"), ["value", "lo", "hi"]] = np.inf
+    rows.loc[rows["metric"].eq("elbo_test") & rows["step"].eq(400), "value"] = -np.inf
+    rows.loc[rows["metric"].isin(["bias_rel", "time_total"]), ["lo", "hi"]] = np.nan
+    files, notes = write_figures(rows, tmp_path)
+    assert len(files) == 2 * len(FIGURES) and not notes
+
+
+def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no figure 'biass'; nearest: bias"):
+        write_figures(small_rows(), tmp_path, ["biass"])
+
+
+def test_drawing_leaves_the_callers_settings_alone(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    write_figures(small_rows(), tmp_path, ["phases"])
+    assert dict(mpl.rcParams) == before
+
+
+def test_tables_need_neither_seaborn_nor_torch() -> None:
+    code = "import sys, dvae_bench.bench.report; print({'torch', 'seaborn', 'matplotlib', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_toy_on_data_is_a_toy_and_its_rounding_no_variance() -> None:
+    from dvae_bench.bench.report.variance_cost import _toy_panels
+
+    on_data = pd.DataFrame(toy_rows("exact", "tiny-vae", np.random.default_rng(0))).assign(data="mnist-5k")
+    on_data.loc[on_data["metric"] == "var_total", "value"] = 1e-15
+    norm = row(estimator="exact", task="tiny-vae", data="mnist-5k", group="cut", metric="gradient_norm", value=2.7)
+    rows = prepare(pd.concat([on_data, pd.DataFrame([norm])]))
+    toys, training, _ = tables(rows)
+    assert toys.text[["task", "data"]].to_numpy().tolist() == [["tiny-vae", "mnist-5k"]] and training.text.empty
+    assert [panel.points["y"].tolist() for panel in _toy_panels(rows)] == [[0.0], [0.0]]
