@@ -31,7 +31,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class ClockSettings:
-    """Warm-up and timed repetitions; on toys, one call makes `rows` draws, fewer where they would hold more `elements`."""
+    """Warm-up and timed repetitions; on toys, a call makes `rows` draws, or as many as hold `elements`."""
 
     warmup: int = 5
     repetitions: int = 30

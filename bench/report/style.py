@@ -110,15 +110,15 @@ def whiskers(value: pd.Series, lo: pd.Series, hi: pd.Series) -> np.ndarray:
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
-    """Limits and three to five labelled ticks for an axis with a log scale, also where it spans less than a decade."""
+    """Limits and two to four labelled ticks for an axis with a log scale, also where it spans less than a decade."""
     is_x = isinstance(axis, XAxis)
     (axis.axes.set_xlim if is_x else axis.axes.set_ylim)(low, high)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(np.arange(10, 100, 5) / 10)):
         ticks = [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
-        if len(ticks) >= 3:
+        if len(ticks) >= (2 if high >= 100 * low else 3):
             break
-    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 5)]))
+    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 4)]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda tick, _: _tick(tick)))
 

@@ -70,5 +70,5 @@ def _limits(curves: pd.DataFrame) -> tuple[float, float]:
     shown = max(_SPREAD_SHOWN * (last.max() - last.min()), _RANGE_SHOWN * (most - least))
     low = last.max() - shown if shown < (1 - _WORTH_CUTTING) * (most - least) else least
     high = max(most, low + 1e-6)
-    margin = 0.05 * (high - low)
+    margin = 0.08 * (high - low)
     return low - margin, high + margin

@@ -45,7 +45,7 @@ class Bernoulli(Latent):
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         p = self.logits.detach().sigmoid()
-        return torch.bernoulli(p.expand(n, *p.shape), generator=generator)
+        return (uniform((n, *p.shape), p, generator) < p).to(p.dtype)
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
         """Logistic noise log u - log(1 - u)."""

@@ -1,0 +1,50 @@
+"""A training step of each estimator over the deterministic autoencoder step of the same network (the floor)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+import torch
+from pairing import paired_ratio
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from dvae_bench import estimator
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.training import TrainStep
+from dvae_bench.estimators.contract import Unsupported
+from dvae_bench.estimators.registry import ESTIMATORS
+from dvae_bench.tasks.vae.mnist_vae import MnistVae
+
+ARCHITECTURES = ("linear", "nonlinear", "categorical")
+
+
+def floor_step(task: MnistVae, x: torch.Tensor) -> Callable[[], None]:
+    """Encoder, squash, decoder, cross-entropy, backward, fused Adam: no sampling, no KL."""
+    vae = task.model(0)
+    optimizer = task.optimizer(vae)
+
+    def step() -> None:
+        z = vae.latent(vae.encode(x)).probs
+        logits = vae.decoder(z.flatten(-len(vae.spec.event_shape)))
+        loss = binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*(p.name for p in ESTIMATORS.builtin.values()), "rloo:n=4"])
+def test_step(benchmark: Callable, name: str, arch: str) -> None:
+    task = MnistVae(arch=arch)
+    x = next(task.batches(stream(0, "data")))
+    try:
+        step = TrainStep(task, estimator(name, task.spec), seed=0)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    benchmark.group = f"training step, {arch}"
+    benchmark.extra_info["over_floor"] = asdict(paired_ratio(lambda: step(x), floor_step(task, x)))
+    benchmark.pedantic(step, args=(x,), rounds=30, iterations=1, warmup_rounds=3)
