@@ -8,13 +8,15 @@ from collections import Counter
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
-from rich.table import Table as RichTable
+from rich.table import Table as Grid
 
 from .cells import Cell
 from .report import tables
+from .report.table import Table
 from .runner import Progress
 from .session import Estimate, Session
 
+LEFT_OUT = ("data", "device", "diffs", "IW bound test", "variance at the cut", "seed", "group", "collector")
 SIGNS = {"ok": "done", "error": "FAILED", "diverged": "DIVERGED"}
 
 
@@ -23,7 +25,10 @@ class Screen:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+        terminal = sys.stdout.isatty()
+        self.console = Console(
+            file=sys.stdout, highlight=False, width=None if terminal else 160, soft_wrap=not terminal
+        )
         self.bar = Bar(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), console=self.console
         )
@@ -79,25 +84,27 @@ class Screen:
         """The tables, where everything lies, and how the cells ended."""
         self.bar.stop()
         for table in tables(self.session.rows()):
-            if len(table.text):
-                self.console.print(_rich(table.name, table.text), soft_wrap=not self.console.is_terminal)
+            self._show(table)
         files = self.session.report()
         folder = self.session.store.folder
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
         self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
 
+    def _show(self, table: Table) -> None:
+        """A table, one part a task; full intervals and every column are in the files."""
+        short = table.text.drop(columns=[name for name in LEFT_OUT if name in table.text])
+        for task, part in short.groupby("task", sort=False):
+            grid = Grid(title=str(task), box=None, title_justify="left", header_style="bold", pad_edge=False)
+            for column in part.columns.drop("task"):
+                grid.add_column(column)
+            for line in part.drop(columns="task").itertuples(index=False):
+                grid.add_row(*line)
+            self.console.print(grid)
+            self.console.print()
+
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
-
-
-def _rich(title: str, frame: object) -> RichTable:
-    table = RichTable(title=title, box=None, title_justify="left", header_style="bold", pad_edge=False)
-    for column in frame.columns:  # type: ignore[attr-defined]
-        table.add_column(column, overflow="fold")
-    for line in frame.itertuples(index=False):  # type: ignore[attr-defined]
-        table.add_row(*line)
-    return table
 
 
 def minutes(seconds: float) -> str:

@@ -98,7 +98,8 @@ def train(
     step_once = TrainStep(task, estimator, seed)
     data = task.batches(stream(seed, "data", task.device))
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
-    points, trained, start = [], 0.0, time.perf_counter()
+    points: list[Point] = []
+    trained, start = 0.0, time.perf_counter()
     loss = torch.zeros((), device=task.device)
     for step in range(1, settings.steps + 1):
         loss = step_once(next(data))

@@ -66,7 +66,7 @@ class _Splice(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
         (grad,) = ctx.saved_tensors
         return g, expand_right(g, grad) * grad, None
 

@@ -12,7 +12,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -72,7 +72,7 @@ class Registry:
     def third_party(self) -> dict[str, Plugin]:
         return {point.name: _from_entry_point(point) for point in entry_points(group=self.group)}
 
-    def __iter__(self) -> Iterable[Plugin]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Plugin]:
         return iter((self.builtin | self.third_party | self.extra).values())
 
     def add_file(self, path: Path) -> list[Plugin]:

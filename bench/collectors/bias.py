@@ -13,15 +13,15 @@ from .collector import Collector
 
 
 class Bias(Collector):
-    """For the value, the cut and every group: the bias, its test, and the smallest bias the test would have seen."""
+    """For the value, the cut and every group with an exact gradient: the bias, its test, and the smallest bias the test would have seen."""
 
     name = "bias"
     source = "draws"
 
     def rows(self, measured: Draws) -> Iterator[Row]:
         f_scale = float(measured.moments["value"].rms.max())
-        for group, moments in measured.moments.items():
-            exact, n = measured.exact[group], moments.n
+        for group, exact in measured.exact.items():
+            moments, n = measured.moments[group], measured.moments[group].n
             norm, size = st.bias_norm(moments, exact), float(np.linalg.norm(exact))
             relative = (
                 st.Figure(*(x / size for x in (norm.value, norm.se, norm.lo, norm.hi))) if size else st.Figure(np.nan)

@@ -15,7 +15,8 @@ class Bernoulli(Latent):
     """D independent bits with params = logits φ [*batch, D]; p = σ(φ), z in {0, 1}^D."""
 
     def __init__(self, logits: Tensor) -> None:
-        self.params = self.logits = logits
+        super().__init__(logits)
+        self.logits = logits
 
     @property
     def spec(self) -> LatentSpec:

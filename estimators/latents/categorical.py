@@ -14,7 +14,8 @@ class Categorical(Latent):
     """N independent one-hot sites of K classes with params = logits φ [*batch, N, K]; π = softmax(φ)."""
 
     def __init__(self, logits: Tensor) -> None:
-        self.params = self.logits = logits
+        super().__init__(logits)
+        self.logits = logits
 
     @property
     def spec(self) -> LatentSpec:

@@ -48,7 +48,8 @@ class Latent(ABC):
     noise see detached parameters; `probs`, `log_prob`, `perturb` and `condition` are differentiable.
     """
 
-    params: Tensor
+    def __init__(self, params: Tensor) -> None:
+        self.params = params
 
     @property
     @abstractmethod

@@ -33,7 +33,7 @@ def _examine(cls: type[Estimator], task: str, rows: int = 300, **values: Any) ->
     """64 blocks of `rows` draws of an estimator class on a task named as on the command line; seed 0."""
     name = Name.parse(task)
     toy = TASKS.find(name.family).load()(**name.values)
-    settings = DrawSettings(rows=rows, elements=1e7 * rows / 300, tuning_steps=20, tuning_rows=32)
+    settings = DrawSettings(rows=rows, elements=2e7 * rows / 300, tuning_steps=20, tuning_rows=32)
     try:
         layers = Layers(cls, values, toy, torch.device("cpu"))
     except Unsupported as reason:

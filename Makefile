@@ -1,0 +1,44 @@
+# make run      install into .venv and run the quick benchmark
+# make test     the tests, under 12 minutes; make test-full adds the long ones
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: run test test-full lint bench docs reference clean
+
+run: $(READY)
+	$(BIN)/dvae-bench run --estimators all
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "not full"
+
+test-full: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p build/typing && ln -sfn ../.. build/typing/dvae_bench
+	cd build/typing && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p dvae_bench
+
+bench: $(READY)
+	$(BIN)/python -m pytest benchmarks -q --benchmark-autosave --benchmark-columns=median,iqr,rounds
+
+docs: $(READY)
+	$(BIN)/python scripts/make_docs.py
+
+# The tables and figures of the README: the quick preset on the full MNIST.
+reference: $(READY)
+	$(BIN)/dvae-bench run --estimators all -o results/reference-run
+	rm -rf results/reference/tables results/reference/figures
+	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("dvae-bench needs Python 3.11 or newer; set PYTHON=") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

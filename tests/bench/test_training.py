@@ -1,0 +1,304 @@
+"""Training steps, bounds and gradient variance, against enumeration and plain loops."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from dvae_bench.bench.clock import CpuClock, Timeline
+from dvae_bench.bench.settings import TrainSettings
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.timing import ClockSettings, time_steps
+from dvae_bench.bench.training import Diverged, TrainStep, evaluate, gradient_spread, train
+from dvae_bench.estimators import estimator as build
+from dvae_bench.estimators.contract import Estimate, Unsupported
+from dvae_bench.estimators.latents import LatentSpec, Objective
+from dvae_bench.estimators.registry import ESTIMATORS
+from dvae_bench.tasks.vae.bounds import elbo, importance_weighted
+from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from dvae_bench.tasks.vae.model import Vae
+from dvae_bench.tasks.vae.tiny_vae import TinyVae, trained
+from torch import Tensor
+
+PHASES = {"encode", "sample", "objective", "gradient", "objective_backward", "encoder_backward", "update"}
+ESTIMATOR_NAMES = sorted(ESTIMATORS.builtin)
+TINY = TrainSettings(steps=6, evaluations=3, images=20, iw_images=8, iw_samples=4, variance_draws=4)
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, MnistVae]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVAE_BENCH_DATA", "embedded")
+        return {arch: MnistVae(arch=arch, batch=16, lr=3e-3) for arch in ("linear", "categorical")}
+
+
+@pytest.fixture(scope="module")
+def linear(tasks: dict[str, MnistVae]) -> MnistVae:
+    return tasks["linear"]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple[Vae, Tensor]:
+    """A trained linear VAE of 8 bits and 8 digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVAE_BENCH_DATA", "embedded")
+        vae, x = trained("mnist-5k")
+    return copy.deepcopy(vae), x
+
+
+def train_step(task: MnistVae, name: str) -> TrainStep:
+    try:
+        return TrainStep(task, build(name, task.spec), seed=0)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+
+
+def some_batches(task: MnistVae, count: int) -> list[Tensor]:
+    return list(itertools.islice(task.batches(stream(0, "data")), count))
+
+
+class TestTrainStep:
+    @pytest.mark.parametrize("arch", ["linear", "categorical"])
+    @pytest.mark.parametrize("name", ESTIMATOR_NAMES)
+    def test_trains(self, tasks: dict[str, MnistVae], arch: str, name: str) -> None:
+        step, batches = train_step(tasks[arch], name), some_batches(tasks[arch], 4)
+        losses = [float(step(batches[k % 4]).mean()) for k in range(60)]
+        assert np.isfinite(losses).all()
+        assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 5, "in nats, of about two hundred"
+
+    @pytest.mark.parametrize("arch", ["linear", "categorical"])
+    @pytest.mark.parametrize("name", ESTIMATOR_NAMES)
+    def test_timed_step_is_the_same_step(self, tasks: dict[str, MnistVae], arch: str, name: str) -> None:
+        plain, timed = (train_step(tasks[arch], name) for _ in range(2))
+        timeline = Timeline(CpuClock())
+        for x in some_batches(tasks[arch], 3):
+            assert torch.equal(plain(x), timed.timed(x, timeline))
+            phases = timeline.read()
+            assert set(phases) == PHASES and min(phases.values()) > 0
+        for part in ("vae", "estimator"):
+            one, other = getattr(plain, part).state_dict(), getattr(timed, part).state_dict()
+            assert all(torch.equal(one[key], other[key]) for key in one), part
+
+    def test_returns_the_loss_of_each_image(self, linear: MnistVae) -> None:
+        loss = train_step(linear, "rloo")(some_batches(linear, 1)[0])
+        assert loss.shape == (16,) and not loss.requires_grad
+
+    def test_encoder_and_decoder_both_move(self, linear: MnistVae) -> None:
+        step = train_step(linear, "reinforce")
+        before = copy.deepcopy(step.vae.state_dict())
+        step(some_batches(linear, 1)[0])
+        assert all(not torch.equal(before[key], value) for key, value in step.vae.state_dict().items())
+
+    def test_models_are_the_same_for_every_estimator(self, linear: MnistVae) -> None:
+        torch.manual_seed(99)
+        one, other, seed_1 = (linear.model(seed).state_dict() for seed in (0, 0, 1))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+        assert not torch.equal(one["encoder.0.weight"], seed_1["encoder.0.weight"])
+
+    def test_timing_has_every_phase_and_their_total(self, linear: MnistVae) -> None:
+        timings = time_steps(linear, build("rloo", linear.spec), ClockSettings(warmup=1, repetitions=3), seed=0)
+        assert set(timings.phases) == PHASES | {"total"}
+        parts = sum(timings.phases[phase] for phase in PHASES)
+        np.testing.assert_allclose(timings.phases["total"], parts)
+        assert len(timings.phases["total"]) == 3
+
+
+class TestModel:
+    @pytest.mark.parametrize("arch", ["linear", "categorical"])
+    def test_output_starts_at_the_mean_image(self, tasks: dict[str, MnistVae], arch: str) -> None:
+        bias = tasks[arch].model(0).decoder[-1].bias.detach()
+        torch.testing.assert_close(bias.sigmoid(), tasks[arch].data_mean.clamp(1e-3, 1 - 1e-3))
+
+    @pytest.mark.parametrize(
+        ("arch", "widths"),
+        [("linear", [784, 200, 784]), ("categorical", [784, 200, 200, 200, 200, 200, 784])],
+    )
+    def test_widths(self, tasks: dict[str, MnistVae], arch: str, widths: list[int]) -> None:
+        vae = tasks[arch].model(0)
+        layers = [m for m in (*vae.encoder, *vae.decoder) if isinstance(m, torch.nn.Linear)]
+        assert [layers[0].in_features, *(layer.out_features for layer in layers)] == widths
+
+
+def log_joint(vae: Vae, x: Tensor) -> Tensor:
+    """log p(x, z) of every z, [256, images], written out."""
+    z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=8)), dtype=x.dtype)
+    logits = vae.decoder(z).unsqueeze(1)
+    log_likelihood = (x * logits - torch.nn.functional.softplus(logits)).sum(-1)
+    return log_likelihood - 8 * math.log(2)
+
+
+def log_q(vae: Vae, x: Tensor) -> Tensor:
+    """log q(z given x) of every z, [256, images], written out."""
+    z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=8)), dtype=x.dtype).unsqueeze(1)
+    logits = vae.encoder(x)
+    return (z * logits - torch.nn.functional.softplus(logits)).sum(-1)
+
+
+class TestBounds:
+    @pytest.mark.parametrize("kl", ["analytic", "sampled"])
+    def test_elbo_is_unbiased_for_the_enumerated_one(self, tiny: tuple[Vae, Tensor], kl: str) -> None:
+        vae, x = tiny
+        vae.kl = kl
+        with torch.no_grad():
+            exact = (log_q(vae, x).exp() * (log_joint(vae, x) - log_q(vae, x))).sum(0)
+        draws = elbo(vae, x.repeat(2000, 1), stream(0, "evaluation")).view(2000, len(x))
+        error, se = draws.mean(0) - exact, draws.std(0) / 2000**0.5
+        assert (error.abs() < 4.5 * se + 1e-3).all()
+
+    def test_many_samples_reach_the_likelihood(self, tiny: tuple[Vae, Tensor]) -> None:
+        vae, x = tiny
+        with torch.no_grad():
+            exact = log_joint(vae, x).logsumexp(0)
+        bound = importance_weighted(vae, x, 100_000, stream(0, "evaluation"))
+        torch.testing.assert_close(bound, exact, atol=0.05, rtol=0)
+
+    def test_bounds_are_ordered(self, tiny: tuple[Vae, Tensor]) -> None:
+        """ELBO <= IW of 5 <= IW of 50 <= log p(x), for each image, within standard errors."""
+        vae, x = tiny
+        repeats, generator = 400, stream(0, "evaluation")
+        many = x.repeat(repeats, 1)
+        with torch.no_grad():
+            exact = log_joint(vae, x).logsumexp(0)
+        ladder = [elbo(vae, many, generator), *(importance_weighted(vae, many, k, generator) for k in (5, 50))]
+        means = [draws.view(repeats, -1).mean(0) for draws in ladder] + [exact]
+        errors = [draws.view(repeats, -1).std(0) / repeats**0.5 for draws in ladder] + [torch.zeros_like(exact)]
+        for (low, low_se), (high, high_se) in itertools.pairwise(zip(means, errors, strict=True)):
+            assert (low <= high + 4 * (low_se**2 + high_se**2).sqrt() + 1e-3).all()
+        assert (means[0] < means[-1] - 0.1).any(), "the bound is too tight for this test to say anything"
+
+    def test_one_sample_is_the_elbo_with_its_kl_sampled(self, tiny: tuple[Vae, Tensor]) -> None:
+        vae, x = tiny
+        vae.kl = "sampled"
+        one = importance_weighted(vae, x, 1, stream(0, "evaluation"))
+        torch.testing.assert_close(one, elbo(vae, x, stream(0, "evaluation")))
+
+    @pytest.mark.parametrize("rows", [8, 40, 5000])
+    def test_streaming_in_chunks_changes_nothing_but_rounding(self, tiny: tuple[Vae, Tensor], rows: int) -> None:
+        vae, x = tiny
+        bound = importance_weighted(vae, x, 20_000, stream(1, "evaluation"), rows=rows)
+        torch.testing.assert_close(bound, log_joint(vae, x).logsumexp(0).detach(), atol=0.2, rtol=0)
+
+
+class TestKl:
+    @pytest.mark.parametrize("kl", ["analytic", "sampled"])
+    def test_exact_gradient_is_that_of_the_negative_elbo(self, kl: str) -> None:
+        task = TinyVae(dtype=torch.float64)
+        vae, x = task.vae, task.x
+        params = vae.encode(x)
+        loss = (log_q(vae, x).exp() * (log_q(vae, x) - log_joint(vae, x))).sum()
+        wanted = {name: torch.autograd.grad(loss, group, retain_graph=True) for name, group in task.groups().items()}
+        exact = TinyVae(kl=kl).exact()
+        assert set(exact) == {"value", "cut", "encoder", "decoder"}
+        torch.testing.assert_close(exact["value"].sum(), loss.detach())
+        for name, gradients in wanted.items():
+            torch.testing.assert_close(exact[name], torch.cat([g.flatten() for g in gradients]))
+        (through_cut,) = torch.autograd.grad(params, vae.encoder[0].weight, exact["cut"])
+        torch.testing.assert_close(through_cut, wanted["encoder"][0])
+
+
+class TestGradientSpread:
+    @pytest.mark.parametrize("kl", ["analytic", "sampled"])
+    def test_agrees_with_a_plain_loop(self, tiny: tuple[Vae, Tensor], kl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        vae, x = tiny
+        vae.kl = kl
+        draws, rloo = 12, build("rloo:n=3", vae.spec).eval()
+        with torch.no_grad():
+            z = rloo.sample(vae.latent(vae.encode(x).expand(draws, *vae.encode(x).shape)), stream(0, "sample"))
+        monkeypatch.setattr(rloo, "sample", lambda latent, generator: z)
+        spread = gradient_spread(vae, rloo, x, draws, stream(0, "sample"))
+
+        at_cut, in_encoder = [], []
+        for row in range(draws):
+            params = vae.encode(x)
+            latent = vae.latent(params)
+            loss = rloo.gradient(vae.objective(x, latent), latent, z[:, row]).spliced(latent).mean()
+            cut, *encoder = torch.autograd.grad(loss, [params, *vae.encoder.parameters()])
+            at_cut.append(cut.flatten())
+            in_encoder.append(torch.cat([g.flatten() for g in encoder]))
+        for name, gradients in (("var_cut", at_cut), ("var_encoder", in_encoder)):
+            assert spread[name].shape == (draws,)
+            torch.testing.assert_close(spread[name].mean(), torch.stack(gradients).var(0).sum(), rtol=1e-4, atol=0)
+
+    def test_a_fixed_draw_has_no_variance(self, tiny: tuple[Vae, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+        vae, x = tiny
+        spread = gradient_spread(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
+        assert float(spread["var_cut"].max()) < 1e-8 and float(spread["var_encoder"].max()) < 1e-8
+
+
+class TestTrain:
+    def test_evaluates_at_even_steps(self, linear: MnistVae) -> None:
+        ticks: list[float] = []
+        points = train(linear, build("rloo", linear.spec), TINY, 0, ticks.append)
+        assert [point.step for point in points] == [2, 4, 6] and ticks == pytest.approx([1 / 3, 2 / 3, 1])
+        sizes = {"elbo_train": 20, "elbo_test": 20, "var_cut": 4, "var_encoder": 4}
+        for point, iw in zip(points, (0, 0, 8), strict=True):
+            expected = sizes | ({"iw_test": iw} if iw else {})
+            assert {name: len(samples) for name, samples in point.metrics.items()} == expected
+        seconds = [point.seconds for point in points]
+        assert seconds == sorted(seconds) and seconds[0] > 0
+
+    @pytest.mark.parametrize("name", ["rloo", "rebar", "reinforce-ema"])
+    def test_is_reproducible(self, linear: MnistVae, name: str) -> None:
+        one, other, seed_1 = (
+            train(linear, build(name, linear.spec), TINY, seed, lambda fraction: None) for seed in (0, 0, 1)
+        )
+        for point, again in zip(one, other, strict=True):
+            for metric in point.metrics:
+                np.testing.assert_array_equal(point.metrics[metric], again.metrics[metric])
+        assert not np.array_equal(one[-1].metrics["elbo_test"], seed_1[-1].metrics["elbo_test"])
+
+    def test_divergence_keeps_the_curve_so_far(self, linear: MnistVae, monkeypatch: pytest.MonkeyPatch) -> None:
+        rloo = build("rloo", linear.spec)
+        whole, calls = rloo.gradient, itertools.count(1)
+
+        def fails_at_step_4(f: Objective, latent: object, draw: Tensor) -> Estimate:
+            estimate = whole(f, latent, draw)
+            return (
+                Estimate(estimate.value * torch.nan, estimate.grad) if rloo.training and next(calls) >= 4 else estimate
+            )
+
+        monkeypatch.setattr(rloo, "gradient", fails_at_step_4)
+        with pytest.raises(Diverged, match="not finite by step 4") as end:
+            train(linear, rloo, TINY, 0, lambda fraction: None)
+        assert [point.step for point in end.value.points] == [2]
+        assert np.isfinite(end.value.points[0].metrics["elbo_test"]).all()
+
+    def test_evaluation_leaves_the_estimator_as_it_was(self, linear: MnistVae) -> None:
+        step, x = train_step(linear, "reinforce-ema"), some_batches(linear, 1)[0]
+        step(x)
+        before = copy.deepcopy(step.estimator.state_dict())
+        one, other = (evaluate(step, linear, TINY, 0, x, final=True) for _ in range(2))
+        assert step.estimator.training
+        assert all(torch.equal(before[key], value) for key, value in step.estimator.state_dict().items())
+        for metric in one:
+            np.testing.assert_array_equal(one[metric], other[metric], err_msg="the evaluation's noise is not fixed")
+
+
+class TestStreams:
+    def test_are_reproducible(self) -> None:
+        one, other = (torch.rand(100, generator=stream(3, "data")) for _ in range(2))
+        assert torch.equal(one, other)
+
+    def test_no_two_are_the_same_or_correlated(self) -> None:
+        purposes = ("data", "sample", "lower", "tuning", "tuning-lower", "evaluation")
+        noise = torch.stack([torch.randn(4000, generator=stream(s, p)) for s in range(4) for p in purposes])
+        correlation = torch.corrcoef(noise) - torch.eye(len(noise))
+        assert float(correlation.abs().max()) < 5 / 4000**0.5
+
+    def test_the_data_do_not_depend_on_what_the_estimator_draws(self, linear: MnistVae) -> None:
+        data, sample = stream(0, "data"), stream(0, "sample")
+        batches = []
+        for x in itertools.islice(linear.batches(data), 3):
+            torch.rand(17, generator=sample)
+            batches.append(x)
+        for x, y in zip(batches, some_batches(linear, 3), strict=True):
+            assert torch.equal(x, y)
+
+
+def test_specs_match_the_models(tasks: dict[str, MnistVae]) -> None:
+    assert tasks["linear"].spec == LatentSpec.bernoulli(200)
+    assert tasks["categorical"].spec == LatentSpec.categorical(20, 10)

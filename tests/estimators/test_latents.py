@@ -1,0 +1,221 @@
+"""Every latent: its law by enumeration and by sampling, its score, and its perturbed logits given z.
+
+ALPHA is the chance of a false alarm of one test under fresh seeds; with the fixed seeds there is none.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Generator, Tensor
+
+from dvae_bench.estimators.latents import LATENTS, Bernoulli, Categorical, Latent, expectation
+from dvae_bench.estimators.latents.latent import uniform
+
+ALPHA = 1e-6
+DRAWS = 20_000
+SHAPES = {"bernoulli": (3,), "categorical": (2, 4)}
+
+every_kind = pytest.mark.parametrize("kind", LATENTS)
+both_types = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+
+
+def seeded(seed: int = 0) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(kind: str, *batch: int, dtype: torch.dtype = torch.float64) -> Latent:
+    params = torch.randn(*batch, *SHAPES[kind], generator=seeded(1), dtype=dtype)
+    return LATENTS[kind](params.requires_grad_())
+
+
+def extreme(kind: str, dtype: torch.dtype) -> Latent:
+    """64 rows of logits of ±50."""
+    signs = torch.randint(0, 2, (64, *SHAPES[kind]), generator=seeded(2))
+    return LATENTS[kind]((100.0 * signs - 50).to(dtype).requires_grad_())
+
+
+def marginals(latent: Latent, perturbed: Tensor) -> list[tuple[np.ndarray, object]]:
+    """Samples of perturbed logits [n, *event] beside the law each should have: coordinates, and pairs within a site."""
+    draws, params = perturbed.detach().flatten(1).numpy(), latent.params.detach()
+    if isinstance(latent, Bernoulli):
+        return [(draws[:, d], stats.logistic(loc=float(params[d]))) for d in range(draws.shape[1])]
+    log_pi = params.log_softmax(-1)
+    found = [(draws[:, i], stats.gumbel_r(loc=float(mean))) for i, mean in enumerate(log_pi.flatten())]
+    for site in range(log_pi.shape[0]):
+        difference = perturbed.detach()[:, site, 0] - perturbed.detach()[:, site, 1]
+        found.append((difference.numpy(), stats.logistic(loc=float(log_pi[site, 0] - log_pi[site, 1]))))
+    return found
+
+
+def smallest_p(samples: list[tuple[np.ndarray, object]]) -> float:
+    """The smallest Kolmogorov-Smirnov p-value, times how many there are."""
+    return len(samples) * min(stats.kstest(draws, law.cdf).pvalue for draws, law in samples)  # type: ignore[attr-defined]
+
+
+@every_kind
+def test_enumeration_is_the_law(kind: str) -> None:
+    """Every configuration once, in one piece or in blocks; probabilities sum to 1 and have the mean `probs`."""
+    latent = make(kind, 2, 5)
+    z = latent.support()
+    assert len(z) == latent.spec.configurations == len(z.flatten(1).unique(dim=0))
+    assert torch.equal(torch.cat(list(latent.blocks(3))), z)
+    q = latent.log_prob(z).exp()
+    torch.testing.assert_close(q.sum(0), torch.ones(2, 5, dtype=torch.float64))
+    weights = q.reshape(q.shape + (1,) * len(SHAPES[kind]))
+    torch.testing.assert_close((weights * z).sum(0), latent.probs)
+
+
+@every_kind
+def test_the_score_is_the_gradient_of_log_prob(kind: str) -> None:
+    latent = make(kind, 5)
+    z = latent.sample(7, seeded())
+    for draw in z:
+        (gradient,) = torch.autograd.grad(latent.log_prob(draw.unsqueeze(0)).sum(), latent.params)
+        torch.testing.assert_close(latent.score(draw), gradient)
+    assert not latent.score(z).requires_grad
+
+
+@every_kind
+def test_log_prob_is_linear_in_relaxed_z(kind: str) -> None:
+    latent = make(kind)
+    a, b = (latent.relax(latent.perturb(latent.noise(1, seeded(s))), 1.0) for s in (1, 2))
+    torch.testing.assert_close(latent.log_prob((a + b) / 2), (latent.log_prob(a) + latent.log_prob(b)) / 2)
+
+
+@every_kind
+def test_frequencies_of_samples(kind: str) -> None:
+    """Chi-square over all configurations, for `sample` and for hardened perturbed logits."""
+    latent = make(kind)
+    support = latent.support()
+    expected = DRAWS * latent.log_prob(support).exp().detach().numpy()
+    for z in (latent.sample(DRAWS, seeded(3)), latent.harden(latent.perturb(latent.noise(DRAWS, seeded(4))))):
+        assert not z.requires_grad
+        same = (z.flatten(1).unsqueeze(1) == support.flatten(1)).all(-1)
+        assert same.sum() == DRAWS
+        assert stats.chisquare(same.sum(0).numpy(), expected).pvalue >= ALPHA
+
+
+@every_kind
+def test_the_law_of_perturbed_logits(kind: str) -> None:
+    latent = make(kind)
+    assert smallest_p(marginals(latent, latent.perturb(latent.noise(DRAWS, seeded(5))))) >= ALPHA
+
+
+@every_kind
+def test_given_a_fair_draw_of_z_the_law_is_the_same(kind: str) -> None:
+    """z̃ ~ q(z̃ given z), averaged over z ~ q(z), is distributed as perturbed logits."""
+    latent = make(kind)
+    z = latent.sample(DRAWS, seeded(6))
+    assert smallest_p(marginals(latent, latent.condition(z, DRAWS, seeded(7)))) >= ALPHA
+
+
+@every_kind
+def test_given_a_fixed_z_the_law_is_that_of_the_draws_that_gave_z(kind: str) -> None:
+    """Against rejection: perturbed logits whose hardened z is the first configuration."""
+    latent = make(kind)
+    (first,) = latent.configurations(0, 1)
+    free = latent.perturb(latent.noise(20 * DRAWS, seeded(8))).detach()
+    kept = free[(latent.harden(free) == first).flatten(1).all(-1)].flatten(1)
+    assert len(kept) > DRAWS / 10
+    given = latent.condition(first.expand(DRAWS, *first.shape), DRAWS, seeded(9)).detach().flatten(1)
+    p = [stats.ks_2samp(kept[:, d], given[:, d]).pvalue for d in range(kept.shape[1])]
+    assert len(p) * min(p) >= ALPHA
+
+
+@every_kind
+@both_types
+def test_hardening_gives_back_z(kind: str, dtype: torch.dtype) -> None:
+    """Whatever z and the logits, with finite values and gradients throughout."""
+    for latent in (make(kind, 64, dtype=dtype), extreme(kind, dtype)):
+        sites = torch.randint(0, latent.spec.configurations, (40,), generator=seeded(10))
+        z = torch.cat([latent.configurations(int(i), int(i) + 1) for i in sites])
+        perturbed = latent.condition(z, len(z), seeded(11))
+        assert torch.equal(latent.harden(perturbed), z)
+        (gradient,) = torch.autograd.grad(perturbed.sum(), latent.params)
+        assert perturbed.isfinite().all()
+        assert gradient.isfinite().all()
+        assert perturbed.dtype == gradient.dtype == dtype
+
+
+@every_kind
+def test_the_path_of_the_conditioned_logits(kind: str) -> None:
+    """autograd through `condition` at fixed z and noise, against central differences."""
+    latent = make(kind)
+    z = latent.sample(200, seeded(12))
+    weight = torch.randn(z.shape, generator=seeded(13), dtype=torch.float64)
+
+    def total(params: Tensor) -> Tensor:
+        return (weight * LATENTS[kind](params).condition(z, len(z), seeded(14))).sum()
+
+    assert torch.autograd.gradcheck(total, latent.params)
+
+
+@every_kind
+@both_types
+def test_extreme_logits_are_finite(kind: str, dtype: torch.dtype) -> None:
+    latent = extreme(kind, dtype)
+    z = latent.sample(20, seeded(15))
+    relaxed = latent.relax(latent.perturb(latent.noise(20, seeded(16))), 0.1)
+    for result in (latent.log_prob(z), latent.log_prob(1 - z), latent.kl_to_uniform(), relaxed, latent.probs):
+        (gradient,) = torch.autograd.grad(result.sum(), latent.params)
+        assert result.isfinite().all()
+        assert gradient.isfinite().all()
+
+
+@every_kind
+def test_relaxed_logits_harden_as_tau_falls(kind: str) -> None:
+    latent = make(kind)
+    perturbed = latent.perturb(latent.noise(100, seeded(17)))
+    torch.testing.assert_close(latent.relax(perturbed, 1e-6), latent.harden(perturbed))
+    torch.testing.assert_close(latent.tempered_probs(1.0), latent.probs)
+    torch.testing.assert_close(latent.tempered_probs(2.0), LATENTS[kind](latent.params / 2).probs)
+
+
+@every_kind
+def test_kl_to_uniform(kind: str) -> None:
+    latent = make(kind, 5)
+    enumerated = expectation(latent.log_prob, latent) + math.log(latent.spec.configurations)
+    torch.testing.assert_close(latent.kl_to_uniform(), enumerated)
+    gradients = [torch.autograd.grad(kl.sum(), latent.params)[0] for kl in (latent.kl_to_uniform(), enumerated)]
+    torch.testing.assert_close(*gradients)
+
+
+@every_kind
+@both_types
+def test_draws_follow_the_generator_shape_and_type(kind: str, dtype: torch.dtype) -> None:
+    latent = make(kind, 2, 5, dtype=dtype)
+    for draw in (latent.sample, latent.noise, lambda n, g: latent.condition(latent.sample(n, g), n, g)):
+        first, second = (draw(3, seeded(18)) for _ in range(2))
+        assert torch.equal(first, second)
+        assert first.shape == (3, 2, 5, *SHAPES[kind])
+        assert first.dtype == dtype
+
+
+@every_kind
+@both_types
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_the_ends_of_the_uniforms(
+    kind: str, dtype: torch.dtype, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least and the greatest number torch.rand can give are strictly inside (0, 1), and all noise is finite."""
+    at = 0.0 if end == "lowest" else 1 - torch.finfo(dtype).eps / 2
+    monkeypatch.setattr(torch, "rand", lambda shape, generator, device, dtype: torch.full(shape, at, dtype=dtype))
+    latent = make(kind, dtype=dtype)
+    u = uniform((1,), latent.params, None)
+    assert 0 < u < 1
+    assert latent.noise(1, None).isfinite().all()
+    for z in latent.support():
+        assert latent.condition(z.unsqueeze(0), 1, None).isfinite().all()
+
+
+def test_two_classes_are_a_bit() -> None:
+    """A site of two classes with logits (0, φ) is a bit with logit φ."""
+    logits = torch.randn(3, generator=seeded(20), dtype=torch.float64)
+    bit, site = Bernoulli(logits), Categorical(torch.stack([torch.zeros_like(logits), logits], -1))
+    torch.testing.assert_close(site.probs[:, 1], bit.probs)
+    torch.testing.assert_close(site.kl_to_uniform(), bit.kl_to_uniform())
