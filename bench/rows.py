@@ -41,14 +41,16 @@ def row(
     group: str = "",
     step: int = 0,
     blocks: list[float] | None = None,
+    status: str = "ok",
+    reason: str = "",
 ) -> Row:
     """A measured row, without the cell's identity. direction: "lower" or "higher" is better, or "none"."""
     if not isinstance(figure, Figure):
         figure = Figure(float(figure))
     measured = dict(metric=metric, unit=unit, direction=direction, group=group, step=step, n=n, blocks=blocks)
-    return measured | vars(figure) | {"status": "ok", "reason": ""}
+    return measured | vars(figure) | {"status": status, "reason": reason}
 
 
 def outcome(status: str, reason: str) -> Row:
     """The single row of a cell that gave no numbers."""
-    return row("", float("nan"), 0) | {"status": status, "reason": reason}
+    return row("", float("nan"), 0, status=status, reason=reason)

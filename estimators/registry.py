@@ -76,10 +76,11 @@ class Registry:
         return iter((self.builtin | self.third_party | self.extra).values())
 
     def add_file(self, path: Path) -> list[Plugin]:
-        """Register every plugin class in a file. Raises UsageError when it holds none."""
+        """Register and return the plugins of this kind in a file. Raises UsageError when there is no such file."""
         if not path.is_file():
             raise UsageError(f"no plugin file {path}")
-        found = read_plugins(path.resolve(), f"dvae_bench_plugin_{path.stem}")
+        plugins = read_plugins(path.resolve(), f"dvae_bench_plugin_{path.stem}")
+        found = [plugin for plugin in plugins if _kind(plugin.facts) == self.kind]
         self.extra.update({plugin.name: plugin for plugin in found})
         return found
 
@@ -132,6 +133,13 @@ def read_plugins(path: Path, module: str) -> list[Plugin]:
             facts |= {"about": about, "doc": ast.get_docstring(node) or ""}
             found.append(Plugin(facts["name"], path.parent.name, module, node.name, path, facts))
     return found
+
+
+def _kind(facts: Mapping[str, Any]) -> str:
+    """What a class from a file is, by the fact that only its kind has."""
+    if "latents" in facts:
+        return "estimator"
+    return "collector" if "source" in facts else "task"
 
 
 def _assignment(statement: ast.stmt) -> tuple[ast.Name | None, Any]:

@@ -12,6 +12,9 @@ from ..rows import Row, row
 from .collector import Collector
 
 
+RARE = "rare events: too few of the {} draws carry the mean; a larger preset draws more"
+
+
 class Bias(Collector):
     """For the value, the cut and every group with an exact gradient: the bias, its test, and the smallest bias the test would have seen."""
 
@@ -30,6 +33,8 @@ class Bias(Collector):
             yield row("bias_norm", norm, n, direction="lower", group=group)
             yield row("bias_rel", relative, n, direction="lower", group=group)
             yield row("bias_sq", st.bias_squared(moments, exact), n, direction="lower", group=group)
-            yield row("bias_p", st.bias_p_value(moments, exact, f_scale), n, group=group)
+            p = st.bias_p_value(moments, exact, f_scale)
+            fate = {"status": "not testable", "reason": RARE.format(n)} if np.isnan(p) else {}
+            yield row("bias_p", p, n, group=group, **fate)
             detectable = st.smallest_detectable_bias(moments, exact, f_scale)
             yield row("bias_sdb", detectable, n, direction="lower", group=group)

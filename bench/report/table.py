@@ -69,6 +69,8 @@ def informative(text: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_line(text: str, most: int = 160) -> str:
-    """Text from elsewhere (a reason, a traceback) as one line that a table can hold."""
+    """Text from elsewhere (a reason, the last line of a traceback) as one line that a table can hold."""
+    if text.startswith("Traceback"):
+        text = text.strip().splitlines()[-1]
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
