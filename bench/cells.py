@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -34,12 +35,12 @@ class Cell:
 
     def settings(self) -> dict[str, Any]:
         """Everything the numbers depend on, resolved; plain JSON."""
-        collectors = [plugin for plugin in COLLECTORS if _facts(plugin).get("source") == self.source]
+        collectors = [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source]
         task = TASKS.find(self.task.family)
         shared = {
             "estimator": str(self.estimator),
             "task": str(self.task),
-            "task_version": _facts(task).get("version", 1),
+            "task_version": task.fact("version", 1),
             "source": self.source,
             "seed": self.seed,
             "settings": asdict(self.preset.settings(self.source)),
@@ -49,14 +50,22 @@ class Cell:
             "data": self.data,
             "torch": version("torch"),
             "collectors": sorted(plugin.name for plugin in collectors),
-            "code": [_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)]
-            + [fingerprint(ROOT / SOURCES[self.source])],
+            "code": sorted(_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)),
+            "source_code": fingerprint(ROOT / SOURCES[self.source]),
         }
         return shared | ({"device_name": self.device_name} if self.source == "clock" else {})
 
     def key(self) -> str:
         """SHA-256 of the settings; the same in any order and on any machine, but for timing cells."""
         return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+
+    def part(self) -> str:
+        """The name of this cell's part in the store: its key, or its identity when its code cannot be found."""
+        try:
+            return self.key()
+        except (ImportError, OSError, SyntaxError):
+            text = f"{self.estimator}-{self.task}-{self.source}-{self.seed}"
+            return "failed-" + "".join(c if c.isalnum() else "-" for c in text)
 
     def __str__(self) -> str:
         seed = f" seed {self.seed}" if self.seed else ""
@@ -89,7 +98,7 @@ def plan(
             threads,
         )
         for task in tasks
-        for source in _facts(TASKS.find(task.family)).get("sources", ("draws", "clock"))
+        for source in TASKS.find(task.family).fact("sources", ("draws", "clock"))
         for estimator in estimators
         for seed in range(1 if source == "clock" else seeds)
     ]
@@ -98,15 +107,14 @@ def plan(
 
 def needs_data(task: Name) -> bool:
     """Whether a task reads MNIST."""
-    return TASKS.find(task.family).family == "vae"
-
-
-def _facts(plugin: Plugin) -> Any:
-    return plugin.facts or vars(plugin.load())
+    return bool(TASKS.find(task.family).fact("dataset"))
 
 
 def _code(plugin: Plugin) -> str:
-    import inspect
-
-    path = plugin.path or Path(inspect.getfile(plugin.load()))
-    return fingerprint(path)
+    """The fingerprint of a plugin's file, found without importing it."""
+    if plugin.path is not None:
+        return fingerprint(plugin.path)
+    spec = importlib.util.find_spec(plugin.module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module {plugin.module}, which the entry point {plugin.name!r} names")
+    return fingerprint(Path(spec.origin))

@@ -108,8 +108,6 @@ def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Genera
     params = once.expand(rows, *once.shape)
     latent = task.latent(params)
     loss = layers.top(task.objective(latent, layers.lower(lower)), latent, sample)
-    if loss.shape != params.shape[: params.dim() - len(latent.spec.param_shape)]:
-        raise ValueError(f"the value has shape {tuple(loss.shape)}, expected one number for each row of the parameters")
     regulariser = task.regulariser(latent)
     if regulariser is not None:
         loss = loss + regulariser

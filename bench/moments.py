@@ -37,7 +37,6 @@ class Accumulator:
     def __init__(self, blocks: int, rows: int) -> None:
         self.blocks, self.rows = blocks, rows
         self.n, self.summed = 0, 1
-        self.mean: Tensor | None = None
 
     def add(self, draws: Tensor) -> None:
         """Draws [chunk, D]. A chunk must not cross the end of a block of `rows` draws."""
@@ -45,34 +44,36 @@ class Accumulator:
         centre = draws.mean(0)
         deviation = draws - centre
         centre = centre.double() + deviation.mean(0)
-        squares = deviation.square_()
-        self._merge(count, centre, squares.sum(0, dtype=torch.float64))
-        self.spread[self._block(count)] += squares.sum(dtype=torch.float64)
+        squares = deviation.square_().sum(0, dtype=torch.float64)
+        self._start(centre, apart=True)
+        block, before = self.n // self.rows, self.n % self.rows
+        if before:
+            shift = centre - self.sums[block] / before
+            self.spread[block] += shift.square().sum() * (before * count / (before + count))
+        self.spread[block] += squares.sum()
+        self.squares += squares + (centre - self.mean).square() * (self.n * count / (self.n + count))
+        self._merge(count, centre)
 
     def add_sum(self, total: Tensor, count: int) -> None:
         """The sum [D] of `count` draws that were never seen apart."""
+        centre = total.double() / count
+        self._start(centre, apart=False)
         self.summed = max(self.summed, count)
-        self._merge(count, total.double() / count, None)
+        self._merge(count, centre)
 
-    def _merge(self, count: int, centre: Tensor, squares: Tensor | None) -> None:
-        if self.mean is None:
-            self.mean, self.squares = torch.zeros_like(centre), torch.zeros_like(centre)
-            self.sums = centre.new_zeros(self.blocks, len(centre))
-            self.spread = centre.new_zeros(self.blocks)
-            self.apart = squares is not None
-        delta, n = centre - self.mean, self.n + count
-        if squares is not None:
-            self.squares += squares + delta.square() * (self.n * count / n)
-        self.mean = self.mean + delta * (count / n)
-        self.n = n
-        self.sums[self._block(count)] += centre * count
+    def _start(self, centre: Tensor, apart: bool) -> None:
+        if self.n == 0:
+            self.apart, self.mean, self.squares = apart, torch.zeros_like(centre), torch.zeros_like(centre)
+            self.sums, self.spread = centre.new_zeros(self.blocks, len(centre)), centre.new_zeros(self.blocks)
 
-    def _block(self, count: int) -> int:
-        return (self.n - count) // self.rows
+    def _merge(self, count: int, centre: Tensor) -> None:
+        self.sums[self.n // self.rows] += centre * count
+        self.mean = self.mean + (centre - self.mean) * (count / (self.n + count))
+        self.n += count
 
     def finish(self) -> Moments:
         """The moments, on the CPU. Needs at least two full blocks."""
-        assert self.mean is not None and self.n == self.blocks * self.rows
+        assert self.n == self.blocks * self.rows
         means = (self.sums / self.rows).cpu().numpy()
         if not self.apart:
             variance = self.rows * means.var(0, ddof=1)

@@ -39,19 +39,18 @@ def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool =
     for cell in cells:
         progress.begin(cell)
         start = time.perf_counter()
-        settings, key, reason = {}, "", ""
+        settings, key, reason = {}, cell.part(), ""
         try:
             settings = cell.settings()
-            key = cell.key()
             if not fresh and store.finished(key):
                 status = "reused"
             else:
                 status, rows = measure_cell(cell, progress.tick)
                 store.write(key, status, settings, [_identity(cell) | row for row in rows])
-                reason = rows[0]["reason"] if rows else ""
+                reason = rows[-1]["reason"] if rows else ""
         except Exception:
             status, reason = "error", traceback.format_exc()
-            store.write(key or _failed_key(cell), status, settings, [_identity(cell) | outcome(status, reason)])
+            store.write(key, status, settings, [_identity(cell) | outcome(status, reason)])
         counts[status] = counts.get(status, 0) + 1
         progress.end(cell, status, reason, time.perf_counter() - start)
     return counts
@@ -99,9 +98,3 @@ def _identity(cell: Cell) -> Row:
         "collector": "",
         "tuned_steps": 0,
     }
-
-
-def _failed_key(cell: Cell) -> str:
-    """A name for the part of a cell whose settings could not even be resolved."""
-    text = f"{cell.estimator}-{cell.task}-{cell.source}-{cell.seed}"
-    return "failed-" + "".join(c if c.isalnum() else "-" for c in text)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table as Grid
+from rich.text import Text
 
 from .cells import Cell
 from .report import tables
@@ -30,7 +31,10 @@ class Screen:
             file=sys.stdout, highlight=False, width=None if terminal else 160, soft_wrap=not terminal
         )
         self.bar = Bar(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"), console=self.console
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self.console,
         )
         self.ended = 0
 
@@ -95,11 +99,11 @@ class Screen:
         """A table, one part a task; full intervals and every column are in the files."""
         short = table.text.drop(columns=[name for name in LEFT_OUT if name in table.text])
         for task, part in short.groupby("task", sort=False):
-            grid = Grid(title=str(task), box=None, title_justify="left", header_style="bold", pad_edge=False)
+            grid = Grid(title=Text(str(task)), box=None, title_justify="left", header_style="bold", pad_edge=False)
             for column in part.columns.drop("task"):
                 grid.add_column(column)
             for line in part.drop(columns="task").itertuples(index=False):
-                grid.add_row(*line)
+                grid.add_row(*map(Text, line))
             self.console.print(grid)
             self.console.print()
 

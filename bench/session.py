@@ -51,7 +51,7 @@ class Session:
         return cls(cells, store, about)
 
     def unfinished(self) -> list[Cell]:
-        return [cell for cell in self.cells if not self.store.finished(cell.key())]
+        return [cell for cell in self.cells if not self.store.finished(cell.part())]
 
     def run(self, progress: Progress, fresh: bool) -> dict[str, int]:
         """Measure what is not finished; returns how many cells ended in each state."""
@@ -60,7 +60,7 @@ class Session:
 
     def rows(self) -> pd.DataFrame:
         """The rows of this run's cells; older cells in the same folder are left out."""
-        return self.store.rows([cell.key() for cell in self.cells])
+        return self.store.rows([cell.part() for cell in self.cells])
 
     def report(self) -> list[Path]:
         return write_report(self.rows(), self.store.folder)

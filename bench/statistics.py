@@ -37,22 +37,41 @@ def noise_floor(moments: Moments, f_scale: float) -> np.ndarray:
 
 
 def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
-    """p-value of "the mean of the draws is `exact`" [D]: twice the smaller of two tests' (Bonferroni).
+    """p-value of "the mean of the draws is `exact`" [D]: the smallest of the tests', times their number (Bonferroni).
 
-    Σ z² against Satterthwaite's scaled chi-square, which holds for correlated coordinates, and Hotelling's T² on at
-    most 20 fixed random projections. The noise floor counts as noise in both; coordinates that do not rise above it
-    are left out unless their error does. NaN when the block means are too far from normal to test (`rare_events`).
+    A t test along the exact gradient, which a scale error shows best; mean z² against Satterthwaite's law, which holds
+    for correlated coordinates; Hotelling's T² on at most 20 fixed random projections. The noise floor counts as noise
+    in all; coordinates that do not rise above it are left out of the last two unless their error is five times as
+    large. NaN when the block means are too far from normal to test (`rare_events`).
     """
     error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
-    seen = np.maximum(error.std(0, ddof=1) / np.sqrt(len(error)), np.abs(error.mean(0))) > floor
+    varies = error.std(0, ddof=1) / np.sqrt(len(error)) > floor
+    seen = varies | (np.abs(error.mean(0)) > 5 * floor)
     if not np.any(seen):
         return 1.0
-    excess = excess_kurtosis(error)
+    excess = np.where(varies, excess_kurtosis(error), 0.0)
     if rare_events(excess[seen]):
         return float("nan")
     seen &= excess < RARE_COORDINATE
-    error, floor = error[:, seen], np.maximum(floor[seen], 1e-100)
-    return float(min(1.0, 2 * min(_satterthwaite(error, floor), _hotelling(error, floor))))
+    kept, floor_kept = error[:, seen], np.maximum(floor[seen], 1e-100)
+    tests = [_satterthwaite(kept, floor_kept)]
+    if kept.shape[1] > 1:
+        tests += [_hotelling(kept, floor_kept)]
+    if len(exact) > 1 and np.any(exact):
+        tests += [_along(error, exact, floor)]
+    return min(1.0, len(tests) * min(tests))
+
+
+def _number_of_tests(coordinates: int) -> int:
+    return 3 if coordinates > 1 else 1
+
+
+def _along(error: np.ndarray, exact: np.ndarray, floor: np.ndarray) -> float:
+    """The t test of the error's projection on the exact gradient."""
+    direction = exact / np.linalg.norm(exact)
+    along = error @ direction
+    se = np.sqrt(along.var(ddof=1) / len(along) + ((floor * direction) ** 2).sum())
+    return float(2 * stats.t.sf(abs(along.mean()) / max(se, 1e-100), len(along) - 1))
 
 
 def excess_kurtosis(error: np.ndarray) -> np.ndarray:
@@ -74,15 +93,25 @@ def rare_events(excess: np.ndarray) -> bool:
 
 
 def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
-    """Σ_d z_d² over coordinates, z² scaled by (m - 3)/(m - 1), with tr(R²) from the Gram matrix of the m blocks."""
+    """mean_d z_d² against the F law with its mean and variance (Satterthwaite), exact for one coordinate.
+
+    With k = m - 1 and R the correlations, z² of one coordinate is F(1, k), and mean z² has ν = D² / tr(R²) degrees of
+    freedom; a second number of degrees is chosen so that its relative variance is 2/ν (k - 1)/(k - 4). tr(R²) comes
+    from the Gram matrix of the m blocks, so that no D x D matrix is formed; the floor's part of each unit variance is
+    uncorrelated.
+    """
     m, d = error.shape
-    mean = error.mean(0)
-    sd = np.sqrt(error.var(0, ddof=1) + m * floor**2)
-    total = (m * (mean / sd) ** 2).sum() * (m - 3) / (m - 1)
+    mean, variance = error.mean(0), error.var(0, ddof=1)
+    sd = np.sqrt(variance + m * floor**2)
     standard = (error - mean) / sd
     gram = standard @ standard.T / (m - 1)
-    trace = max(float((gram**2).sum()) - d**2 / (m - 1), d / m)
-    return float(stats.chi2.sf(total * d / trace, d * d / trace))
+    own = variance / sd**2
+    trace = max(float((gram**2).sum() - own.sum() ** 2 / (m - 1) + (1 - own**2).sum()), float(d))
+    k, degrees = m - 1, d * d / trace
+    spread = (k - 1) / (k - 4)
+    second = (degrees - 2 + 4 * spread) / (spread - 1)
+    unit_mean = (m * (mean / sd) ** 2).mean() * (k - 2) / k
+    return float(stats.f.sf(unit_mean * second / (second - 2), degrees, second))
 
 
 def _hotelling(error: np.ndarray, floor: np.ndarray) -> float:
@@ -125,7 +154,7 @@ def bias_squared(moments: Moments, exact: np.ndarray) -> Figure:
 
 
 def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
-    """The relative scale error along the exact gradient that a test at ALPHA would have seen with probability POWER."""
+    """The relative scale error of the exact gradient that a test at ALPHA would have seen with probability POWER."""
     norm = float(np.linalg.norm(exact))
     if norm == 0:
         return float("nan")
@@ -133,7 +162,8 @@ def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float
     along = moments.block_means @ direction
     floor = noise_floor(moments, f_scale) * direction
     se = float(np.sqrt(along.var(ddof=1) / len(along) + floor @ floor))
-    return float((stats.norm.isf(ALPHA / 2) + stats.norm.isf(1 - POWER)) * se / norm)
+    level, degrees = ALPHA / _number_of_tests(len(exact)), len(along) - 1
+    return float((stats.t.isf(level / 2, degrees) + stats.t.isf(1 - POWER, degrees)) * se / norm)
 
 
 def total_variance(moments: Moments) -> Figure:
@@ -154,7 +184,7 @@ def total_variance(moments: Moments) -> Figure:
 def median(samples: np.ndarray) -> Figure:
     """The median with its order-statistic interval (exact binomial, 95 %)."""
     ordered, n = np.sort(samples), len(samples)
-    low = int(stats.binom.ppf(0.025, n, 0.5))
+    low = max(0, int(stats.binom.ppf(0.025, n, 0.5)) - 1)
     return Figure(float(np.median(ordered)), float("nan"), float(ordered[low]), float(ordered[n - 1 - low]))
 
 

@@ -16,6 +16,7 @@ from .. import __version__
 from ..estimators.names import UsageError
 from .rows import COLUMNS, SCHEMA, Row
 
+DAMAGE = (OSError, ValueError, pa.ArrowException)
 KEPT = ("ok", "unsupported", "diverged")
 
 _TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
@@ -51,9 +52,12 @@ class Store:
             )
 
     def context(self) -> dict[str, Any]:
-        """The context of the last run written here; empty for a new folder."""
+        """The context of the last run written here; empty for a new folder. Raises UsageError when it is damaged."""
         path = self.folder / "context.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        try:
+            return json.loads(path.read_text()) if path.is_file() else {}
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged ({error}); delete it and run again, the cells are kept") from error
 
     def write_context(self, context: Mapping[str, Any]) -> None:
         self.cells.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,7 @@ class Store:
         try:
             metadata = pq.read_schema(self._part(key)).metadata
             return metadata[b"status"].decode()
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError):
+        except (*DAMAGE, KeyError, TypeError):
             return None
 
     def finished(self, key: str) -> bool:
@@ -77,7 +81,7 @@ class Store:
         table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
         metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
         sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(metadata), sink)
+        pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
         self._replace(self._part(key), sink.getvalue().to_pybytes())
 
     def rows(self, keys: list[str] | None = None) -> pd.DataFrame:
@@ -89,8 +93,8 @@ class Store:
     @staticmethod
     def _read(part: Path) -> pa.Table:
         try:
-            return pq.read_table(part).replace_schema_metadata(None)
-        except pa.ArrowInvalid as error:
+            return pq.read_table(part, page_checksum_verification=True).cast(ARROW_SCHEMA).replace_schema_metadata(None)
+        except DAMAGE as error:
             raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({error})") from error
 
     def _part(self, key: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from dvae_bench.bench.clock import steady_host
 
 
@@ -22,5 +21,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _text(value: object) -> str:
     if isinstance(value, dict):
-        return "{median:.3f}x [{lo:.3f}, {hi:.3f}]".format(**value)
+        return "{value:.3f}x [{lo:.3f}, {hi:.3f}]".format(**value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,15 +7,14 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from pairing import paired_ratio
-from torch.nn.functional import binary_cross_entropy_with_logits
-
 from dvae_bench import estimator
 from dvae_bench.bench.streams import stream
 from dvae_bench.bench.training import TrainStep
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from pairing import paired_ratio
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 ARCHITECTURES = ("linear", "nonlinear", "categorical")
 

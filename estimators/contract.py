@@ -55,7 +55,10 @@ class Estimate:
     tuning_loss: Tensor | None = None
 
     def spliced(self, latent: Latent) -> Tensor:
-        """The value with both gradients, [*batch]."""
+        """The value with both gradients, [*batch]. Raises ValueError when value or grad has another shape."""
+        batch = latent.params.shape[: latent.params.dim() - len(latent.spec.param_shape)]
+        if self.value.shape != batch:
+            raise ValueError(f"value has shape {tuple(self.value.shape)}, but the latent's batch is {tuple(batch)}")
         return self.value if self.grad is None else splice(self.value, latent.params, self.grad)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +41,9 @@ class Name:
                 raise UsageError(f"{text!r}: write parameters as name:key=value,key=value (got {part!r})")
             values = value.strip("{} ").split(",") if value.strip().startswith("{") else [value]
             choices.append([(key.strip(), _literal(v.strip())) for v in values])
+        repeated = [key for key, count in Counter(choice[0][0] for choice in choices).items() if count > 1]
+        if repeated:
+            raise UsageError(f"{text!r} gives {repeated[0]} twice; write a sweep as {repeated[0]}={{1,2}}")
         return [cls(family, tuple(sorted(combination))) for combination in itertools.product(*choices)]
 
     @property
@@ -74,7 +79,7 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
         value = float(value)
     allowed = (
         isinstance(value, kind)
-        and not (kind is not str and value != value)
+        and (kind is str or math.isfinite(value))
         and value in rule.get("choices", (value,))
         and ("min" not in rule or value >= rule["min"])
         and ("max" not in rule or value <= rule["max"])

@@ -48,10 +48,15 @@ class Plugin:
                 raise
         return functools.reduce(getattr, self.attribute.split("."), importlib.import_module(self.module))
 
-    @property
-    def hyperparameters(self) -> Mapping[str, Mapping[str, Any]]:
-        """From the facts, or, for a third-party entry point, from the class itself."""
-        return self.facts.get("hyperparameters", {}) if self.facts else getattr(self.load(), "hyperparameters", {})
+    def fact(self, key: str, default: Any = None) -> Any:
+        """A fact of the class body; a third-party class is imported for it. Raises UsageError when that fails."""
+        if self.facts:
+            return self.facts.get(key, default)
+        try:
+            return getattr(self.load(), key, default)
+        except Exception as error:
+            problem = f"{self.name!r} cannot be imported from {self.module} ({type(error).__name__}: {error})"
+            raise UsageError(f"{problem}; mend or uninstall it, or leave it out with --exclude") from error
 
 
 @dataclass
@@ -79,7 +84,7 @@ class Registry:
         """Register and return the plugins of this kind in a file. Raises UsageError when there is no such file."""
         if not path.is_file():
             raise UsageError(f"no plugin file {path}")
-        plugins = read_plugins(path.resolve(), f"dvae_bench_plugin_{path.stem}")
+        plugins = read_plugins(path.resolve(), f"dvae_bench_plugin_{abs(hash(path.resolve()))}_{path.stem}")
         found = [plugin for plugin in plugins if _kind(plugin.facts) == self.kind]
         self.extra.update({plugin.name: plugin for plugin in found})
         return found
@@ -95,7 +100,9 @@ class Registry:
     def canonical(self, name: Name) -> Name:
         """`name` with its alias resolved, its values checked and defaults left out."""
         plugin = self.find(name.family)
-        rules = plugin.hyperparameters
+        if not name.params:
+            return Name(plugin.name)
+        rules = plugin.fact("hyperparameters", {})
         values = {key: check_value(plugin.name, rules, key, value) for key, value in name.params}
         return Name(plugin.name, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
 
@@ -121,9 +128,15 @@ def matches(name: Name, pattern: str) -> bool:
 
 
 def read_plugins(path: Path, module: str) -> list[Plugin]:
-    """The classes of a source file that have a literal `name`, with their literal facts and docstrings."""
+    """The classes of a source file that have a literal `name`, with their literal facts and docstrings.
+
+    Raises UsageError when the file is not Python.
+    """
     found = []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not Python ({error}); mend it or leave out --plugin") from error
     about = (ast.get_docstring(tree) or "").split("\n")[0]
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):

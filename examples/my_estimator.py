@@ -1,7 +1,6 @@
 """A plugin: REINFORCE averaged over an antithetic pair of draws."""
 
 import torch
-
 from dvae_bench import Claim, Estimate, Estimator
 from dvae_bench.estimators.contract import expand_right
 

@@ -1,7 +1,6 @@
 """Train a small VAE with REBAR, whose temperature and scale are tuned on the variance of its own gradient."""
 
 import torch
-
 from dvae_bench import Bernoulli, LatentSpec, Tuner, estimator
 
 torch.manual_seed(0)

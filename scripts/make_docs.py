@@ -40,7 +40,9 @@ def commands() -> str:
         environment = {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1", "PATH": ""}
         text = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment).stdout
         text = "\n".join(line.rstrip() for line in text.replace("python -m dvae_bench.cli", "dvae-bench").splitlines())
-        parts.append(f"## dvae-bench {command}\n\n```\n{text.strip()}\n```\n".replace("dvae-bench \n", "dvae-bench\n", 1))
+        parts.append(
+            f"## dvae-bench {command}\n\n```\n{text.strip()}\n```\n".replace("dvae-bench \n", "dvae-bench\n", 1)
+        )
     return "\n".join(parts)
 
 

@@ -21,7 +21,7 @@ class Task(ABC):
 
     layers: the latents from the top down; an estimator is built for each. version: raise it when the task's meaning
     changes, so that stored cells are measured again. sources: which measurements it supports, of "draws" (gradient
-    draws against an exact gradient), "steps" (training) and "clock".
+    draws against an exact gradient), "steps" (training) and "clock". dataset: "mnist" for a task that reads it.
     """
 
     name: ClassVar[str]
@@ -29,6 +29,7 @@ class Task(ABC):
     sources: ClassVar[tuple[str, ...]]
     hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     reference: ClassVar[str] = ""
+    dataset: ClassVar[str] = ""
 
     layers: tuple[LatentSpec, ...]
     data: str = ""

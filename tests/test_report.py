@@ -222,7 +222,7 @@ def test_failed_cells_stand_in_every_table(by_name: dict[str, pd.DataFrame]) -> 
     assert toys[toys["estimator"].eq("rebar") & toys["task"].eq("two-layers")]["verdict"].tolist() == ["error"]
     assert training[training["estimator"].eq("exact")]["status"].tolist() == ["unsupported"] * 3
     failed = by_name["failures"].set_index(["task", "estimator"])["reason"]
-    assert failed["two-layers", "rebar"] == "Traceback: x_1 & x_2 have 100% of {nothing}"
+    assert failed["two-layers", "rebar"] == "x_1 & x_2 have 100% of {nothing}"
     assert failed["rare-bits:p=0.01", "reinforce"].startswith("the top 1 %")
 
 

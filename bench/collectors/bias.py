@@ -11,12 +11,11 @@ from ..draws import Draws
 from ..rows import Row, row
 from .collector import Collector
 
-
 RARE = "rare events: too few of the {} draws carry the mean; a larger preset draws more"
 
 
 class Bias(Collector):
-    """For the value, the cut and every group with an exact gradient: the bias, its test, and the smallest bias the test would have seen."""
+    """For each group with an exact gradient: the bias, its test, and the smallest bias the test would have seen."""
 
     name = "bias"
     source = "draws"
@@ -34,7 +33,7 @@ class Bias(Collector):
             yield row("bias_rel", relative, n, direction="lower", group=group)
             yield row("bias_sq", st.bias_squared(moments, exact), n, direction="lower", group=group)
             p = st.bias_p_value(moments, exact, f_scale)
-            fate = {"status": "not testable", "reason": RARE.format(n)} if np.isnan(p) else {}
-            yield row("bias_p", p, n, group=group, **fate)
+            status, reason = ("not testable", RARE.format(n)) if np.isnan(p) else ("ok", "")
+            yield row("bias_p", p, n, group=group, status=status, reason=reason)
             detectable = st.smallest_detectable_bias(moments, exact, f_scale)
             yield row("bias_sdb", detectable, n, direction="lower", group=group)

@@ -29,6 +29,7 @@ class MnistVae(Task):
     """
 
     name = "mnist-vae"
+    dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {
         "arch": {"default": "nonlinear", "choices": ("linear", "nonlinear", "categorical")},

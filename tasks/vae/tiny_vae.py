@@ -27,6 +27,7 @@ class TinyVae(Toy):
     """
 
     name = "tiny-vae"
+    dataset = "mnist"
     hyperparameters = {"kl": {"default": "analytic", "choices": ("analytic", "sampled")}}
 
     kl: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from dvae_bench.bench.timing import ClockSettings, time_steps
 from dvae_bench.bench.training import Diverged, TrainStep, evaluate, gradient_spread, train
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
-from dvae_bench.estimators.latents import LatentSpec, Objective
+from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.vae.bounds import elbo, importance_weighted
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 from dvae_bench.tasks.vae.tiny_vae import TinyVae, trained
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 PHASES = {"encode", "sample", "objective", "gradient", "objective_backward", "encoder_backward", "update"}
 ESTIMATOR_NAMES = sorted(ESTIMATORS.builtin)
@@ -33,7 +35,7 @@ TINY = TrainSettings(steps=6, evaluations=3, images=20, iw_images=8, iw_samples=
 def tasks() -> dict[str, MnistVae]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVAE_BENCH_DATA", "embedded")
-        return {arch: MnistVae(arch=arch, batch=16, lr=3e-3) for arch in ("linear", "categorical")}
+        return {arch: MnistVae(arch=arch, batch=16, lr=3e-4) for arch in ("linear", "categorical")}
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,10 @@ def linear(tasks: dict[str, MnistVae]) -> MnistVae:
     return tasks["linear"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tiny() -> tuple[Vae, Tensor]:
     """A trained linear VAE of 8 bits and 8 digits."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVAE_BENCH_DATA", "embedded")
-        vae, x = trained("mnist-5k")
+    vae, x = trained("mnist-5k")
     return copy.deepcopy(vae), x
 
 
@@ -68,7 +68,7 @@ class TestTrainStep:
         step, batches = train_step(tasks[arch], name), some_batches(tasks[arch], 4)
         losses = [float(step(batches[k % 4]).mean()) for k in range(60)]
         assert np.isfinite(losses).all()
-        assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 5, "in nats, of about two hundred"
+        assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 1.5, "in nats, of about two hundred"
 
     @pytest.mark.parametrize("arch", ["linear", "categorical"])
     @pytest.mark.parametrize("name", ESTIMATOR_NAMES)
@@ -127,7 +127,7 @@ def log_joint(vae: Vae, x: Tensor) -> Tensor:
     """log p(x, z) of every z, [256, images], written out."""
     z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=8)), dtype=x.dtype)
     logits = vae.decoder(z).unsqueeze(1)
-    log_likelihood = (x * logits - torch.nn.functional.softplus(logits)).sum(-1)
+    log_likelihood = (x * logits + logsigmoid(-logits)).sum(-1)
     return log_likelihood - 8 * math.log(2)
 
 
@@ -135,7 +135,18 @@ def log_q(vae: Vae, x: Tensor) -> Tensor:
     """log q(z given x) of every z, [256, images], written out."""
     z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=8)), dtype=x.dtype).unsqueeze(1)
     logits = vae.encoder(x)
-    return (z * logits - torch.nn.functional.softplus(logits)).sum(-1)
+    return (z * logits + logsigmoid(-logits)).sum(-1)
+
+
+def every_code_in_turn() -> Callable[[Bernoulli, int, None], Tensor]:
+    given = 0
+
+    def sample(latent: Bernoulli, n: int, generator: None) -> Tensor:
+        nonlocal given
+        given += n
+        return latent.configurations(given - n, given)
+
+    return sample
 
 
 class TestBounds:
@@ -153,13 +164,13 @@ class TestBounds:
         vae, x = tiny
         with torch.no_grad():
             exact = log_joint(vae, x).logsumexp(0)
-        bound = importance_weighted(vae, x, 100_000, stream(0, "evaluation"))
+        bound = importance_weighted(vae, x, 30_000, stream(0, "evaluation"))
         torch.testing.assert_close(bound, exact, atol=0.05, rtol=0)
 
     def test_bounds_are_ordered(self, tiny: tuple[Vae, Tensor]) -> None:
         """ELBO <= IW of 5 <= IW of 50 <= log p(x), for each image, within standard errors."""
         vae, x = tiny
-        repeats, generator = 400, stream(0, "evaluation")
+        repeats, generator = 200, stream(0, "evaluation")
         many = x.repeat(repeats, 1)
         with torch.no_grad():
             exact = log_joint(vae, x).logsumexp(0)
@@ -176,11 +187,16 @@ class TestBounds:
         one = importance_weighted(vae, x, 1, stream(0, "evaluation"))
         torch.testing.assert_close(one, elbo(vae, x, stream(0, "evaluation")))
 
-    @pytest.mark.parametrize("rows", [8, 40, 5000])
-    def test_streaming_in_chunks_changes_nothing_but_rounding(self, tiny: tuple[Vae, Tensor], rows: int) -> None:
+    @pytest.mark.parametrize("rows", [1, 8, 43, 5000])
+    def test_streaming_in_chunks_changes_nothing_but_rounding(
+        self, tiny: tuple[Vae, Tensor], rows: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every draw given: the 256 codes one after the other, whatever the chunks."""
         vae, x = tiny
-        bound = importance_weighted(vae, x, 20_000, stream(1, "evaluation"), rows=rows)
-        torch.testing.assert_close(bound, log_joint(vae, x).logsumexp(0).detach(), atol=0.2, rtol=0)
+        monkeypatch.setattr(Bernoulli, "sample", every_code_in_turn())
+        bound = importance_weighted(vae, x[:1], 256, None, rows=rows)
+        weights = (log_joint(vae, x[:1]) - log_q(vae, x[:1])).logsumexp(0).detach() - math.log(256)
+        torch.testing.assert_close(bound, weights)
 
 
 class TestKl:
@@ -223,7 +239,7 @@ class TestGradientSpread:
             assert spread[name].shape == (draws,)
             torch.testing.assert_close(spread[name].mean(), torch.stack(gradients).var(0).sum(), rtol=1e-4, atol=0)
 
-    def test_a_fixed_draw_has_no_variance(self, tiny: tuple[Vae, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_exact_gradient_has_none(self, tiny: tuple[Vae, Tensor]) -> None:
         vae, x = tiny
         spread = gradient_spread(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
         assert float(spread["var_cut"].max()) < 1e-8 and float(spread["var_encoder"].max()) < 1e-8

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from dvae_bench.bench import statistics as st
 from dvae_bench.bench.draws import Draws, Layers, draw_gradients
 from dvae_bench.bench.settings import DrawSettings

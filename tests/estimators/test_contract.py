@@ -6,13 +6,12 @@ import math
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
-from torch.nn.functional import softplus
-
 from dvae_bench.estimators.contract import Estimate, Estimator, splice
 from dvae_bench.estimators.latents import LATENTS, Latent, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.estimators.tuning import Tuner
+from torch import Generator, Tensor, nn
+from torch.nn.functional import softplus
 
 SPECS = {"bernoulli": LatentSpec.bernoulli(4), "categorical": LatentSpec.categorical(2, 3)}
 CASES = [

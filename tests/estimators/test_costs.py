@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from dvae_bench.bench.draws import Layers, count_calls
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.names import Name

@@ -10,11 +10,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-from torch import Generator, Tensor
-
 from dvae_bench.estimators.latents import LATENTS, Bernoulli, Categorical, Latent, expectation
 from dvae_bench.estimators.latents.latent import uniform
+from scipy import stats
+from torch import Generator, Tensor
 
 ALPHA = 1e-6
 DRAWS = 20_000
@@ -199,9 +198,7 @@ def test_draws_follow_the_generator_shape_and_type(kind: str, dtype: torch.dtype
 @every_kind
 @both_types
 @pytest.mark.parametrize("end", ["lowest", "highest"])
-def test_the_ends_of_the_uniforms(
-    kind: str, dtype: torch.dtype, end: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ends_of_the_uniforms(kind: str, dtype: torch.dtype, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The least and the greatest number torch.rand can give are strictly inside (0, 1), and all noise is finite."""
     at = 0.0 if end == "lowest" else 1 - torch.finfo(dtype).eps / 2
     monkeypatch.setattr(torch, "rand", lambda shape, generator, device, dtype: torch.full(shape, at, dtype=dtype))

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from dvae_bench.estimators import estimator, registry
 from dvae_bench.estimators.contract import Claim, Estimator, Unsupported
 from dvae_bench.estimators.latents import LATENTS, LatentSpec
@@ -180,7 +179,9 @@ def test_an_estimator_takes_what_it_says(plugin: Plugin) -> None:
         if kind in plugin.facts["latents"]:
             built = estimator(plugin.name, spec)
             assert isinstance(built.claim(), Claim)
-            assert all(getattr(built, key) == rule["default"] for key, rule in plugin.hyperparameters.items())
+            assert all(
+                getattr(built, key) == rule["default"] for key, rule in plugin.fact("hyperparameters", {}).items()
+            )
         else:
             with pytest.raises(Unsupported, match=f"{plugin.name} is defined for .* not {kind}"):
                 estimator(plugin.name, spec)

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor
-from torch.nn.functional import softplus
-from torch.overrides import TorchFunctionMode
-
 from dvae_bench.estimators.contract import Estimate, Estimator, expand_right
 from dvae_bench.estimators.latents import LATENTS, Latent, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.estimators.score_function.reinforce import Reinforce
+from torch import Generator, Tensor
+from torch.nn.functional import softplus
+from torch.overrides import TorchFunctionMode
 
 ROWS = 13
 KEPT = [7, 0, 12, 3, 11, 5, 1]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from dvae_bench.estimators.contract import Claim
 from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import Name
@@ -31,7 +30,7 @@ def claim(name: Name) -> Claim:
 def choices(plugin: Plugin) -> list[str]:
     return [
         f"{key}={{{','.join(map(str, rule['choices']))}}}"
-        for key, rule in plugin.hyperparameters.items()
+        for key, rule in plugin.fact("hyperparameters", {}).items()
         if "choices" in rule
     ]
 
@@ -46,7 +45,7 @@ def toys() -> list[Name]:
 def variants() -> list[Name]:
     """Every registered estimator, and again with four draws and under each of its choices."""
     texts = [plugin.name for plugin in ESTIMATORS]
-    texts += [f"{plugin.name}:n=4" for plugin in ESTIMATORS if "n" in plugin.hyperparameters]
+    texts += [f"{plugin.name}:n=4" for plugin in ESTIMATORS if "n" in plugin.fact("hyperparameters", {})]
     texts += [f"{plugin.name}:{choice}" for plugin in ESTIMATORS for choice in choices(plugin)]
     return ESTIMATORS.select(texts)
 
@@ -62,9 +61,7 @@ def on_tables(names: list[Name]) -> list[Any]:
 
 
 UNBIASED = [name for name in variants() if is_unbiased(name)]
-BIASED = [
-    name for name in variants() if not claim(name).unbiased and claim(name).target in ("discrete", "own-relaxed")
-]
+BIASED = [name for name in variants() if not claim(name).unbiased and claim(name).target in ("discrete", "own-relaxed")]
 
 
 @pytest.mark.parametrize("toy", toys(), ids=str)
@@ -95,9 +92,7 @@ def test_a_biased_estimator_is_found_biased(name: Name, table: str, examine: Cal
 
 
 @pytest.mark.parametrize("table", TABLES.values())
-def test_straight_through_is_unbiased_under_the_multilinear_extension(
-    table: str, examine: Callable[..., Any]
-) -> None:
+def test_straight_through_is_unbiased_under_the_multilinear_extension(table: str, examine: Callable[..., Any]) -> None:
     findings = examine(ESTIMATORS.find("straight-through").load(), f"{table}:extension=multilinear", rows=2000)
     assert min(findings.p.values()) >= ALPHA, findings.p
     assert findings.detectable["cut"] < WANTED_POWER

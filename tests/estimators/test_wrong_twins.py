@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor
-
 from dvae_bench.estimators.contract import Estimate, Estimator, expand_right
 from dvae_bench.estimators.control_variates.rebar import Perturbed, Rebar
 from dvae_bench.estimators.coupled.disarm import Disarm
@@ -20,6 +18,7 @@ from dvae_bench.estimators.latents import Categorical, Latent, Objective
 from dvae_bench.estimators.score_function.reinforce import Reinforce
 from dvae_bench.estimators.score_function.reinforce_ema import ReinforceEma
 from dvae_bench.estimators.score_function.rloo import Rloo
+from torch import Generator, Tensor
 
 ALPHA = 1e-6
 

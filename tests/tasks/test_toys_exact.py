@@ -7,17 +7,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
 from dvae_bench.estimators.latents import expectation
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import TASKS
 from dvae_bench.tasks.contract import Toy
 from dvae_bench.tasks.toys.bit import Bit
 from dvae_bench.tasks.toys.quadratic import Quadratic
-from dvae_bench.tasks.toys.tables import BitTable, CategoryTable, multilinear
+from dvae_bench.tasks.toys.tables import BitTable, CategoryTable
 from dvae_bench.tasks.toys.two_layer import TwoLayer
-from dvae_bench.tasks.vae.tiny_vae import TinyVae
+from torch import Tensor
 
 SMALL = {"quadratic": "quadratic:d=6", "bit": "bit:d=4"}
 TOYS = [SMALL.get(plugin.name, plugin.name) for plugin in TASKS if issubclass(plugin.load(), Toy)]
@@ -122,42 +120,6 @@ def test_float32_and_float64_are_the_same_toy(text: str) -> None:
         torch.testing.assert_close(single.exact()[group], double.exact()[group], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("cls", [BitTable, CategoryTable])
-def test_all_extensions_are_one_function_of_discrete_z(cls: type[Toy]) -> None:
-    """Equal at every configuration; the table's entries, each once."""
-    values = []
-    for extension in ("none", "multilinear", "bumpy"):
-        toy = cls("cpu", torch.float64, extension=extension)
-        latent = toy.latent(toy.params())
-        values.append(toy.objective(latent)(latent.support()).detach())
-    assert torch.equal(values[0], values[1])
-    assert torch.equal(values[1], values[2])
-    torch.testing.assert_close(values[0].sort().values, toy.table.detach().flatten().sort().values)  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("cls", [BitTable, CategoryTable])
-def test_extensions_differ_between_the_bits(cls: type[Toy]) -> None:
-    toys = [cls("cpu", torch.float64, extension=extension) for extension in ("multilinear", "bumpy", "none")]
-    latent = toys[0].latent(toys[0].params())
-    middle = latent.probs.detach().unsqueeze(0).requires_grad_()
-    smooth, bumpy, rough = (toy.objective(latent)(middle) for toy in toys)
-    assert not torch.equal(smooth, bumpy)
-    torch.testing.assert_close(smooth, expectation(toys[0].objective(latent), latent).unsqueeze(0))
-    (flat,) = torch.autograd.grad(rough.sum(), middle, allow_unused=True, materialize_grads=True)
-    assert not flat.any()
-    assert [toy.differentiable for toy in toys] == [True, True, False]
-
-
-def test_multilinear_against_a_loop() -> None:
-    generator = torch.Generator().manual_seed(0)
-    table = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
-    site = torch.rand(5, 3, 3, generator=generator, dtype=torch.float64)
-    expected = sum(
-        table[index] * site[:, 0, index[0]] * site[:, 1, index[1]] * site[:, 2, index[2]] for index in np.ndindex(3, 3, 3)
-    )
-    torch.testing.assert_close(multilinear(table, site), expected)
-
-
 def test_two_layer_groups() -> None:
     exact = TwoLayer().exact()
     assert {group: tuple(tensor.shape) for group, tensor in exact.items()} == {
@@ -168,30 +130,6 @@ def test_two_layer_groups() -> None:
         "decoder": (15,),
     }
     assert all(tensor.abs().sum() > 0.01 for tensor in exact.values())
-
-
-@pytest.mark.parametrize("kl", ["analytic", "sampled"])
-def test_tiny_vae_is_the_negative_elbo(kl: str) -> None:
-    """Against numpy: Σ_z q(z|x) [log q(z|x) - log p(z) - log p(x|z)] over all 256 codes."""
-    toy = TinyVae("cpu", torch.float64, kl=kl)
-    ((w_in, b_in), (w_out, b_out)) = (
-        [p.detach().numpy() for p in layer.parameters()] for layer in (toy.vae.encoder, toy.vae.decoder)
-    )
-    x = toy.x.numpy()
-    codes = np.array(list(np.ndindex(*[2] * 8)), dtype=np.float64)
-    q = 1 / (1 + np.exp(-(x @ w_in.T + b_in)))
-    log_q = codes @ np.log(q).T + (1 - codes) @ np.log1p(-q).T
-    pixel = 1 / (1 + np.exp(-(codes @ w_out.T + b_out)))
-    log_p = np.log(pixel) @ x.T + np.log1p(-pixel) @ (1 - x).T
-    expected = (np.exp(log_q) * (log_q + 8 * np.log(2) - log_p)).sum(0)
-    np.testing.assert_allclose(toy.exact()["value"].numpy(), expected, rtol=1e-10)
-    assert set(np.unique(x)) == {0.0, 1.0}
-
-
-def test_tiny_vae_is_the_same_every_time_and_trained() -> None:
-    first, second = TinyVae().exact(), TinyVae().exact()
-    assert all(torch.equal(first[group], second[group]) for group in first)
-    assert float(first["value"].mean()) < 200
 
 
 @pytest.mark.parametrize(

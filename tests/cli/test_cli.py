@@ -1,0 +1,368 @@
+"""The command line: what it refuses, in one sentence; what it runs, reuses and prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvae_bench import __version__, cli
+from dvae_bench.bench.rows import SCHEMA
+from dvae_bench.bench.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS, Plugin
+from dvae_bench.tasks.vae import datasets
+from dvae_bench.tasks.vae.datasets import TEST, TRAIN
+
+from .conftest import Command, Ended
+
+HEAVY = ("torch", "scipy", "seaborn", "pandas", "pyarrow", "matplotlib")
+
+IMPORTED_BY = """
+import json, sys
+from dvae_bench import cli
+sys.argv = ["dvae-bench", *sys.argv[1:]]
+try:
+    cli.main()
+except SystemExit as end:
+    code = end.code or 0
+else:
+    code = 0
+print(json.dumps([code, sorted({name.split(".")[0] for name in sys.modules})]), file=sys.stderr)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_remembered_data() -> Iterator[None]:
+    yield
+    datasets._load.cache_clear()
+    datasets._images.cache_clear()
+
+
+class TestImports:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--help"],
+            ["--version"],
+            ["run", "--help"],
+            ["list"],
+            ["list", "tasks"],
+            ["list", "--json"],
+            ["show", "rebar"],
+            ["show", "nothing-like-it"],
+        ],
+        ids=" ".join,
+    )
+    def test_nothing_heavy(self, arguments: list[str], tmp_path: Path) -> None:
+        ended = subprocess.run(
+            [sys.executable, "-c", IMPORTED_BY, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        code, modules = json.loads(ended.stderr.splitlines()[-1])
+        assert code == (2 if "nothing-like-it" in arguments else 0)
+        assert not set(HEAVY) & set(modules)
+
+
+class TestList:
+    def test_estimators_with_parameters(self, command: Command) -> None:
+        lines = command("list").out.splitlines()
+        assert len(lines) == len(list(ESTIMATORS))
+        assert next(line for line in lines if line.startswith("rloo ")).endswith("[n=2]")
+
+    @pytest.mark.parametrize(
+        ("kind", "name"), [("estimators", "disarm"), ("tasks", "bit-table"), ("collectors", "variance")]
+    )
+    def test_as_json(self, command: Command, kind: str, name: str) -> None:
+        facts = {entry["name"]: entry for entry in json.loads(command("list", kind, "--json").out)}
+        assert facts[name]["about"] and facts[name]["doc"]
+
+    def test_a_plugin_is_listed_too(self, command: Command, plugin_file: Callable[..., Path]) -> None:
+        assert "my-own" in command("list", "--plugin", plugin_file("my-own")).out
+
+    def test_show(self, command: Command) -> None:
+        ended = command("show", "rebar")
+        assert ended.code == 0
+        assert "Tucker" in ended.out and "3 evaluations" in ended.out and "dv'/dφ" in ended.out
+        assert json.loads(command("show", "rebar", "--json").out)["differentiates"] is True
+
+    def test_show_knows_aliases_and_parameters(self, command: Command) -> None:
+        assert command("show", "loorf").out.startswith("rloo ")
+        assert command("show", "rloo:n=4").out.startswith("rloo ")
+
+    def test_version(self, command: Command) -> None:
+        assert command("--version").out.strip() == __version__
+
+    def test_help_names_every_command(self, command: Command) -> None:
+        out = command("--help").out
+        assert all(word in out for word in ("run", "list", "show", "report"))
+
+
+def refused(ended: Ended, *words: str) -> None:
+    """Exit 2, and one line on stderr that starts with `error:` and holds the words."""
+    assert ended.code == 2
+    assert ended.err.startswith("error: ") and ended.err.count("\n") == 1 and ended.err.endswith("\n")
+    assert "Traceback" not in ended.err
+    for word in words:
+        assert word in ended.err
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ("run -e rlo -t bit", ["unknown estimator 'rlo'", "nearest: rloo"]),
+            ("run -e zz* -t bit", ["no estimator matches 'zz*'"]),
+            ("run -e rloo -t bot", ["unknown task 'bot'", "bit"]),
+            ("run -e rloo:m=3 -t bit", ["rloo has no parameter 'm'", "its parameters: n"]),
+            ("run -e rloo:n=1 -t bit", ["n must be a whole number >= 2, got 1"]),
+            ("run -e rloo:n=two -t bit", ["n must be a whole number >= 2, got 'two'"]),
+            ("run -e rloo:n -t bit", ["write parameters as name:key=value"]),
+            ("run -e gumbel-softmax:tau={.5,0} -t bit", ["tau must be a number", "> 0", "got 0"]),
+            ("run -e rloo -t mnist-vae:arch=cubic", ["arch must be one of linear, nonlinear, categorical"]),
+            ("run -e rloo -t bit --preset huge", ["unknown preset 'huge'", "quick, standard, paper"]),
+            ("run -e rloo -t bit -x disarm", ["--exclude 'disarm' matches none"]),
+            ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
+            ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors"]),
+            ("list --plugin nowhere.py", ["no plugin file nowhere.py"]),
+            ("show rebra", ["nothing is called 'rebra'", "nearest: rebar"]),
+            ("show rloo:n={2,3}", ["names 2 variants"]),
+            ("report .", ["holds no results", "give the -o folder of a run"]),
+            ("report nowhere", ["nowhere holds no results"]),
+        ],
+    )
+    def test_bad_input(
+        self, command: Command, arguments: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        refused(command(*arguments.split()), *words)
+        assert not list(tmp_path.iterdir()), "a refused command writes nothing"
+
+    def test_an_absent_device(self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+        ended = command("run", "-e", "rloo", "-t", "bit", "--device", "cuda", "-o", tmp_path / "r")
+        refused(ended, "no cuda device on this machine", "use --device cpu")
+
+    def test_a_file_without_plugins(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "empty.py").write_text("class Estimator:\n    pass\n")
+        refused(command("list", "--plugin", tmp_path / "empty.py"), "empty.py holds no plugin", "literal `name`")
+
+    def test_a_plugin_file_that_is_not_python(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "odd.py").write_text("def (\n")
+        refused(command("list", "--plugin", tmp_path / "odd.py"), "odd.py")
+
+    def test_a_data_folder_without_data(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
+        refused(ended, str(tmp_path), TRAIN, TEST, "are not both there")
+
+    def test_a_corrupt_data_file(self, command: Command, tmp_path: Path) -> None:
+        for name in (TRAIN, TEST):
+            (tmp_path / name).write_bytes(b"\0" * 800)
+        ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
+        refused(ended, f"{tmp_path / TRAIN} is corrupt", "checksum")
+
+    @pytest.mark.parametrize("verb", ["run", "report"])
+    def test_a_folder_of_a_newer_version(self, command: Command, tmp_path: Path, verb: str) -> None:
+        Store(tmp_path).write_context({"schema": SCHEMA + 1, "dvae_bench": "9.9.9"})
+        arguments = ["report", tmp_path] if verb == "report" else ["run", "-e", "rloo", "-t", "bit", "-o", tmp_path]
+        refused(command(*arguments), f"schema {SCHEMA + 1}", "9.9.9", __version__, "upgrade")
+        assert not list((tmp_path / "cells").iterdir())
+
+    def test_a_damaged_part(self, command: Command, tmp_path: Path) -> None:
+        Store(tmp_path).write_context({"schema": SCHEMA})
+        (tmp_path / "cells" / "abc.parquet").write_bytes(b"PAR1")
+        refused(command("report", tmp_path), "abc.parquet is damaged", "delete it and run again")
+
+    def test_a_damaged_context(self, command: Command, tmp_path: Path) -> None:
+        Store(tmp_path).write_context({"schema": SCHEMA})
+        (tmp_path / "context.json").write_text("{")
+        refused(command("report", tmp_path), "context.json")
+
+    def test_as_a_process(self, tmp_path: Path) -> None:
+        ended = subprocess.run(
+            [sys.executable, "-m", "dvae_bench.cli", "run", "-e", "rlo"], cwd=tmp_path, capture_output=True, text=True
+        )
+        refused(Ended(ended.returncode, ended.stdout, ended.stderr), "unknown estimator 'rlo'")
+
+
+@pytest.mark.usefixtures("tiny_presets", "no_figures")
+class TestRun:
+    def test_measures_then_reuses(self, command: Command, tmp_path: Path) -> None:
+        arguments = ["run", "-e", "rloo", "-e", "disarm", "-t", "bit", "-o", tmp_path]
+        first = command(*arguments)
+        assert first.code == 0
+        assert "4 cells: 2 bias and variance, 2 timing; device" in first.out
+        assert "0 finished already; 4 to measure" in first.out
+        for line in ("[1/4] done rloo on bit, draws", "[4/4] done disarm on bit, clock", "cells: 4 ok"):
+            assert line in first.out
+        second = command(*arguments)
+        assert second.code == 0
+        assert "4 finished already; 0 to measure, about 0 s" in second.out
+        assert "cells: 4 reused" in second.out and "[1/4]" not in second.out
+        third = command(*arguments, "--fresh")
+        assert "4 to measure" in third.out and "cells: 4 ok" in third.out
+
+    def test_writes_tables_and_context(self, command: Command, tmp_path: Path) -> None:
+        command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path)
+        assert {path.name for path in (tmp_path / "tables").iterdir()} == {"toys.csv", "toys.md", "toys.tex"}
+        context = json.loads((tmp_path / "context.json").read_text())
+        assert context["dvae_bench"] == __version__ and context["schema"] == SCHEMA and context["threads"] == 1
+        assert context["command"][:3] == ["run", "-e", "rloo"]
+
+    def test_more_estimators_measure_only_what_is_new(self, command: Command, tmp_path: Path) -> None:
+        command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path)
+        ended = command("run", "-e", "rloo", "-e", "disarm", "-t", "bit", "-o", tmp_path)
+        assert "cells: 2 ok, 2 reused" in ended.out
+
+    def test_the_table_holds_this_runs_cells_only(self, command: Command, tmp_path: Path) -> None:
+        command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path)
+        command("run", "-e", "disarm", "-t", "bit", "-o", tmp_path)
+        assert pd.read_csv(tmp_path / "tables" / "toys.csv")["estimator"].tolist() == ["disarm"]
+        command("report", tmp_path)
+        assert set(pd.read_csv(tmp_path / "tables" / "toys.csv")["estimator"]) == {"disarm", "rloo"}
+
+    def test_seeds(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "rloo", "-t", "bit", "--seeds", "3", "-o", tmp_path)
+        assert "4 cells: 3 bias and variance, 1 timing" in ended.out
+        assert set(Store(tmp_path).rows()["seed"]) == {0, 1, 2}
+
+    def test_training_too(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "rloo", "-t", "mnist-vae:arch=linear,batch=8", "-o", tmp_path)
+        assert ended.code == 0 and "data mnist-5k" in ended.out and "1 training, 1 timing" in ended.out
+        table = pd.read_csv(tmp_path / "tables" / "training.csv")
+        assert table["data"].tolist() == ["mnist-5k"] and table["elbo_test"].notna().all()
+
+    def test_dry_run_measures_nothing(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", lambda cell, tick: pytest.fail(f"measured {cell}"))
+        ended = command("run", "-e", "all", "-t", "bit", "-o", tmp_path / "r", "--dry-run")
+        cells = 2 * len(list(ESTIMATORS))
+        assert ended.code == 0 and f"{cells} to measure" in ended.out
+        assert not (tmp_path / "r").exists()
+
+    def test_without_arguments_it_is_every_estimator_on_the_presets_tasks(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        out = command("run", "--dry-run").out
+        estimators = len(list(ESTIMATORS))
+        assert f"{7 * estimators} bias and variance, {3 * estimators} training, {10 * estimators} timing" in out
+
+    def test_exclusions(self, command: Command, tmp_path: Path) -> None:
+        arguments = ["-e", "rloo:n={2,4}", "-e", "re*", "-t", "bit", "-t", "quadratic", "-o", tmp_path, "--dry-run"]
+
+        def cells(*more: str) -> int:
+            return int(command("run", *arguments, *more).out.split(" cells")[0])
+
+        names = [name for name in ESTIMATORS.builtin if name.startswith("re")]
+        everything = 2 * 2 * (2 + len(names))
+        assert cells() == everything
+        assert cells("-x", "rloo") == everything - 8
+        assert cells("-x", "rloo:n=4") == everything - 4
+        assert cells("-x", "re*") == 8
+        assert cells("-x", "quadratic", "-x", "rebar") == (everything - 4) // 2
+
+    def test_sweeps(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "gumbel-softmax:tau={.1,.5}", "-t", "bit", "-o", tmp_path)
+        assert ended.code == 0 and "4 cells" in ended.out
+        estimators = set(pd.read_csv(tmp_path / "tables" / "toys.csv")["estimator"])
+        assert len(estimators) == 2 and "gumbel-softmax:tau=0.1" in estimators
+
+    def test_nothing_left_over_runs_nothing(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "rloo", "-x", "rloo", "-t", "bit", "-o", tmp_path)
+        assert ended.code == 0 and "0 cells" in ended.out
+
+    def test_unsupported_is_no_failure(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "disarm", "-e", "rloo", "-t", "category-table", "-o", tmp_path)
+        assert ended.code == 0 and "cells: 2 ok, 2 unsupported" in ended.out
+        assert "unsupported disarm on category-table" in ended.out
+        assert (tmp_path / "tables" / "failures.csv").is_file()
+
+    @pytest.mark.parametrize("device", ["cpu", "auto"])
+    def test_devices(self, command: Command, tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+        ended = command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path, "--device", device)
+        assert "device cpu" in ended.out and set(Store(tmp_path).rows()["device"]) == {"cpu"}
+
+
+@pytest.mark.usefixtures("tiny_presets", "no_figures")
+class TestPlugins:
+    def test_a_failing_plugin_exits_3_with_the_report_written(
+        self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
+    ) -> None:
+        path = plugin_file("sometimes-fails", "raise RuntimeError('no baseline yet')")
+        arguments = ["run", "--plugin", path, "-e", "sometimes-fails", "-e", "rloo", "-t", "bit", "-o", tmp_path / "r"]
+        ended = command(*arguments)
+        assert ended.code == cli.FAILED == 3 and "Traceback" not in ended.err
+        assert "FAILED sometimes-fails on bit, draws" in ended.out and "RuntimeError: no baseline yet" in ended.out
+        assert "cells: 2 error, 2 ok" in ended.out
+        toys = pd.read_csv(tmp_path / "r" / "tables" / "toys.csv").set_index("estimator")
+        assert toys.loc["rloo", "verdict"] == "unbiased" and toys.loc["sometimes-fails", "verdict"] == "error"
+        failures = pd.read_csv(tmp_path / "r" / "tables" / "failures.csv")
+        assert failures["reason"].str.contains("no baseline yet").all()
+        again = command(*arguments)
+        assert again.code == 3 and "2 finished already; 2 to measure" in again.out
+        assert "cells: 2 error, 2 reused" in again.out
+
+    def test_a_mended_plugin_is_measured_again(
+        self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
+    ) -> None:
+        def run() -> Ended:
+            return command("run", "--plugin", path, "-e", "mine", "-t", "bit", "-o", tmp_path / "r")
+
+        path = plugin_file("mine", "raise RuntimeError('not yet')")
+        assert run().code == 3
+        plugin_file("mine")
+        mended = run()
+        assert mended.code == 0 and "cells: 2 ok" in mended.out
+        assert not (tmp_path / "r" / "tables" / "failures.csv").exists()
+
+    def test_a_plugin_has_parameters(self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]) -> None:
+        path = plugin_file("mine")
+        ended = command("run", "--plugin", path, "-e", "mine:scale={1,3}", "-t", "bit:t=0", "-o", tmp_path / "r")
+        assert ended.code == 0
+        toys = pd.read_csv(tmp_path / "r" / "tables" / "toys.csv").set_index("estimator")
+        assert toys["verdict"].to_dict() == {"mine": "unbiased", "mine:scale=3.0": "biased"}
+        refused(command("run", "--plugin", path, "-e", "mine:scale=0", "-t", "bit"), "scale must be a number > 0")
+
+    @pytest.mark.parametrize("text", ["no file [/data/x]", "shape [batch, d] is odd"])
+    def test_what_a_plugin_says_is_printed_as_it_is(
+        self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path], text: str
+    ) -> None:
+        path = plugin_file("says", f"raise RuntimeError({text!r})")
+        ended = command("run", "--plugin", path, "-e", "says", "-t", "bit", "-o", tmp_path / "r")
+        assert ended.code == 3 and ended.out.count(text) > 2, "on each cell's line, and in the table"
+
+    def test_two_files_of_the_same_name(
+        self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
+    ) -> None:
+        first, second = plugin_file("right", stem="a/mine"), plugin_file("late", "raise OSError('late')", "b/mine")
+        ended = command(
+            "run", "--plugin", first, "--plugin", second, "-e", "right", "-e", "late", "-t", "bit", "-o", tmp_path / "r"
+        )
+        assert "cells: 2 error, 2 ok" in ended.out
+
+    @pytest.mark.parametrize("module", ["installed_but_broken", "nowhere_to_be_found"])
+    def test_an_installed_plugin_that_cannot_be_imported(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+    ) -> None:
+        (tmp_path / "installed_but_broken.py").write_text("import nothing_of_this_name\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setitem(ESTIMATORS.third_party, "gone", Plugin("gone", "third-party", module, "Gone"))
+        assert "gone" in command("list").out
+        ended = command("run", "-e", "gone", "-e", "rloo", "-t", "bit", "-o", tmp_path / "r")
+        assert ended.code == 3 and "cells: 2 error, 2 ok" in ended.out and "ModuleNotFoundError" in ended.out
+
+
+class TestReport:
+    def test_figures_and_tables_elsewhere(self, command: Command, tmp_path: Path, tiny_presets: None) -> None:
+        command("run", "-e", "rloo", "-e", "straight-through", "-t", "bit", "-o", tmp_path / "run")
+        assert (tmp_path / "run" / "figures").is_dir()
+        ended = command("report", tmp_path / "run", "-o", tmp_path / "elsewhere")
+        written = [Path(line) for line in ended.out.splitlines()]
+        assert ended.code == 0 and all(path.is_file() for path in written)
+        assert {path.suffix for path in written} >= {".csv", ".md", ".tex", ".pdf", ".png"}
+        assert all(path.is_relative_to(tmp_path / "elsewhere") for path in written)
+        one, other = ((tmp_path / name / "tables" / "toys.csv").read_bytes() for name in ("run", "elsewhere"))
+        assert one == other, "a report is a function of the stored rows"

@@ -1,0 +1,43 @@
+"""The referee catches REBAR without the path of its conditioned sample, dv'/dφ, and acquits REBAR itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from .conftest import Command
+
+WRONG_REBAR = '''
+"""REBAR with the classic mistake: z̃ does not move with φ."""
+
+from dvae_bench.estimators.control_variates.rebar import Rebar
+
+
+class WrongRebar(Rebar):
+    """z̃ is drawn given b, but its path is cut."""
+
+    name = "wrong-rebar"
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}, "eta": {"default": 1.0}}
+
+    def sample(self, latent, generator):
+        draw = super().sample(latent, generator)
+        return draw._replace(conditioned=draw.conditioned.detach())
+'''
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_wrong_rebar_is_biased(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG_REBAR, encoding="utf-8")
+    ended = command(
+        "run", "--plugin", path, "-e", "wrong-rebar", "-e", "rebar", "-t", "bit-table", "-o", tmp_path / "results"
+    )
+    assert ended.code == 0
+    printed = {line.split()[0]: line.split()[1] for line in ended.out.splitlines() if "rebar  " in line}
+    assert printed == {"wrong-rebar": "biased", "rebar": "unbiased"}
+    toys = pd.read_csv(tmp_path / "results" / "tables" / "toys.csv").set_index("estimator")
+    assert toys["verdict"].to_dict() == {"wrong-rebar": "biased", "rebar": "unbiased"}
+    assert toys.loc["wrong-rebar", "bias_rel_lo"] > 2 * toys.loc["rebar", "sdb"]
