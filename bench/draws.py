@@ -64,16 +64,21 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
     """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises."""
     tuned = tune(layers, task, settings, seed)
     layers.train(False)
-    sample, lower = stream(seed, "sample", task.device), stream(seed, "lower", task.device)
+    look = f"/look {settings.look}" if settings.look else ""
+    sample, lower = stream(seed, f"sample{look}", task.device), stream(seed, f"lower{look}", task.device)
     evaluations, differentiations = count_calls(layers, task)
     rows = rows_within(settings.elements / settings.blocks, evaluations, task, settings.rows)
     chunk = min(rows, rows_within(settings.chunk_elements, evaluations, task, settings.rows))
+    exact = {group: tensor.flatten() for group, tensor in task.exact().items()}
     accumulators: dict[str, Accumulator] = {}
     for _ in range(settings.blocks):
         for start in range(0, rows, chunk):
             count = min(chunk, rows - start)
             for group, draws in _draw(layers, task, count, sample, lower).items():
-                accumulator = accumulators.setdefault(group, Accumulator(settings.blocks, rows))
+                if group not in accumulators:
+                    direction = unit(exact[group]).to(draws) if group in exact else None
+                    accumulators[group] = Accumulator(settings.blocks, rows, direction)
+                accumulator = accumulators[group]
                 if draws.dim() == 2:
                     accumulator.add(draws)
                 else:
@@ -82,8 +87,13 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
     for group, moment in moments.items():
         if not np.isfinite(moment.variance).all():
             raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
-    exact = {group: tensor.flatten().numpy() for group, tensor in task.exact().items()}
-    return Draws(moments, exact, evaluations, differentiations, tuned, layers.top.claim())
+    known = {group: tensor.numpy() for group, tensor in exact.items()}
+    return Draws(moments, known, evaluations, differentiations, tuned, layers.top.claim())
+
+
+def unit(vector: Tensor) -> Tensor:
+    """The vector scaled to length 1; zero stays zero."""
+    return vector / vector.norm().clamp_min(torch.finfo(vector.dtype).tiny)
 
 
 def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:

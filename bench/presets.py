@@ -46,13 +46,15 @@ PRESETS = {
     "standard": Preset(
         "standard",
         DrawSettings(rows=40_000, elements=4e9, tuning_steps=1000),
-        TrainSettings(steps=6_000, evaluations=10, images=10_000, iw_images=1000),
+        TrainSettings(steps=6_000, evaluations=10, images=10_000, iw_images=1000, reference_draws=1024),
         ClockSettings(warmup=20, repetitions=200),
     ),
     "paper": Preset(
         "paper",
         DrawSettings(rows=400_000, elements=4e10, tuning_steps=5000),
-        TrainSettings(steps=200_000, evaluations=40, images=10_000, iw_images=10_000, iw_samples=1000),
+        TrainSettings(
+            steps=200_000, evaluations=40, images=10_000, iw_images=10_000, iw_samples=1000, reference_draws=4096
+        ),
         ClockSettings(warmup=50, repetitions=1000),
     ),
 }

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """blocks x at most `rows` draws; fewer where a draw is wide, so that a cell touches about `elements` numbers."""
+    """blocks x at most `rows` draws; fewer where a draw is wide, so that a cell touches about `elements` numbers.
+
+    look: 0 for the first look; a second look draws afresh.
+    """
 
     blocks: int = 64
     rows: int = 4000
@@ -15,6 +18,7 @@ class DrawSettings:
     chunk_elements: float = 2e6
     tuning_steps: int = 300
     tuning_rows: int = 64
+    look: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class TrainSettings:
     iw_images: int = 200
     iw_samples: int = 100
     variance_draws: int = 32
+    reference_draws: int = 64
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,24 @@ import torch
 from torch import Generator, Tensor
 
 from ..estimators.contract import Estimate, Estimator
+from ..estimators.score_function.rloo import Rloo
 from ..estimators.tuning import Tuner
 from ..tasks.vae.bounds import elbo, importance_weighted
 from ..tasks.vae.mnist_vae import MnistVae
 from ..tasks.vae.model import Vae
 from .clock import Timeline, marked
 from .settings import TrainSettings
+from .statistics import Figure, relative_bias_between
 from .streams import stream
 
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation along training: each metric's samples, over images or gradient draws, and seconds of training."""
+    """One evaluation along training: each metric's samples over images or draws, or its figure; seconds of training."""
 
     step: int
     seconds: float
-    metrics: dict[str, np.ndarray]
+    metrics: dict[str, np.ndarray | Figure]
 
 
 class Diverged(Exception):
@@ -98,16 +100,19 @@ def train(
     step_once = TrainStep(task, estimator, seed)
     data = task.batches(stream(seed, "data", task.device))
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
+    ema = GradientEma(list(step_once.vae.encoder.parameters()))
     points: list[Point] = []
     trained, start = 0.0, time.perf_counter()
     loss = torch.zeros((), device=task.device)
     for step in range(1, settings.steps + 1):
         loss = step_once(next(data))
+        ema.update()
         if step in at:
             if not math.isfinite(float(loss.mean())):
                 raise Diverged(step, points)
             trained += time.perf_counter() - start
             metrics = evaluate(step_once, task, settings, seed, next(data), final=step == settings.steps)
+            metrics["var_ema"] = Figure(ema.variance())
             points.append(Point(step, trained, metrics))
             tick(step / settings.steps)
             start = time.perf_counter()
@@ -116,10 +121,14 @@ def train(
 
 def evaluate(
     step: TrainStep, task: MnistVae, settings: TrainSettings, seed: int, x: Tensor, final: bool
-) -> dict[str, np.ndarray]:
-    """Bounds on fixed images with fixed noise, and the variance of the gradient on the minibatch x."""
+) -> dict[str, np.ndarray | Figure]:
+    """Bounds on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
+
+    At the last step also the bias at the cut against a reference, the mean of RLOO draws of 4 (unbiased), its own
+    error carried into the interval.
+    """
     generator = stream(seed, "evaluation", task.device)
-    metrics: dict[str, np.ndarray] = {}
+    metrics: dict[str, np.ndarray | Figure] = {}
     for name, images in (("elbo_train", task.train), ("elbo_test", task.test)):
         bounds = elbo(step.vae, task.evaluation_images(images, settings.images), generator)
         metrics[name] = bounds.cpu().numpy()
@@ -128,27 +137,59 @@ def evaluate(
         bounds = importance_weighted(step.vae, images, settings.iw_samples, generator)
         metrics["iw_test"] = bounds.cpu().numpy()
     step.estimator.eval()
-    for name, squares in gradient_spread(step.vae, step.estimator, x, settings.variance_draws, generator).items():
-        metrics[name] = squares.cpu().numpy()
+    cut = cut_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
     step.estimator.train()
+    metrics["var_cut"] = squared_distances(cut).cpu().numpy()
+    metrics["var_encoder"] = squared_distances(encoder_draws(step.vae, x, cut)).cpu().numpy()
+    if final:
+        rloo = Rloo(step.vae.spec, n=4).eval()
+        parts = [cut_draws(step.vae, rloo, x, 16, generator) for _ in range(settings.reference_draws // 16)]
+        reference = torch.cat(parts).flatten(1).cpu().numpy()
+        metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), reference)
     return metrics
 
 
-def gradient_spread(vae: Vae, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> dict[str, Tensor]:
-    """Variance of the minibatch gradient of the mean loss, given x and parameters.
-
-    Squared distances from the mean, scaled by draws/(draws - 1), summed over coordinates: their mean is the total
-    variance, at the cut ("var_cut") and in the encoder's parameters ("var_encoder"), each [draws].
-    """
-    params = vae.encode(x)
-    rows = params.detach().expand(draws, *params.shape).requires_grad_()
+def cut_draws(vae: Vae, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
+    """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape]."""
+    params = vae.encode(x).detach()
+    rows = params.expand(draws, *params.shape).requires_grad_()
     latent = vae.latent(rows)
     loss = estimator(vae.objective(x, latent), latent, generator)
     (cut,) = torch.autograd.grad(loss.sum(), rows)
-    cut = (cut - cut.mean(0)) / len(x)
-    encoder = torch.autograd.grad(params, list(vae.encoder.parameters()), cut, is_grads_batched=True)
-    scale = draws / (draws - 1)
-    return {
-        "var_cut": scale * cut.flatten(1).square().sum(1),
-        "var_encoder": scale * sum(g.flatten(1).square().sum(1) for g in encoder),  # type: ignore[dict-item]
-    }
+    return cut / len(x)
+
+
+def encoder_draws(vae: Vae, x: Tensor, cut: Tensor) -> Tensor:
+    """Cut gradients [draws, batch, *param_shape] carried to the encoder's parameters, [draws, parameters]."""
+    gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), cut, is_grads_batched=True)
+    return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
+
+
+def squared_distances(draws: Tensor) -> Tensor:
+    """||g - mean||² n/(n - 1) of each draw, [n]: their mean is the total variance."""
+    flat = draws.flatten(1)
+    return (flat - flat.mean(0)).square().sum(1) * (len(flat) / (len(flat) - 1))
+
+
+class GradientEma:
+    """The literature's variance: moving averages of g and g² of the encoder's gradient along training, mean of
+    E g² - (E g)² over coordinates (DisARM, ARMS, RODEO: decay .999). It mixes minibatch noise and moving parameters in.
+    """
+
+    def __init__(self, parameters: list[Tensor], decay: float = 0.999) -> None:
+        self.parameters, self.decay, self.weight = parameters, decay, 0.0
+        self.mean = [torch.zeros_like(parameter) for parameter in parameters]
+        self.square = [torch.zeros_like(parameter) for parameter in parameters]
+
+    def update(self) -> None:
+        """Take in the gradients of the step just made."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        torch._foreach_lerp_(self.mean, gradients, 1 - self.decay)
+        torch._foreach_lerp_(self.square, torch._foreach_mul(gradients, gradients), 1 - self.decay)
+        self.weight = self.decay * self.weight + 1 - self.decay
+
+    def variance(self) -> float:
+        """The mean over coordinates, with the averages divided by that of ones."""
+        pairs = zip(self.mean, self.square, strict=True)
+        total = sum(float((s / self.weight - (m / self.weight).square()).sum()) for m, s in pairs)
+        return total / sum(m.numel() for m in self.mean)

@@ -9,11 +9,11 @@ from ..rows import Row, row
 from ..training import Point
 from .collector import Collector
 
-LOWER = ("var_cut", "var_encoder")
+LOWER = ("var_cut", "var_encoder", "var_ema", "bias_reference")
 
 
 class Training(Collector):
-    """Bounds (nats, over images) and gradient variance (over draws) along training, and the seconds spent training."""
+    """Bounds (nats, over images), gradient variance (over draws), bias against the reference, and training seconds."""
 
     name = "training"
     source = "steps"
@@ -21,8 +21,7 @@ class Training(Collector):
     def rows(self, measured: list[Point]) -> Iterator[Row]:
         for point in measured:
             for metric, samples in point.metrics.items():
-                lower = metric in LOWER
-                unit, direction = ("", "lower") if lower else ("nats", "higher")
-                figure = st.mean(samples)
-                yield row(metric, figure, len(samples), unit=unit, direction=direction, step=point.step)
+                unit, direction = ("", "lower") if metric in LOWER else ("nats", "higher")
+                figure, n = (samples, 1) if isinstance(samples, st.Figure) else (st.mean(samples), len(samples))
+                yield row(metric, figure, n, unit=unit, direction=direction, step=point.step)
             yield row("seconds", point.seconds, 1, unit="s", direction="lower", step=point.step)

@@ -4,22 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from .. import statistics as st
 from ..draws import Draws
 from ..rows import Row, row
 from .collector import Collector
 
+HEAVY = "kurtosis {:.3g} and largest share {:.2g} of {} draws: no interval can be trusted"
+INFINITE = "the method claims no finite variance: the median of the blocks' variances, no interval"
+
 
 class Variance(Collector):
-    """The trace of the covariance of one draw, with its interval and block totals, and the mean over coordinates."""
+    """Total (trace of the covariance, with interval and block totals), mean, mean-log and max over coordinates.
+
+    Beside it the kurtosis of the squared distance and the largest draw's share, which say whether to trust it.
+    """
 
     name = "variance"
     source = "draws"
 
     def rows(self, measured: Draws) -> Iterator[Row]:
         for group, moments in measured.moments.items():
-            spread = None if moments.block_spread is None else moments.block_spread.tolist()
-            total = st.total_variance(moments)
-            yield row("var_total", total, moments.n, direction="lower", group=group, blocks=spread)
+            n, spread = moments.n, None if moments.block_spread is None else moments.block_spread.tolist()
+            total, status, reason = st.total_variance(moments), "ok", ""
+            if not measured.claim.finite_variance:
+                status, reason = "infinite variance", INFINITE
+                total = st.Figure(float(np.median(spread)) if spread else total.value)
+            elif st.heavy_tailed(moments):
+                status = "heavy-tailed, n too small"
+                reason = HEAVY.format(moments.kurtosis, moments.peak, n)
+            fate = {"status": status, "reason": reason}
+            yield row("var_total", total, n, direction="lower", group=group, blocks=spread) | fate
             scaled = st.Figure(*(x / len(moments.mean) for x in (total.value, total.se, total.lo, total.hi)))
-            yield row("var_mean", scaled, moments.n, direction="lower", group=group)
+            yield row("var_mean", scaled, n, direction="lower", group=group) | fate
+            moving = moments.variance[moments.variance > 0]
+            if len(moving):
+                yield row("var_mean_log", float(np.log(moving).mean()), n, direction="lower", group=group)
+                yield row("var_max", float(moving.max()), n, direction="lower", group=group)
+            if np.isfinite(moments.kurtosis):
+                yield row("kurtosis", moments.kurtosis, n, group=group)
+                yield row("peak_share", moments.peak, n, group=group)

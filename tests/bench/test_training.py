@@ -12,9 +12,19 @@ import pytest
 import torch
 from dvae_bench.bench.clock import CpuClock, Timeline
 from dvae_bench.bench.settings import TrainSettings
+from dvae_bench.bench.statistics import Figure
 from dvae_bench.bench.streams import stream
 from dvae_bench.bench.timing import ClockSettings, time_steps
-from dvae_bench.bench.training import Diverged, TrainStep, evaluate, gradient_spread, train
+from dvae_bench.bench.training import (
+    Diverged,
+    GradientEma,
+    TrainStep,
+    cut_draws,
+    encoder_draws,
+    evaluate,
+    squared_distances,
+    train,
+)
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective
@@ -225,7 +235,9 @@ class TestGradientSpread:
         with torch.no_grad():
             z = rloo.sample(vae.latent(vae.encode(x).expand(draws, *vae.encode(x).shape)), stream(0, "sample"))
         monkeypatch.setattr(rloo, "sample", lambda latent, generator: z)
-        spread = gradient_spread(vae, rloo, x, draws, stream(0, "sample"))
+        cut = cut_draws(vae, rloo, x, draws, stream(0, "sample"))
+        spread = {"var_cut": cut, "var_encoder": encoder_draws(vae, x, cut)}
+        spread = {name: squared_distances(gradients) for name, gradients in spread.items()}
 
         at_cut, in_encoder = [], []
         for row in range(draws):
@@ -241,8 +253,22 @@ class TestGradientSpread:
 
     def test_the_exact_gradient_has_none(self, tiny: tuple[Vae, Tensor]) -> None:
         vae, x = tiny
-        spread = gradient_spread(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
-        assert float(spread["var_cut"].max()) < 1e-8 and float(spread["var_encoder"].max()) < 1e-8
+        cut = cut_draws(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
+        assert float(squared_distances(cut).max()) < 1e-8
+        assert float(squared_distances(encoder_draws(vae, x, cut)).max()) < 1e-8
+
+
+class TestGradientEma:
+    def test_is_the_literatures_number(self) -> None:
+        parameter, generator = torch.zeros(5, requires_grad=True), torch.Generator().manual_seed(0)
+        ema, mean, square, weight = GradientEma([parameter], decay=0.9), torch.zeros(5), torch.zeros(5), 0.0
+        for _ in range(30):
+            parameter.grad = torch.randn(5, generator=generator) + 2
+            ema.update()
+            mean, square = 0.9 * mean + 0.1 * parameter.grad, 0.9 * square + 0.1 * parameter.grad.square()
+            weight = 0.9 * weight + 0.1
+        expected = (square / weight - (mean / weight).square()).mean()
+        assert ema.variance() == pytest.approx(float(expected), rel=1e-5)
 
 
 class TestTrain:
@@ -253,7 +279,9 @@ class TestTrain:
         sizes = {"elbo_train": 20, "elbo_test": 20, "var_cut": 4, "var_encoder": 4}
         for point, iw in zip(points, (0, 0, 8), strict=True):
             expected = sizes | ({"iw_test": iw} if iw else {})
-            assert {name: len(samples) for name, samples in point.metrics.items()} == expected
+            samples = {name: s for name, s in point.metrics.items() if not isinstance(s, Figure)}
+            assert {name: len(s) for name, s in samples.items()} == expected
+            assert ("bias_reference" in point.metrics) == bool(iw) and point.metrics["var_ema"].value > 0
         seconds = [point.seconds for point in points]
         assert seconds == sorted(seconds) and seconds[0] > 0
 
@@ -291,7 +319,10 @@ class TestTrain:
         assert step.estimator.training
         assert all(torch.equal(before[key], value) for key, value in step.estimator.state_dict().items())
         for metric in one:
-            np.testing.assert_array_equal(one[metric], other[metric], err_msg="the evaluation's noise is not fixed")
+            a, b = (
+                np.array(list(vars(m).values()) if isinstance(m, Figure) else m) for m in (one[metric], other[metric])
+            )
+            np.testing.assert_array_equal(a, b, err_msg="the evaluation's noise is not fixed")
 
 
 class TestStreams:
