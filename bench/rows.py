@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
-
-from .statistics import Figure
 
 SCHEMA = 1
 
@@ -29,6 +28,16 @@ MEASUREMENT = (
 COLUMNS = (*IDENTITY, *MEASUREMENT)
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its standard error and 95 % interval; NaN where there is none."""
+
+    value: float
+    se: float = float("nan")
+    lo: float = float("nan")
+    hi: float = float("nan")
 
 
 def row(

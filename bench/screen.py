@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn
@@ -18,6 +19,7 @@ from .runner import Progress
 from .session import Estimate, Session
 
 LEFT_OUT = ("data", "device", "diffs", "IW bound test", "variance at the cut", "seed", "group", "collector")
+IN_FILES_ONLY = ("efficiency", "seeds")
 SIGNS = {"ok": "done", "error": "FAILED", "diverged": "DIVERGED"}
 
 
@@ -88,12 +90,16 @@ class Screen:
         """The tables, where everything lies, and how the cells ended."""
         self.bar.stop()
         for table in tables(self.session.rows()):
-            self._show(table)
+            if table.name not in IN_FILES_ONLY:
+                self._show(table)
         files = self.session.report()
         folder = self.session.store.folder
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
         self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
+
+    def traced(self, paths: list[Path]) -> None:
+        self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")
 
     def _show(self, table: Table) -> None:
         """A table, one part a task; full intervals and every column are in the files."""

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
-from .moments import Moments
+from .rows import Figure
+
+if TYPE_CHECKING:
+    from .moments import Moments
 
 ALPHA, POWER = 1e-3, 0.95
 PROJECTIONS = 20
 RARE_COORDINATE, RARE_ON_AVERAGE = 5.0, 0.64
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number with its standard error and 95 % interval."""
-
-    value: float
-    se: float = float("nan")
-    lo: float = float("nan")
-    hi: float = float("nan")
 
 
 def noise_floor(moments: Moments, f_scale: float) -> np.ndarray:

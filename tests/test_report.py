@@ -229,7 +229,7 @@ def test_failed_cells_stand_in_every_table(by_name: dict[str, pd.DataFrame]) -> 
 def test_sources_with_the_same_fate_share_a_line_and_only_draws_give_a_verdict() -> None:
     cell = {"estimator": "a", "task": "toy", "status": "unsupported", "reason": "no"}
     clock = row(estimator="b", task="toy", source="clock", status="error", reason="boom")
-    toys, _, failed = tables(pd.DataFrame([row(**cell), row(**cell, source="clock"), clock]))
+    toys, *_, failed = tables(pd.DataFrame([row(**cell), row(**cell, source="clock"), clock]))
     assert toys.text["verdict"].tolist() == ["unsupported", "–"]
     assert failed.text["source"].tolist() == ["clock, draws", "clock"]
 
@@ -244,7 +244,7 @@ def test_toys_are_sorted_by_task_then_variance(built: list[Table]) -> None:
 def test_training_shows_the_range_of_seeds_and_leaves_diverged_ones_out() -> None:
     rows = pd.DataFrame(vae_rows("rebar", "mnist-vae", 3, np.random.default_rng(0)))
     lost = row(estimator="rebar", task="mnist-vae", data="mnist", seed=2, source="steps", status="diverged")
-    training = tables(pd.concat([rows, pd.DataFrame([lost])]))[1]
+    training = tables(pd.concat([rows, pd.DataFrame([lost])]))[2]
     ends = rows[(rows["metric"] == "elbo_test") & (rows["step"] == 2000) & (rows["seed"] < 2)]["value"]
     line = training.numbers.iloc[0]
     assert training.text["status"].tolist() == ["2 seeds, 1 diverged"]
@@ -261,22 +261,22 @@ def test_intervals_of_seeds_add_in_quadrature() -> None:
 
 def test_what_a_row_says_against_itself_is_printed() -> None:
     doubted = row(estimator="a", task="toy", group="cut", metric="var_total", value=2.0, status="heavy-tailed")
-    (toys, _, failed) = tables(pd.DataFrame([doubted]))
+    toys, *_, failed = tables(pd.DataFrame([doubted]))
     assert toys.text["variance"].tolist() == ["2 (heavy-tailed)"]
     assert len(failed.text) == 1
 
 
 def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
-    toys, _, failed = built
+    toys, *_, failed = built
     assert r"x\_1 \& x\_2 have 100\% of \{nothing\}" in failed.latex()
     assert all(rule in failed.latex() for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:failures}"))
     assert r"\begin{longtable}" in toys.latex()
-    greek = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="σ ≤ 0")]))[2]
+    greek = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="σ ≤ 0")]))[-1]
     assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
 
 
 def test_pipes_do_not_break_markdown() -> None:
-    failed = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="|x| < 1")]))[2]
+    failed = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="|x| < 1")]))[-1]
     assert r"\|x\| < 1" in failed.markdown()
 
 
@@ -287,7 +287,11 @@ def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
 
 def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Path) -> None:
     files = write_report(rows, tmp_path)
-    wanted = {f"tables/{name}.{end}" for name in ("toys", "training", "failures") for end in ("csv", "md", "tex")}
+    wanted = {
+        f"tables/{name}.{end}"
+        for name in ("toys", "efficiency", "training", "failures")
+        for end in ("csv", "md", "tex")
+    }
     wanted |= {f"figures/{name}.{end}" for name in FIGURES for end in ("pdf", "png")}
     assert {path.relative_to(tmp_path).as_posix() for path in files} == wanted
     assert all(path.stat().st_size > 200 for path in files)
@@ -359,6 +363,6 @@ def test_a_toy_on_data_is_a_toy_and_its_rounding_no_variance() -> None:
     on_data.loc[on_data["metric"] == "var_total", "value"] = 1e-15
     norm = row(estimator="exact", task="tiny-vae", data="mnist-5k", group="cut", metric="gradient_norm", value=2.7)
     rows = prepare(pd.concat([on_data, pd.DataFrame([norm])]))
-    toys, training, _ = tables(rows)
+    toys, _, training, *_ = tables(rows)
     assert toys.text[["task", "data"]].to_numpy().tolist() == [["tiny-vae", "mnist-5k"]] and training.text.empty
     assert [panel.points["y"].tolist() for panel in _toy_panels(rows)] == [[0.0], [0.0]]

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from .efficiency_table import efficiency_table
 from .failures_table import failures_table
 from .rows import prepare
+from .seeds_table import seeds_table
 from .table import Table
 from .toy_table import toy_table
 from .training_table import training_table
 
 
 def tables(rows: pd.DataFrame) -> list[Table]:
-    """Toys, training and failures; a table without lines has nothing to say and is not written."""
+    """Toys, efficiency, training, seeds and failures; a table without lines has nothing to say and is not written."""
     rows = prepare(rows)
-    return [toy_table(rows), training_table(rows), failures_table(rows)]
+    toys = toy_table(rows)
+    efficiency = efficiency_table(rows, toys.numbers)
+    return [toys, efficiency, training_table(rows), seeds_table(rows), failures_table(rows)]
 
 
 def write_tables(rows: pd.DataFrame, folder: Path) -> list[Path]:

@@ -1,0 +1,71 @@
+"""The table of what variance costs: per evaluation, per second, and against the best unbiased estimator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..pairing import paired_log_ratio
+from .numbers import plain, with_interval
+from .rows import CELL
+from .table import Table, informative
+from .verdicts import UNBIASED
+
+_CAPTION = (
+    "What variance costs on toys. Variance per evaluation: variance times evaluations of f. Work-normalised variance: "
+    "variance times microseconds per draw. Ratio: variance over that of the unbiased estimator with the least, both "
+    "from the same streams, paired by block; brackets are intervals at 95 per cent."
+)
+_PLACE = [name for name in CELL if name != "estimator"]
+_T = 2.0
+_ROUNDING = 1e-12
+
+
+def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
+    """One line per task and estimator that has a variance; `toys` are the numbers of the toy table."""
+    numbers = toys[toys["variance"] > _ROUNDING].copy()
+    numbers["per_evaluation"] = numbers["variance"] * numbers["evaluations"]
+    numbers["work_normalised"] = numbers["variance"] * numbers["time"]
+    numbers["reference"], ends = "", ["ratio", "ratio_lo", "ratio_hi"]
+    numbers[ends] = np.nan
+    blocks = _blocks(rows)
+    for _, part in numbers.groupby(_PLACE):
+        unbiased = part[part["verdict"] == UNBIASED]
+        if len(unbiased) < 1 or len(part) < 2:
+            continue
+        best = unbiased.loc[unbiased["variance"].idxmin()]
+        for index, line in part.iterrows():
+            numbers.loc[index, "reference"] = best["estimator"]
+            numbers.loc[index, ends] = _ratio(best, line, blocks)
+    numbers = numbers.sort_values([*_PLACE, "work_normalised", "variance"], ignore_index=True)
+    text = numbers[[*_PLACE, "estimator", "verdict"]].assign(
+        **{
+            "per evaluation": numbers["per_evaluation"].map(plain),
+            "work-normalised": numbers["work_normalised"].map(plain),
+            "ratio to the best unbiased": [
+                with_interval(x.ratio, x.ratio_lo, x.ratio_hi) + (f" (to {x.reference})" if x.reference else "")
+                for x in numbers.itertuples()
+            ],
+        }
+    )
+    columns = [*CELL, "verdict", "variance", "per_evaluation", "work_normalised", "reference", *ends]
+    return Table("efficiency", _CAPTION, numbers[columns], informative(text))
+
+
+def _blocks(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
+    """[cell] -> the blocks of the variance at the cut, seeds one after another."""
+    if "blocks" not in rows:
+        return {}
+    found = rows[(rows["metric"] == "var_total") & (rows["group"] == "cut") & rows["blocks"].notna()]
+    return {cell: np.concatenate(list(part.sort_values("seed")["blocks"])) for cell, part in found.groupby(CELL)}
+
+
+def _ratio(base: pd.Series, new: pd.Series, blocks: dict[tuple[str, ...], np.ndarray]) -> tuple[float, float, float]:
+    if base["estimator"] == new["estimator"]:
+        return 1.0, 1.0, 1.0
+    ours, theirs = (blocks.get(tuple(line[CELL])) for line in (base, new))
+    if ours is None or theirs is None or len(ours) != len(theirs) or not (ours.min() > 0 and theirs.min() > 0):
+        return float(new["variance"] / base["variance"]), np.nan, np.nan
+    change, se = paired_log_ratio(ours, theirs)
+    lo, hi = np.exp([change - _T * se, change + _T * se])
+    return float(np.exp(change)), float(lo), float(hi)
