@@ -30,29 +30,15 @@ def extend(table: Tensor, site: Tensor, z: Tensor, bumps: Tensor, extension: str
     return value if extension == "multilinear" else value + (bumps * z * (1 - z)).flatten(-bumps.dim()).sum(-1)
 
 
-class BitTable(Toy):
-    """f(b) = table[b], one standard normal value for each of the 2^D configurations.
+class FunctionTable(Toy):
+    """Abstract: standard normal logits, table and bumps of the given shapes, and how f is extended."""
 
-    extension: how f continues to relaxed b. `multilinear`; `bumpy` = multilinear + Σ_d c_d b_d (1 - b_d), the same
-    discrete f (under the multilinear one straight-through is exactly unbiased, so only bumpy shows its bias); `none`:
-    f is defined on bits only, and estimators that differentiate it are unsupported.
-    """
-
-    name = "bit-table"
-    hyperparameters = {
-        "d": {"default": 6, "min": 1, "max": 12},
-        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy")},
-    }
-
-    d: int
     extension: str
 
-    def __init__(self, *args: Any, **values: Any) -> None:
-        super().__init__(*args, **values)
-        self.layers = (LatentSpec.bernoulli(self.d),)
-        self.logits = self.random(self.d, seed=1).requires_grad_()
-        self.table = self.random(*[2] * self.d, seed=2).requires_grad_()
-        self.bumps = self.random(self.d, seed=3)
+    def fill(self, logits: tuple[int, ...], table: tuple[int, ...]) -> None:
+        self.logits = self.random(*logits, seed=1).requires_grad_()
+        self.table = self.random(*table, seed=2).requires_grad_()
+        self.bumps = self.random(*logits, seed=3)
 
     @property
     def differentiable(self) -> bool:
@@ -68,11 +54,33 @@ class BitTable(Toy):
     def groups(self) -> dict[str, list[Tensor]]:
         return {"decoder": [self.table]}
 
+
+class BitTable(FunctionTable):
+    """f(b) = table[b], one standard normal value for each of the 2^D configurations.
+
+    extension: how f continues to relaxed b. `multilinear`; `bumpy` = multilinear + Σ_d c_d b_d (1 - b_d), the same
+    discrete f (under the multilinear one straight-through is exactly unbiased, so only bumpy shows its bias); `none`:
+    f is defined on bits only, and estimators that differentiate it are unsupported.
+    """
+
+    name = "bit-table"
+    hyperparameters = {
+        "d": {"default": 6, "min": 1, "max": 12},
+        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy")},
+    }
+
+    d: int
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self.layers = (LatentSpec.bernoulli(self.d),)
+        self.fill((self.d,), (2,) * self.d)
+
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return lambda z: extend(self.table, torch.stack([1 - z, z], -1), z, self.bumps, self.extension)
 
 
-class CategoryTable(Toy):
+class CategoryTable(FunctionTable):
     """f(z) = table[z], one standard normal value for each of the K^N configurations of N sites of K classes.
 
     extension: as for bit-table, with bumps Σ_ik c_ik z_ik (1 - z_ik).
@@ -88,30 +96,13 @@ class CategoryTable(Toy):
 
     n: int
     k: int
-    extension: str
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
         if self.k**self.n > self.LIMIT:
             raise UsageError(f"category-table: k^n must be at most {self.LIMIT}, got {self.k}^{self.n}")
         self.layers = (LatentSpec.categorical(self.n, self.k),)
-        self.logits = self.random(self.n, self.k, seed=1).requires_grad_()
-        self.table = self.random(*[self.k] * self.n, seed=2).requires_grad_()
-        self.bumps = self.random(self.n, self.k, seed=3)
-
-    @property
-    def differentiable(self) -> bool:
-        return self.extension != "none"
-
-    @property
-    def width(self) -> int:
-        return self.table.numel()
-
-    def params(self) -> Tensor:
-        return self.logits
-
-    def groups(self) -> dict[str, list[Tensor]]:
-        return {"decoder": [self.table]}
+        self.fill((self.n, self.k), (self.k,) * self.n)
 
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return lambda z: extend(self.table, z, z, self.bumps, self.extension)
