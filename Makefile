@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs reference clean
+.PHONY: run test test-full lint bench docs calibrate reference regress baseline clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all
@@ -28,11 +28,24 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python scripts/make_docs.py
 
+# How often the statistics err, on draws of known law: a fresh seed, about 15 minutes on one core.
+calibrate: $(READY)
+	$(BIN)/python scripts/calibrate.py
+
 # The tables and figures of the README: the quick preset on the full MNIST.
 reference: $(READY)
 	$(BIN)/dvae-bench run --estimators all -o results/reference-run
 	rm -rf results/reference/tables results/reference/figures
 	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
+
+# The gate: the committed baseline's grid measured afresh at the same seed; exits 1 where something got worse.
+regress: $(READY)
+	$(BIN)/python scripts/regress.py results/regress
+	$(BIN)/dvae-bench compare results/reference/baseline results/regress --fail-on worse
+
+baseline: $(READY)
+	rm -rf results/reference/baseline
+	$(BIN)/python scripts/regress.py results/reference/baseline
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("dvae-bench needs Python 3.11 or newer; set PYTHON=") if sys.version_info < (3, 11) else 0'

@@ -17,12 +17,13 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 
+FAIL_ON: dict[str, tuple[str, ...]] = {"worse": ("worse",), "unclear": ("worse", "unclear"), "error": ()}
 KINDS = {"estimators": ESTIMATORS, "tasks": TASKS, "collectors": COLLECTORS}
-FAILED = 3
+WORSE, FAILED = 1, 3
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 ok, 2 usage, 3 some cells failed, 130 interrupted."""
+    """The console script. Exit codes: 0 ok, 1 verdict, 2 usage, 3 some cells failed, 130 interrupted."""
     try:
         app()
     except UsageError as error:
@@ -64,6 +65,9 @@ def run(
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Write a chrome trace of each training step into the folder's traces/.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure estimators on tasks; finished cells are reused. Ends in tables and figures."""
@@ -97,6 +101,8 @@ def run(
         screen.interrupted()
         raise typer.Exit(130) from None
     screen.finish(counts)
+    if trace:
+        screen.traced(session.trace())
     if counts.get("error"):
         raise typer.Exit(FAILED)
 
@@ -156,6 +162,59 @@ def report(
 
     for path in write_report(Store.open(folder).rows(), output or folder):
         typer.echo(path)
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(help="The results folder to compare with; with --rerun, a git commit.")],
+    new: Annotated[Path, typer.Argument(help="The results folder to judge; with --rerun, a git commit.")],
+    fail_on: Annotated[
+        str, typer.Option(help="Exit 1 on: worse; unclear (or worse); error: never, only 3 where cells failed.")
+    ] = "error",
+    md: Annotated[
+        Path | None, typer.Option(help="Write the verdicts as Markdown; $GITHUB_STEP_SUMMARY gets them too.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with NEW's plugins, for second looks.")] = [],
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Measure two commits of this checkout alternately, into results/rerun.")
+    ] = False,
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="What --rerun measures.")] = ["all"],
+    tasks: Annotated[list[str], typer.Option("-t", "--tasks", help="What --rerun measures it on.")] = ["bit-table"],
+) -> None:
+    """Say what got better or worse from BASE to NEW; what is in doubt is measured once more, with fresh draws."""
+    if fail_on not in FAIL_ON:
+        raise UsageError(f"cannot fail on {fail_on!r}; choose one of {', '.join(FAIL_ON)}")
+    for path in plugin:
+        _add_plugins(path)
+
+    from dvae_bench.bench.compare import compare_folders
+
+    if rerun:
+        from dvae_bench.bench.compare.rerun import rerun as measure_again
+
+        options = {"-e": estimators, "-t": tasks, "--plugin": [str(path.resolve()) for path in plugin]}
+        arguments = [text for option, values in options.items() for value in values for text in (option, value)]
+        base, new = measure_again((str(base), str(new)), arguments, Path("results") / "rerun", typer.echo)
+
+    comparison = compare_folders(base, new, md, junit)
+    if any(comparison.count()[word] for word in FAIL_ON[fail_on]):
+        raise typer.Exit(WORSE)
+    if comparison.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def history(
+    metric: Annotated[str, typer.Argument(help="A metric of the stored rows: var_total, bias_rel, operations, ...")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders, of any commits.")],
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Names or globs.")] = ["*"],
+    tasks: Annotated[list[str], typer.Option("-t", "--tasks", help="Names or globs.")] = ["*"],
+) -> None:
+    """Show a metric over several runs, in the order in which they were started."""
+    from dvae_bench.bench.compare.history import history_table
+
+    typer.echo(history_table(metric, folders, estimators, tasks))
 
 
 def _add_plugins(path: Path) -> None:

@@ -14,7 +14,12 @@ from ..estimators.names import UsageError
 
 
 class Clock(Protocol):
-    """Marks moments; reads them as microseconds, in one sync, after the block."""
+    """Marks moments; reads them as microseconds, in one sync, after the block.
+
+    asynchronous: whether the host runs ahead of the work it hands out, so that enqueueing has a time of its own.
+    """
+
+    asynchronous: bool
 
     def mark(self) -> Any:
         """A moment on this clock's device, now."""
@@ -26,6 +31,8 @@ class Clock(Protocol):
 class CpuClock:
     """The host's monotonic clock."""
 
+    asynchronous = False
+
     def mark(self) -> int:
         return time.perf_counter_ns()
 
@@ -35,6 +42,8 @@ class CpuClock:
 
 class EventClock:
     """Device events on the current stream, from a pool: no sync until a block is read."""
+
+    asynchronous = True
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -58,9 +67,9 @@ def clock_for(device: torch.device) -> Clock:
 
 
 class Timeline:
-    """Labelled marks of one step after another: each `mark(phase)` ends the phase before it.
+    """Labelled marks of one call after another: each `mark(phase)` ends the phase before it, and "end" ends the call.
 
-    A phase may come more than once in a step; its time is the sum.
+    A phase may come more than once in a call; its time is the sum.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,14 +81,29 @@ class Timeline:
         self.phases.append(phase)
         self.marks.append(self.clock.mark())
 
-    def read(self) -> dict[str, float]:
-        """Microseconds in each phase since the last read; the last mark only ends the one before it."""
-        spans = self.clock.read(self.marks)
-        total: dict[str, float] = {}
-        for phase, span in zip(self.phases, spans, strict=False):
-            total[phase] = total.get(phase, 0.0) + span
+    def read_calls(self) -> list[dict[str, float]]:
+        """Microseconds in each phase of every call since the last read, in one sync."""
+        calls: list[dict[str, float]] = [{}]
+        for phase, span in zip(self.phases, self.clock.read(self.marks), strict=False):
+            if phase == "end":
+                calls.append({})
+            else:
+                calls[-1][phase] = calls[-1].get(phase, 0.0) + span
         self.phases, self.marks = [], []
-        return total
+        return calls
+
+    def read(self) -> dict[str, float]:
+        """Microseconds in each phase since the last read, over all calls."""
+        return add_up(self.read_calls())
+
+
+def add_up(calls: list[dict[str, float]]) -> dict[str, float]:
+    """The sum of each phase over calls."""
+    total: dict[str, float] = {}
+    for call in calls:
+        for phase, span in call.items():
+            total[phase] = total.get(phase, 0.0) + span
+    return total
 
 
 def marked(f: Callable[[Any], Any], timeline: Timeline) -> Callable[[Any], Any]:

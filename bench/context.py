@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -14,12 +15,14 @@ import torch
 
 from .fingerprint import ROOT
 from .rows import SCHEMA
+from .telemetry import Telemetry
 
 PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib", "typer")
 
 
 def context(device: torch.device, threads: int, malloc_set: bool) -> dict[str, Any]:
     """Versions, machine, device and numeric flags; plain JSON."""
+    reading = Telemetry(device).read()
     return {
         "schema": SCHEMA,
         "dvae_bench": version("dvae-bench"),
@@ -33,6 +36,7 @@ def context(device: torch.device, threads: int, malloc_set: bool) -> dict[str, A
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "device": str(device),
         "device_name": device_name(device),
+        "device_state": asdict(reading) if reading else None,
         "threads": threads,
         "malloc_thresholds_set": malloc_set,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -58,7 +62,9 @@ def cpu_name() -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    """The commit of a checkout and whether it was changed; None outside one."""
+    """The commit of a checkout and whether it was changed; None for an installed package."""
+    if not (ROOT / ".git").exists():
+        return None
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout

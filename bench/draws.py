@@ -14,9 +14,12 @@ from ..estimators.contract import Claim, Estimator, Unsupported
 from ..estimators.counting import CountedObjective
 from ..estimators.tuning import Tuner
 from ..tasks.contract import Lower, Task, Toy, flatten
+from .costs import Costs, count_costs
 from .moments import Accumulator, Moments
 from .settings import DrawSettings
 from .streams import stream
+
+COUNTED_ROWS, COUNTED_ELEMENTS = 8, 2e7
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Draws:
     differentiations: int
     tuned_steps: int
     claim: Claim
+    costs: Costs
 
 
 class Layers:
@@ -88,7 +92,7 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
         if not np.isfinite(moment.variance).all():
             raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
-    return Draws(moments, known, evaluations, differentiations, tuned, layers.top.claim())
+    return Draws(moments, known, evaluations, differentiations, tuned, layers.top.claim(), draw_costs(layers, task))
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -105,6 +109,13 @@ def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
     counted = CountedObjective(task.objective(latent, layers.lower(generator)))
     layers.top(counted, latent, generator).sum().backward(inputs=[once])
     return counted.evaluations, counted.differentiations
+
+
+def draw_costs(layers: Layers, task: Toy) -> Costs:
+    """The deterministic costs of one call for COUNTED_ROWS gradient draws in eval(), fewer where they are very wide."""
+    rows = rows_within(COUNTED_ELEMENTS, count_calls(layers, task)[0], task, COUNTED_ROWS)
+    sample, lower = stream(0, "count", task.device), stream(0, "count-lower", task.device)
+    return count_costs(lambda: _draw(layers, task, rows, sample, lower))
 
 
 def rows_within(elements: float, evaluations: int, task: Toy, most: int) -> int:

@@ -42,12 +42,12 @@ TASKS = (
 )
 
 PRESETS = {
-    "quick": Preset("quick"),
+    "quick": Preset("quick", clock=ClockSettings(interleaved=False)),
     "standard": Preset(
         "standard",
         DrawSettings(rows=40_000, elements=4e9, tuning_steps=1000),
         TrainSettings(steps=6_000, evaluations=10, images=10_000, iw_images=1000, reference_draws=1024),
-        ClockSettings(warmup=20, repetitions=200),
+        ClockSettings(warmup=20, repetitions=200, rounds=10, seconds=1.0),
     ),
     "paper": Preset(
         "paper",
@@ -55,6 +55,6 @@ PRESETS = {
         TrainSettings(
             steps=200_000, evaluations=40, images=10_000, iw_images=10_000, iw_samples=1000, reference_draws=4096
         ),
-        ClockSettings(warmup=50, repetitions=1000),
+        ClockSettings(warmup=50, repetitions=1000, rounds=20, seconds=5.0),
     ),
 }

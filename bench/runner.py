@@ -1,7 +1,8 @@
-"""Runs a plan: reuses finished cells, measures the others one by one, and records whatever happens."""
+"""Runs a plan: reuses finished cells, measures the others (timings of a task together), records what happens."""
 
 from __future__ import annotations
 
+import itertools
 import time
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from .cells import Cell
 from .draws import Layers, draw_gradients
 from .rows import Row, outcome
 from .store import Store
-from .timing import time_draws, time_steps
+from .timing import Timed, time_group, timed_draws, timed_steps
 from .training import Diverged, Point, train
 
 
@@ -36,49 +37,120 @@ def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool =
     A failing plugin never stops the run: its cell is stored as `error` with its traceback, and tried again next time.
     """
     counts: dict[str, int] = {}
-    for cell in cells:
-        progress.begin(cell)
-        start = time.perf_counter()
-        settings, key, reason = {}, cell.part(), ""
-        try:
-            settings = cell.settings()
-            if not fresh and store.finished(key):
-                status = "reused"
-            else:
-                status, rows = measure_cell(cell, progress.tick)
-                store.write(key, status, settings, [_identity(cell) | row for row in rows])
-                reason = rows[-1]["reason"] if rows else ""
-        except Exception:
-            status, reason = "error", traceback.format_exc()
-            store.write(key, status, settings, [_identity(cell) | outcome(status, reason)])
+
+    def ended(cell: Cell, status: str, reason: str, seconds: float) -> None:
         counts[status] = counts.get(status, 0) + 1
-        progress.end(cell, status, reason, time.perf_counter() - start)
+        progress.end(cell, status, reason, seconds)
+
+    for _, together in itertools.groupby(cells, key=_round):
+        todo = []
+        for cell in together:
+            if not fresh and store.finished(cell.part()):
+                progress.begin(cell)
+                ended(cell, "reused", "", 0.0)
+            else:
+                todo.append(cell)
+        start = time.perf_counter()
+        results = _attempt_all(todo, progress)
+        seconds = (time.perf_counter() - start) / max(1, len(todo))
+        for cell, result in results.items():
+            ended(cell, *_record(cell, result, store), seconds)
     return counts
 
 
-def measure_cell(cell: Cell, tick: Callable[[float], None]) -> tuple[str, list[Row]]:
-    """Measure one cell: its status and rows. Raises what the estimator, task or collector raises."""
-    device = torch.device(cell.device)
-    task: Task = TASKS.find(cell.task.family).load()(device=device, **cell.task.values)
-    cls = ESTIMATORS.find(cell.estimator.family).load()
-    settings, tuned = cell.preset.settings(cell.source), 0
+Result = tuple[str, list[Row]] | Exception
+
+
+def _round(cell: Cell) -> Any:
+    """Equal for consecutive cells that are measured together: interleaved timings on one task."""
+    together = cell.source == "clock" and cell.preset.clock.interleaved
+    return (cell.source, cell.task, cell.seed) if together else cell
+
+
+def _attempt_all(cells: list[Cell], progress: Progress) -> dict[Cell, Result]:
+    """Each cell's status and rows, or what it raised."""
+    if not cells:
+        return {}
     try:
-        layers = Layers(cls, cell.estimator.values, task, device)
-        measured: Any
+        if cells[0].source == "clock":
+            return time_cells(cells, progress)
+        progress.begin(cells[0])
+        return {cells[0]: measure_cell(cells[0], progress.tick)}
+    except Exception as error:
+        return dict.fromkeys(cells, error)
+
+
+def _record(cell: Cell, result: Result, store: Store) -> tuple[str, str]:
+    """Store a cell's rows, or the traceback of what it or its collectors raised; returns its status and reason."""
+    settings: dict[str, Any] = {}
+    try:
+        settings = cell.settings()
+        if isinstance(result, Exception):
+            raise result
+        status, rows = result
+        store.write(cell.part(), status, settings, [_identity(cell) | row for row in rows])
+        return status, "" if status == "ok" else rows[-1]["reason"]
+    except Exception:
+        reason = traceback.format_exc()
+        store.write(cell.part(), "error", settings, [_identity(cell) | outcome("error", reason)])
+        return "error", reason
+
+
+def measure_cell(cell: Cell, tick: Callable[[float], None]) -> tuple[str, list[Row]]:
+    """Measure a cell of draws or training: its status and rows. Raises what estimator, task or collector raises."""
+    settings, tuned = cell.preset.settings(cell.source), 0
+    measured: Any
+    try:
+        task = build_task(cell)
+        layers = build_layers(cell, task)
         if cell.source == "draws":
             measured = draw_gradients(layers, task, settings, cell.seed)  # type: ignore[arg-type]
             tuned = measured.tuned_steps
-        elif cell.source == "steps":
-            measured = train(task, layers.top, settings, cell.seed, tick)  # type: ignore[arg-type]
-        elif "draws" in task.sources:
-            measured = time_draws(layers, task, settings, cell.seed)  # type: ignore[arg-type]
         else:
-            measured = time_steps(task, layers.top, settings, cell.seed)  # type: ignore[arg-type]
+            measured = train(task, layers.top, settings, cell.seed, tick)  # type: ignore[arg-type]
     except Unsupported as reason:
         return "unsupported", [outcome("unsupported", str(reason))]
     except Diverged as end:
         return "diverged", [*_collect("steps", end.points), outcome("diverged", str(end))]
     return "ok", [row | {"tuned_steps": tuned} for row in _collect(cell.source, measured)]
+
+
+def time_cells(cells: list[Cell], progress: Progress) -> dict[Cell, Result]:
+    """Time cells of one task in interleaved rounds. Raises only what the task raises."""
+    first, task = cells[0], build_task(cells[0])
+    settings = first.preset.settings("clock")
+    results: dict[Cell, Result] = {}
+    timed: dict[Cell, Timed] = {}
+    for cell in cells:
+        progress.begin(cell)
+        try:
+            layers = build_layers(cell, task)
+            if "draws" in task.sources:
+                timed[cell] = timed_draws(layers, task, settings, cell.seed)  # type: ignore[arg-type]
+            else:
+                timed[cell] = timed_steps(task, layers.top, cell.seed)  # type: ignore[arg-type]
+        except Unsupported as reason:
+            results[cell] = "unsupported", [outcome("unsupported", str(reason))]
+        except Exception as error:
+            results[cell] = error
+    timings = time_group(
+        timed, torch.device(first.device), settings, first.seed, lambda done: progress.tick(done * len(cells))
+    )
+    for cell, measured in timings.items():
+        try:
+            results[cell] = measured if isinstance(measured, Exception) else ("ok", _collect("clock", measured))
+        except Exception as error:
+            results[cell] = error
+    return {cell: results[cell] for cell in cells}
+
+
+def build_task(cell: Cell) -> Task:
+    return TASKS.find(cell.task.family).load()(device=torch.device(cell.device), **cell.task.values)
+
+
+def build_layers(cell: Cell, task: Task) -> Layers:
+    cls = ESTIMATORS.find(cell.estimator.family).load()
+    return Layers(cls, cell.estimator.values, task, torch.device(cell.device))
 
 
 def _collect(source: str, measured: Any | list[Point]) -> list[Row]:

@@ -17,6 +17,7 @@ from .presets import Preset
 from .report import write_report
 from .runner import Progress, run_cells
 from .store import Store
+from .tracing import write_traces
 
 TYPICAL_SECONDS = {"draws": 1.2, "steps": 5.0, "clock": 0.8}
 
@@ -57,6 +58,10 @@ class Session:
         """Measure what is not finished; returns how many cells ended in each state."""
         self.store.write_context(self.context)
         return run_cells(self.cells, self.store, progress, fresh)
+
+    def trace(self) -> list[Path]:
+        """Write a chrome trace of every training step."""
+        return write_traces(self.cells, self.store.folder / "traces")
 
     def rows(self) -> pd.DataFrame:
         """The rows of this run's cells; older cells in the same folder are left out."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+from scipy.special import nctdtrinc
 
 from .rows import Figure
 
@@ -39,11 +40,11 @@ def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
     """
     error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
     varies = error.std(0, ddof=1) / np.sqrt(len(error)) > floor
-    seen = varies | (np.abs(error.mean(0)) > 5 * floor)
+    excess, skew = (np.where(varies, shape, 0.0) for shape in block_shape(error))
+    seen = varies | (np.abs(error.mean(0)) > np.maximum(5 * floor, unseen_event(moments, excess)))
     if not np.any(seen):
         return 1.0
-    excess = np.where(varies, excess_kurtosis(error), 0.0)
-    if rare_events(excess[seen]):
+    if rare_events(excess[seen], skew[seen]):
         return float("nan")
     seen &= excess < RARE_COORDINATE
     kept, floor_kept = error[:, seen], np.maximum(floor[seen], 1e-100)
@@ -67,22 +68,40 @@ def _along(error: np.ndarray, exact: np.ndarray, floor: np.ndarray) -> float:
     return float(2 * stats.t.sf(abs(along.mean()) / max(se, 1e-100), len(along) - 1))
 
 
-def excess_kurtosis(error: np.ndarray) -> np.ndarray:
-    """Excess kurtosis of the block means, per coordinate; 0 where they do not vary."""
+def block_shape(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Excess kurtosis and skewness of the block means, per coordinate; 0 where they do not vary."""
     deviation = error - error.mean(0)
     squares = (deviation**2).mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(squares > 0, (deviation**4).mean(0) / squares**2 - 3, 0.0)
+        excess = (deviation**4).mean(0) / squares**2 - 3
+        skew = (deviation**3).mean(0) / squares**1.5
+    return np.where(squares > 0, excess, 0.0), np.where(squares > 0, skew, 0.0)
 
 
-def rare_events(excess: np.ndarray) -> bool:
+def unseen_event(moments: Moments, excess: np.ndarray) -> float:
+    """What an event of the size of the rarest seen could add to a coordinate that saw none.
+
+    One event of size s and probability p has variance s² p and, over blocks of r draws, excess about 1/(r p).
+    """
+    rows = moments.n / len(moments.block_means)
+    size = np.sqrt(moments.variance * rows * np.where(excess > RARE_COORDINATE, excess, 0.0)).max()
+    return float(2 * size * np.log(1 / ALPHA) / moments.n)
+
+
+def rare_events(excess: np.ndarray, skew: np.ndarray) -> bool:
     """Whether too few draws carry the means of these coordinates for a test to hold its level.
 
-    N equal events over m blocks give an excess of m/N: a hundred events, .64 with 64 blocks. Coordinates with fewer
-    than about a dozen are judged one by one, the others together, allowing for the noise of their mean.
+    N equal events over m blocks give an excess of about m/N (a hundred events: .64 with 64 blocks) and a skewness of
+    sqrt(m/N). Coordinates with fewer than about a dozen are left out if they are a minority; the others are judged
+    together, allowing for the noise of their means.
     """
-    common = excess[excess < RARE_COORDINATE]
-    return len(common) == 0 or float(common.mean()) > RARE_ON_AVERAGE + 2.5 / np.sqrt(len(common))
+    common = excess < RARE_COORDINATE
+    count = int(common.sum())
+    if 2 * count < len(excess):
+        return True
+    too_peaked = excess[common].mean() > RARE_ON_AVERAGE + 2.5 / np.sqrt(count)
+    too_skewed = np.abs(skew[common]).mean() > 1 + 0.5 / np.sqrt(count)
+    return bool(too_peaked or too_skewed)
 
 
 def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
@@ -156,15 +175,15 @@ def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float
     floor = noise_floor(moments, f_scale) * direction
     se = float(np.sqrt(along.var(ddof=1) / len(along) + floor @ floor))
     level, degrees = ALPHA / _number_of_tests(len(exact)), len(along) - 1
-    return float((stats.t.isf(level / 2, degrees) + stats.t.isf(1 - POWER, degrees)) * se / norm)
+    return float(nctdtrinc(degrees, 1 - POWER, stats.t.isf(level / 2, degrees)) * se / norm)
 
 
 def total_variance(moments: Moments) -> Figure:
     """tr Cov of one draw, with an interval on the log scale.
 
-    Its relative standard error is Bonett's (2006) sqrt((κ - (n-3)/n) / (n-1)) from the kurtosis of the squared
-    distance, or the jackknife's over blocks where that is larger: two-point data have κ = 1, and draws seen only as
-    sums have no κ.
+    Its relative half-width is the jackknife's over blocks, or Bonett's (2006) from the kurtosis κ of the squared
+    distance, sqrt((κ - (n-3)/n) / (n-1)), where that is larger: two-point data have κ = 1, and draws seen only as sums
+    have no κ. The upper end allows for one more draw like the largest, since a heavy tail is mostly not seen.
     """
     value, n, m = float(moments.variance.sum()), moments.n, len(moments.block_means)
     if value == 0:
@@ -174,18 +193,20 @@ def total_variance(moments: Moments) -> Figure:
     else:
         parts = (n / m) * ((moments.block_means - moments.mean) ** 2).sum(1) * m / (m - 1)
     relative = float(parts.std(ddof=1) / np.sqrt(m)) / value
+    half, peak = float(stats.t.isf(0.025, m - 1)) * relative, 0.0
     if np.isfinite(moments.kurtosis):
-        relative = max(relative, float(np.sqrt(max(0.0, moments.kurtosis - (n - 3) / n) / (n - 1))))
-    factor = float(np.exp(stats.t.isf(0.025, m - 1) * relative))
-    return Figure(value, relative * value, value / factor, value * factor)
+        bonett = float(np.sqrt(max(0.0, moments.kurtosis - (n - 3) / n) / (n - 1)))
+        half, peak = max(half, float(stats.norm.isf(0.025)) * bonett), moments.peak
+        relative = max(relative, bonett)
+    return Figure(value, relative * value, value / float(np.exp(half)), value * float(np.exp(half)) * (1 + peak))
 
 
-HEAVY = 0.05
+HEAVY_KURTOSIS, HEAVY_PEAK = 0.05, 0.1
 
 
 def heavy_tailed(moments: Moments) -> bool:
-    """Whether no interval for the variance can be trusted: kurtosis/n above .05, or one draw with 5 % of it all."""
-    return moments.kurtosis / moments.n > HEAVY or moments.peak > HEAVY
+    """Whether no interval for the variance can be trusted: kurtosis/n above .05, or one draw with 10 % of it all."""
+    return moments.kurtosis / moments.n > HEAVY_KURTOSIS or moments.peak > HEAVY_PEAK
 
 
 def mean_squared_error(moments: Moments, exact: np.ndarray) -> Figure:

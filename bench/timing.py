@@ -1,40 +1,100 @@
-"""Time per phase, of a gradient draw on a toy and of a training step on a VAE."""
+"""Time per phase, of a gradient draw on a toy and of a training step on a VAE, estimators interleaved in rounds."""
 
 from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Iterator
+import math
+import random
+import time
+import traceback
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Generator
 
 from ..estimators.contract import Estimator
+from ..estimators.counting import CountedObjective
 from ..tasks.contract import Toy
 from ..tasks.vae.mnist_vae import MnistVae
-from .clock import Timeline, clock_for, marked
+from . import accelerator
+from . import statistics as st
+from .clock import Timeline, add_up, clock_for, marked
+from .costs import Costs, count_costs
 from .draws import Layers, count_calls, rows_within
 from .settings import ClockSettings
 from .streams import stream
+from .telemetry import Reading, Telemetry
 from .training import TrainStep
+
+WARM_SECONDS, GROUPED_BELOW, AGAIN = 0.025, 20.0, 3
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What is timed: `call` marks its phases and ends with "end"; `per` draws or steps are made by a call.
+
+    gradient: one gradient without marks or optimiser, drawing from the generator given. costs, f: the deterministic
+    costs of a training step's gradient, and its calls of f; toys have theirs from their draws.
+    """
+
+    call: Callable[[Timeline], None]
+    gradient: Callable[[Generator | None], Any]
+    per: int
+    costs: Costs | None = None
+    f: CountedObjective | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One estimator's share of one round. Microseconds a repetition: by phase, to enqueue, and until all was done."""
+
+    spans: list[dict[str, float]]
+    enqueue: float
+    host: float
+    reading: Reading | None
+
+    @property
+    def throttled(self) -> tuple[str, ...]:
+        return self.reading.throttled if self.reading else ()
+
+    @property
+    def median(self) -> float:
+        return float(np.median([span["total"] for span in self.spans]))
 
 
 @dataclass(frozen=True)
 class Timings:
-    """phase -> microseconds [repetitions], and "total"; per draw on toys, per optimiser step on VAEs."""
+    """phase -> microseconds [repetitions], and "total"; per draw on toys, per optimiser step on VAEs.
+
+    They are those of `blocks`, of which throttled ones are left out unless there are no others. calls: how many make
+    one repetition. extras: what only an accelerator tells, a number, its repetitions, or the reason why not.
+    """
 
     phases: dict[str, np.ndarray]
+    blocks: list[Block]
+    throttled: list[Block]
+    calls: int
+    stop_reason: str
+    asynchronous: bool
+    extras: dict[str, float | np.ndarray | str] = field(default_factory=dict)
+    costs: Costs | None = None
+    f: CountedObjective | None = None
 
 
-def time_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -> Timings:
+def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -> Timed:
     """A gradient draw: sample, objective (every evaluation of f), gradient, and backward to the cut."""
     rows = rows_within(settings.elements, count_calls(layers, task)[0], task, settings.rows)
     sample, lower = stream(seed, "sample", task.device), stream(seed, "lower", task.device)
     once = task.params().detach()
 
-    def draw(timeline: Timeline) -> None:
+    def call(timeline: Timeline) -> None:
         params = once.expand(rows, *once.shape).detach().requires_grad_()
         latent = task.latent(params)
         f = task.objective(latent, layers.lower(lower))
@@ -46,43 +106,189 @@ def time_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) ->
         torch.autograd.grad(estimate.spliced(latent).sum(), params, allow_unused=True)
         timeline.mark("end")
 
-    return _repeat(draw, task.device, settings, per=rows)
+    def gradient(generator: Generator | None) -> None:
+        params = once.expand(rows, *once.shape).detach().requires_grad_()
+        latent = task.latent(params)
+        loss = layers.top(task.objective(latent, layers.lower(generator)), latent, generator)  # type: ignore[arg-type]
+        torch.autograd.grad(loss.sum(), params, allow_unused=True)
+
+    return Timed(call, gradient, per=rows)
 
 
-def time_steps(task: MnistVae, estimator: Estimator, settings: ClockSettings, seed: int) -> Timings:
+def timed_steps(task: MnistVae, estimator: Estimator, seed: int) -> Timed:
     """A training step, minibatch already on the device."""
     step = TrainStep(task, estimator, seed)
     data = task.batches(stream(seed, "data", task.device))
     batches = [next(data) for _ in range(8)]
     following = itertools.cycle(batches)
+    vae, x = step.vae, batches[0]
 
-    def run(timeline: Timeline) -> None:
+    def call(timeline: Timeline) -> None:
         step.timed(next(following), timeline)
 
-    return _repeat(run, task.device, settings, per=1)
+    def gradient(generator: Generator | None, counted: CountedObjective | None = None) -> None:
+        latent = vae.latent(vae.encode(x))
+        f = vae.objective(x, latent)
+        if counted is not None:
+            counted.f = f
+        estimate = estimator.estimate(counted or f, latent, generator)
+        if estimate.tuning_loss is not None:
+            torch.autograd.grad(estimate.tuning_loss, step.tuner.parameters, retain_graph=True, allow_unused=True)
+        torch.autograd.grad(estimate.spliced(latent).mean(), list(vae.parameters()), allow_unused=True)
+
+    generator = stream(seed, "costs", task.device)
+    counted = CountedObjective(lambda z: z)
+    gradient(generator, counted)
+    return Timed(call, gradient, 1, count_costs(lambda: gradient(generator)), counted)
 
 
-def _repeat(run: Callable[[Timeline], None], device: torch.device, settings: ClockSettings, per: int) -> Timings:
-    timeline = Timeline(clock_for(device))
-    for _ in range(settings.warmup):
-        run(timeline)
-        timeline.read()
-    spans: dict[str, list[float]] = {}
+def time_group(
+    timed: Mapping[Key, Timed],
+    device: torch.device,
+    settings: ClockSettings,
+    seed: int,
+    tick: Callable[[float], None] = lambda fraction: None,
+) -> dict[Key, Timings | Exception]:
+    """Time them all in interleaved rounds, in random order within a round; one that raises leaves the others alone.
+
+    `tick` is told the fraction of rounds done.
+    """
+    results: dict[Key, Timings | Exception] = {}
+    watches: dict[Key, Stopwatch] = {}
+    telemetry = Telemetry(device)
+    for key, each in timed.items():
+        try:
+            watches[key] = Stopwatch(each, device, settings, telemetry)
+        except Exception as error:
+            results[key] = without_tensors(error)
+    order, running, done = random.Random(seed), list(watches), 0
     with without_collection():
-        for _ in range(settings.repetitions):
-            run(timeline)
-            once = timeline.read()
-            for phase, span in (once | {"total": sum(once.values())}).items():
-                spans.setdefault(phase, []).append(span / per)
-    return Timings({phase: np.array(values) for phase, values in spans.items()})
+        while running:
+            order.shuffle(running)
+            for key in running:
+                try:
+                    watches[key].block()
+                except Exception as error:
+                    results[key] = without_tensors(error)
+            gc.collect()
+            running = [key for key in running if key not in results and not watches[key].stop_reason()]
+            done += 1
+            tick(min(1.0, done / settings.rounds))
+    return results | {key: watch.timings() for key, watch in watches.items() if key not in results}
+
+
+class Stopwatch:
+    """Times one of a group, block by block; warmed up when made.
+
+    A block takes about seconds / rounds, and at least repetitions / rounds repetitions. Caches are hot: one call before
+    each block is not counted. Throttled blocks are kept apart and measured again, at most AGAIN times.
+    """
+
+    def __init__(self, timed: Timed, device: torch.device, settings: ClockSettings, telemetry: Telemetry) -> None:
+        self.timed, self.device, self.settings, self.telemetry = timed, device, settings, telemetry
+        self.clock = clock_for(device)
+        self.timeline = Timeline(self.clock)
+        self.clean: list[Block] = []
+        self.throttled: list[Block] = []
+        once = self._warm_up()
+        self.calls = max(1, math.ceil(GROUPED_BELOW / once))
+        share = 1e6 * settings.seconds / settings.rounds / (self.calls * once)
+        self.repetitions = max(math.ceil(settings.repetitions / settings.rounds), int(share))
+
+    def block(self) -> None:
+        """One round's share; one sync, after it."""
+        self._call(1)
+        before = self.telemetry.read()
+        start = time.perf_counter()
+        self._call(self.calls * self.repetitions, sync=False)
+        enqueued = time.perf_counter()
+        calls = self.timeline.read_calls()
+        finished = time.perf_counter()
+        after = self.telemetry.read()
+        spans = [add_up(calls[k : k + self.calls]) for k in range(0, self.calls * self.repetitions, self.calls)]
+        draws = self.calls * self.timed.per
+        spans = [{phase: span / draws for phase, span in (s | {"total": sum(s.values())}).items()} for s in spans]
+        scale = 1e6 / (self.repetitions * draws)
+        reading = before if before is not None and before.throttled else after
+        block = Block(spans, scale * (enqueued - start), scale * (finished - start), reading)
+        (self.throttled if block.throttled else self.clean).append(block)
+
+    def stop_reason(self) -> str:
+        """Why no more blocks are needed; "" while they are.
+
+        "precise" once half of the rounds and the asked repetitions gave a median with a narrow enough interval.
+        """
+        if len(self.clean) >= self.settings.rounds:
+            return "budget"
+        if len(self.clean) + len(self.throttled) >= self.settings.rounds + AGAIN:
+            return "throttled"
+        totals = [span["total"] for block in self.clean for span in block.spans]
+        if 2 * len(self.clean) >= self.settings.rounds and len(totals) >= self.settings.repetitions:
+            figure = st.median(np.array(totals))
+            if figure.hi - figure.lo <= 2 * self.settings.precision * figure.value:
+                return "precise"
+        return ""
+
+    def timings(self) -> Timings:
+        blocks = self.clean or self.throttled
+        spans = [span for block in blocks for span in block.spans]
+        phases = {phase: np.array([span[phase] for span in spans]) for phase in spans[0]}
+        extras = self._extras() if self.clock.asynchronous else {}
+        costs, f = self.timed.costs, self.timed.f
+        why = self.stop_reason()
+        return Timings(phases, blocks, self.throttled, self.calls, why, self.clock.asynchronous, extras, costs, f)
+
+    def _warm_up(self) -> float:
+        """At least `warmup` calls and WARM_SECONDS, then microseconds a call over five more; never 0."""
+        start = time.perf_counter()
+        made = 0
+        while made < self.settings.warmup or time.perf_counter() - start < WARM_SECONDS:
+            self._call(1)
+            made += 1
+        start = time.perf_counter()
+        self._call(5)
+        return max(1.0, 1e6 * (time.perf_counter() - start) / 5)
+
+    def _call(self, count: int, sync: bool = True) -> None:
+        for _ in range(count):
+            self.timed.call(self.timeline)
+        if sync:
+            self.timeline.read()
+
+    def _extras(self) -> dict[str, float | np.ndarray | str]:
+        """Each in a pass of its own after the timing; the reason where one cannot be had."""
+
+        def gradient() -> None:
+            self.timed.gradient(None)
+
+        passes: dict[str, Callable[[], float | np.ndarray]] = {
+            "memory_peak": lambda: accelerator.peak_memory(lambda: self._call(1), self.device),
+            "launches": lambda: accelerator.launches(gradient, self.device),
+            "time_replay": lambda: accelerator.replay_times(gradient, self.clock, self.device) / self.timed.per,
+        }
+        extras: dict[str, float | np.ndarray | str] = {}
+        for name, measure in passes.items():
+            try:
+                extras[name] = measure()
+            except Exception as error:
+                extras[name] = f"{type(error).__name__}: {error}"
+        return extras
+
+
+def without_tensors(error: Exception) -> Exception:
+    """The error, its frames' variables released: what one estimator ran out of memory with is free for the others."""
+    traceback.clear_frames(error.__traceback__)
+    return error
 
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No garbage collection inside the block."""
+    """No automatic garbage collection inside the block; a collection there looks at the objects made there only."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        gc.unfreeze()

@@ -1,4 +1,4 @@
-"""Every estimator on an accelerator that does not exist; prints {case: "" or what went wrong} as JSON.
+"""Estimators, tasks and training steps on a device that does not exist; prints {case: "" or what went wrong} as JSON.
 
 Tensors of a made-up device, registered from Python and run in FakeTensorMode, have shapes but no numbers. So constants
 made on the CPU and hidden host syncs (.item(), `if tensor:`, boolean masks) raise where a real device would copy or
@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from dvae_bench.estimators.contract import Estimate, Estimator
+from dvae_bench.bench import draws, timing, training
+from dvae_bench.bench.clock import CpuClock, Timeline
+from dvae_bench.bench.draws import Layers, draw_costs
+from dvae_bench.bench.settings import ClockSettings
+from dvae_bench.bench.timing import timed_draws, timed_steps
+from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
 from dvae_bench.estimators.latents import LATENTS, Latent, LatentSpec, Objective
-from dvae_bench.estimators.registry import ESTIMATORS
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
 from dvae_bench.estimators.tuning import Tuner
+from dvae_bench.tasks.vae import mnist_vae, tiny_vae
+from dvae_bench.tasks.vae.datasets import Dataset
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
@@ -25,6 +35,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 DEVICE = "fakegpu"
 SPECS = {"bernoulli": LatentSpec.bernoulli(8), "categorical": LatentSpec.categorical(3, 4)}
 BATCH, PIXELS = 10, 30
+VAES = (("linear", "sampled"), ("categorical", "analytic"))
+TOYS = [plugin.name for plugin in TASKS if plugin.name != "mnist-vae"] + ["bit-table:extension=multilinear"]
 
 
 class DeviceMode(FakeTensorMode):
@@ -78,10 +90,62 @@ def step(cls: type[Estimator], kind: str, train: bool) -> None:
         assert tensor.device.type == DEVICE, f"{name} is on {tensor.device}"
 
 
-def outcome(cls: type[Estimator], kind: str, train: bool) -> str:
+def toy(text: str) -> None:
+    """Gradient draws of a toy, counted and timed."""
+    (name,) = TASKS.select([text])
+    task = TASKS.find(name.family).load()(DEVICE, **name.values)
+    layers = Layers(Rloo, {}, task, torch.device(DEVICE))
+    assert draw_costs(layers, task).syncs == 0
+    timed_draws(layers, task, ClockSettings(rows=3), seed=0).call(Timeline(CpuClock()))
+    for group, tensors in task.groups().items():
+        assert {tensor.device.type for tensor in tensors} == {DEVICE}, f"{group} is elsewhere"
+
+
+def vae(cls: type[Estimator], arch: str, kl: str) -> None:
+    """Training steps of a full VAE, counted and timed."""
+    task = mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4)
+    try:
+        timed = timed_steps(task, Layers(cls, {}, task, torch.device(DEVICE)).top, seed=0)
+    except Unsupported:
+        return
+    assert timed.costs is not None and timed.costs.syncs == 0
+    for _ in range(2):
+        timed.call(Timeline(CpuClock()))
+
+
+def data(split: str = "") -> Dataset:
+    """Images that are not there."""
+    return Dataset("none", split, *(torch.zeros(count, 784, dtype=torch.uint8) for count in (40, 0, 40)))
+
+
+def trained(name: str) -> tuple[tiny_vae.Vae, Tensor]:
+    """A tiny VAE that is not trained."""
+    return tiny_vae.Vae(LatentSpec.bernoulli(tiny_vae.BITS), (), torch.rand(784)), torch.rand(4, 784)
+
+
+def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:
+    """`nn.Module.to`, which cannot swap the parameters of a fake tensor mode."""
+    for part in module.modules():
+        for name, parameter in part._parameters.items():
+            if parameter is not None:
+                part._parameters[name] = nn.Parameter(parameter.detach().to(device))
+    return module
+
+
+def stand_ins() -> None:
+    """Replace what a device without numbers cannot do: generators, data, copies of modules."""
+    for module in (draws, timing, training):
+        module.stream = lambda *purpose: None  # type: ignore[attr-defined]
+    nn.Module.to = move  # type: ignore[assignment, method-assign]
+    mnist_vae.load_mnist = tiny_vae.load_mnist = data  # type: ignore[attr-defined]
+    tiny_vae.trained = trained  # type: ignore[assignment]
+    tiny_vae.copy = SimpleNamespace(deepcopy=lambda module: module)  # type: ignore[attr-defined]
+
+
+def outcome(case: Callable[[], None]) -> str:
     try:
         with DeviceMode():
-            step(cls, kind, train)
+            case()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
@@ -89,12 +153,20 @@ def outcome(cls: type[Estimator], kind: str, train: bool) -> str:
 
 def main() -> None:
     _setup_privateuseone_for_python_backend(DEVICE)
-    cases = {f"planted-{cls.__name__}": (cls, "bernoulli", True) for cls in (ConstantOnTheCpu, HostSync)}
+    stand_ins()
+    cases: dict[str, Callable[[], None]] = {}
+    for cls in (ConstantOnTheCpu, HostSync):
+        cases[f"planted-{cls.__name__}"] = partial(step, cls, "bernoulli", True)
+        cases[f"planted-{cls.__name__}-vae"] = partial(vae, cls, "linear", "analytic")
     for plugin in ESTIMATORS:
         for kind in plugin.facts["latents"]:
             for mode in ("train", "eval"):
-                cases[f"{plugin.name}-{kind}-{mode}"] = (plugin.load(), kind, mode == "train")
-    print(json.dumps({name: outcome(*case) for name, case in cases.items()}))
+                cases[f"{plugin.name}-{kind}-{mode}"] = partial(step, plugin.load(), kind, mode == "train")
+        for arch, kl in VAES:
+            cases[f"{plugin.name}-vae-{arch}-{kl}"] = partial(vae, plugin.load(), arch, kl)
+    for name in TOYS:
+        cases[f"toy-{name}"] = partial(toy, name)
+    print(json.dumps({name: outcome(case) for name, case in cases.items()}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The device rules: no CPU constants and no host syncs in any estimator, shown without an accelerator."""
+"""The device rules: no CPU constants and no host syncs in estimators, tasks and steps, shown with no accelerator."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from dvae_bench.estimators.registry import ESTIMATORS
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
-CASES = [
+ALONE = [
     f"{plugin.name}-{kind}-{mode}"
     for plugin in ESTIMATORS
     for kind in plugin.facts["latents"]
     for mode in ("train", "eval")
 ]
+STEPS = [f"{plugin.name}-vae-{arch}" for plugin in ESTIMATORS for arch in ("linear-sampled", "categorical-analytic")]
+TOYS = [f"toy-{plugin.name}" for plugin in TASKS if plugin.name != "mnist-vae"]
+CASES = [*ALONE, *STEPS, *TOYS, "toy-bit-table:extension=multilinear"]
 PRIVATE = {
     "torch._subclasses.fake_tensor": "FakeTensorMode",
     "torch.utils.backend_registration": "_setup_privateuseone_for_python_backend",
@@ -44,3 +47,4 @@ def test_runs_on_a_device_that_does_not_exist(case: str, outcomes: dict[str, str
 )
 def test_a_planted_fault_is_caught(fault: str, error: str, outcomes: dict[str, str]) -> None:
     assert error in outcomes[f"planted-{fault}"]
+    assert error in outcomes[f"planted-{fault}-vae"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -23,7 +25,7 @@ _ROUNDING = 1e-12
 
 def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
     """One line per task and estimator that has a variance; `toys` are the numbers of the toy table."""
-    numbers = toys[toys["variance"] > _ROUNDING].copy()
+    numbers: Any = toys[toys["variance"] > _ROUNDING].copy()
     numbers["per_evaluation"] = numbers["variance"] * numbers["evaluations"]
     numbers["work_normalised"] = numbers["variance"] * numbers["time"]
     numbers["reference"], ends = "", ["ratio", "ratio_lo", "ratio_hi"]
@@ -43,8 +45,9 @@ def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
             "per evaluation": numbers["per_evaluation"].map(plain),
             "work-normalised": numbers["work_normalised"].map(plain),
             "ratio to the best unbiased": [
-                with_interval(x.ratio, x.ratio_lo, x.ratio_hi) + (f" (to {x.reference})" if x.reference else "")
-                for x in numbers.itertuples()
+                with_interval(x["ratio"], x["ratio_lo"], x["ratio_hi"])
+                + (f" (to {x['reference']})" if x["reference"] else "")
+                for x in numbers.to_dict("records")
             ],
         }
     )
@@ -57,13 +60,14 @@ def _blocks(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
     if "blocks" not in rows:
         return {}
     found = rows[(rows["metric"] == "var_total") & (rows["group"] == "cut") & rows["blocks"].notna()]
-    return {cell: np.concatenate(list(part.sort_values("seed")["blocks"])) for cell, part in found.groupby(CELL)}
+    groups: Any = found.sort_values("seed", kind="stable").groupby(CELL)["blocks"]
+    return {tuple(map(str, cell)): np.concatenate(list(part)) for cell, part in groups}
 
 
-def _ratio(base: pd.Series, new: pd.Series, blocks: dict[tuple[str, ...], np.ndarray]) -> tuple[float, float, float]:
+def _ratio(base: Any, new: Any, blocks: dict[tuple[str, ...], np.ndarray]) -> tuple[float, float, float]:
     if base["estimator"] == new["estimator"]:
         return 1.0, 1.0, 1.0
-    ours, theirs = (blocks.get(tuple(line[CELL])) for line in (base, new))
+    ours, theirs = (blocks.get(tuple(map(str, line[CELL]))) for line in (base, new))
     if ours is None or theirs is None or len(ours) != len(theirs) or not (ours.min() > 0 and theirs.min() > 0):
         return float(new["variance"] / base["variance"]), np.nan, np.nan
     change, se = paired_log_ratio(ours, theirs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -30,11 +32,12 @@ def seeds_table(rows: pd.DataFrame) -> Table:
             diverged = int(np.isinf(scores[name]).sum())
             lines.append(dict(zip(_PLACE, place, strict=True)) | {"estimator": name, "diverged": diverged} | numbers)
     numbers = pd.DataFrame(lines, columns=[*_PLACE, "estimator", "diverged", *_NUMBERS])
+    records: Any = numbers.to_dict("records")
     text = numbers[[*_PLACE, "estimator"]].assign(
         **{
-            "IQM of test ELBO": [with_interval(x.iqm, x.iqm_lo, x.iqm_hi) for x in numbers.itertuples()],
+            "IQM of test ELBO": [with_interval(x["iqm"], x["iqm_lo"], x["iqm_hi"]) for x in records],
             "P(above the best)": [
-                with_interval(x.improvement, x.improvement_lo, x.improvement_hi) for x in numbers.itertuples()
+                with_interval(x["improvement"], x["improvement_lo"], x["improvement_hi"]) for x in records
             ],
             "diverged": numbers["diverged"].map(str),
         }
@@ -51,7 +54,7 @@ def _scores(rows: pd.DataFrame) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
     curves = rows[rows["metric"] == "elbo_test"].sort_values("step").drop_duplicates([*CELL, "seed"], keep="last")
     lost = failures(rows)
     lost = lost[lost["status"] == "diverged"].assign(value=-np.inf)
-    every = pd.concat([part for part in (lost, curves) if len(part)] or [curves]).drop_duplicates([*CELL, "seed"])
+    every: Any = pd.concat([part for part in (lost, curves) if len(part)] or [curves]).drop_duplicates([*CELL, "seed"])
     found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
     for cell, part in every.groupby(CELL):
         if len(part) >= ENOUGH:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import gc
 import itertools
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +18,15 @@ from dvae_bench.bench.clock import CpuClock, EventClock, Timeline, clock_for, de
 from dvae_bench.bench.timing import without_collection
 from dvae_bench.estimators.names import UsageError
 
+ROOT = Path(clocks.__file__).parent.parent
+FILES = [ROOT / "cli.py", *(path for part in ("bench", "estimators", "tasks") for path in (ROOT / part).rglob("*.py"))]
+KNOWN = {"bench/clock.py", "bench/telemetry.py"}
+
 
 class ScriptedClock:
     """Marks come at the given times, in microseconds."""
+
+    asynchronous = False
 
     def __init__(self, *times: float) -> None:
         self.times = iter(times)
@@ -117,6 +126,12 @@ class TestTimeline:
         timeline.mark("b"), timeline.mark("end")
         assert timeline.read() == {"b": 2}
 
+    def test_calls_of_a_block_are_read_apart(self) -> None:
+        timeline = Timeline(ScriptedClock(0, 1, 3, 100, 104, 105, 105))
+        for phase in ("sample", "gradient", "end", "sample", "gradient", "sample", "end"):
+            timeline.mark(phase)
+        assert timeline.read_calls() == [{"sample": 1, "gradient": 2}, {"sample": 4, "gradient": 1}]
+
     def test_nothing_marked_is_nothing(self) -> None:
         assert Timeline(ScriptedClock()).read() == {}
 
@@ -166,6 +181,29 @@ class TestEventClock:
             first.elapsed_time(second)
         with pytest.raises(AssertionError, match="another stream"):
             first.record(object())
+
+
+class TestRule:
+    """Nothing but these two modules names one maker's devices: no attribute, import or device string."""
+
+    @staticmethod
+    def names(source: str) -> set[str]:
+        found = set()
+        for node in ast.walk(ast.parse(source)):
+            words = [getattr(node, key, None) for key in ("attr", "id", "module", "name", "value")]
+            found |= {word for word in words if isinstance(word, str) and re.match(r"(torch\.)?cuda\b", word)}
+        return found
+
+    @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+    def test_no_other_module_names_cuda(self, path: Path) -> None:
+        if path.relative_to(ROOT).as_posix() not in KNOWN:
+            assert not self.names(path.read_text(encoding="utf-8"))
+
+    @pytest.mark.parametrize(
+        "code", ["torch.cuda.synchronize()", "import torch.cuda", "from torch import cuda", "x.to('cuda:0')"]
+    )
+    def test_it_would_be_seen(self, code: str) -> None:
+        assert self.names(code)
 
 
 class TestCpuClock:

@@ -31,7 +31,7 @@ TINY = Preset(
     "tiny",
     DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
     TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, rows=10),
+    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
 )
 
 BROKEN_PLUGINS = '''
@@ -446,7 +446,7 @@ class TestRunner:
         by_collector = rows.groupby("collector")["metric"].agg(set)
         assert by_collector["bias"] >= {"bias_p", "bias_sdb", "bias_rel", "bias_norm", "bias_sq"}
         assert by_collector["evaluations"] == {"evaluations", "differentiations"}
-        assert by_collector["variance"] == {"var_total", "var_mean"}
+        assert by_collector["variance"] >= {"var_total", "var_mean"}
         assert by_collector["time"] >= {"time_total", "time_sample", "time_objective", "time_gradient"}
         evaluations = rows.loc[rows["metric"] == "evaluations", "value"]
         assert evaluations.tolist() == [4.0]

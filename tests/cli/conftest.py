@@ -17,7 +17,7 @@ TINY = Preset(
     "quick",
     DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
     TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, rows=10),
+    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
 )
 
 

@@ -206,7 +206,8 @@ class TestRun:
 
     def test_writes_tables_and_context(self, command: Command, tmp_path: Path) -> None:
         command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path)
-        assert {path.name for path in (tmp_path / "tables").iterdir()} == {"toys.csv", "toys.md", "toys.tex"}
+        written = {f"{name}.{end}" for name in ("toys", "efficiency") for end in ("csv", "md", "tex")}
+        assert {path.name for path in (tmp_path / "tables").iterdir()} == written
         context = json.loads((tmp_path / "context.json").read_text())
         assert context["dvae_bench"] == __version__ and context["schema"] == SCHEMA and context["threads"] == 1
         assert context["command"][:3] == ["run", "-e", "rloo"]

@@ -1,0 +1,110 @@
+"""How often the bias test, its smallest detectable bias and the variance interval err on cases of known law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.random import Generator, default_rng
+
+from .. import statistics as st
+from ..compare.effect import WORDS, ratio
+from ..compare.metrics import MARGINS
+from ..moments import Moments
+from .cases import BLOCKS, Case
+
+LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+PROMISED = "scale, 1 x detectable"
+
+Row = dict[str, Any]
+
+
+def calibrate(case: Case, seed: int, null_runs: int, power_runs: int, variance_runs: int) -> Iterator[Row]:
+    """All rows of a case: part, quantity, hits of runs, value. The same seed gives the same rows."""
+    parts: dict[str, tuple[Callable[[Case, Generator, int], Iterator[Row]], int]] = {
+        "level": (false_alarms, null_runs),
+        "power": (power, power_runs),
+        "variance": (variance, variance_runs),
+    }
+    about = {"case": case.name, "about": case.about, "coordinates": len(case.exact), "n": case.n}
+    for name in case.parts:
+        part, runs = parts[name]
+        for row in part(case, default_rng([seed, crc32(f"{case.name}/{case.n}/{name}".encode())]), runs):
+            yield about | {"part": name} | row
+
+
+def false_alarms(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
+    """Runs that the guard declines to judge, and those among the others where the true mean is called biased."""
+    p = np.array([st.bias_p_value(moments, case.exact, 1.0) for moments in case.moments(rng, runs)])
+    yield _share("not testable", np.isnan(p))
+    for level in LEVELS:
+        yield _share(f"{level:g}", p[~np.isnan(p)] <= level)
+
+
+def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
+    """Runs where a planted bias is seen at ALPHA; `value` is its size relative to the exact gradient.
+
+    Scale errors in multiples of the smallest detectable bias (its median over 200 runs); all coordinates, or one, off
+    by so many standard errors, up or down; a constant off by a thousandth of the largest coordinate.
+    """
+    exact, norm = case.exact, float(np.linalg.norm(case.exact))
+    first = list(case.moments(rng, 200))
+    detectable = float(np.median([st.smallest_detectable_bias(moments, exact, 1.0) for moments in first]))
+    variance = np.mean([moments.variance for moments in first], axis=0)
+    se = np.sqrt(variance / case.n)
+    planted = {f"scale, {scale:g} x detectable": scale * detectable * exact for scale in SCALES}
+    if len(exact) > 1:
+        direction = se * rng.choice([-1.0, 1.0], len(exact))
+        planted |= {f"all coordinates, {size:g} se": size * direction for size in (0.5, 1, 2)}
+        planted |= {f"one coordinate, {size:g} se": size * se * _unit(se, int(se.argmax())) for size in (4, 6, 8)}
+    if se.min() == 0:
+        planted["a constant, a thousandth"] = 1e-3 * np.abs(exact).max() * _unit(se, int(se.argmin()))
+    found = {name: 0 for name in planted}
+    for moments in case.moments(rng, runs):
+        for name, bias in planted.items():
+            found[name] += st.bias_p_value(shifted(moments, bias), exact, 1.0) <= st.ALPHA
+    for name, bias in planted.items():
+        yield {"quantity": name, "hits": found[name], "runs": runs, "value": float(np.linalg.norm(bias)) / norm}
+
+
+def variance(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
+    """How often the interval of the total variance holds the true one, and what two runs of the same law compare as.
+
+    Runs that `heavy_tailed` refuses give no verdict. Each pair of the others is an A/A comparison, one look.
+    """
+    moments = [case.accumulated(rng) for _ in range(runs)]
+    refused = np.array([st.heavy_tailed(m) for m in moments])
+    judged = [st.total_variance(m) for m, out in zip(moments, refused, strict=True) if not out]
+    lo, hi = np.array([(figure.lo, figure.hi) for figure in judged]).reshape(-1, 2).T
+    yield {"quantity": "kurtosis", "value": float(np.median([m.kurtosis for m in moments]))}
+    yield {"quantity": "half-width", "value": float(np.median(np.sqrt(hi / lo) - 1)) if judged else np.nan}
+    yield _share("refused", refused)
+    yield _share("covered", (lo <= case.total) & (case.total <= hi))
+    yield _share("interval too low", hi < case.total)
+    figures, margin = [(figure.value, figure.se) for figure in judged], np.log1p(MARGINS["var_total"])
+    pairs = zip(figures[::2], figures[1::2], strict=False)
+    words = [ratio(base, new, BLOCKS - 1, margin).word for base, new in pairs]
+    for word in WORDS:
+        yield _share(word, np.array([found == word for found in words]))
+
+
+def shifted(moments: Moments, bias: np.ndarray) -> Moments:
+    """The same draws, each moved by `bias` [D]."""
+    return replace(moments, mean=moments.mean + bias, block_means=moments.block_means + bias)
+
+
+def _unit(like: np.ndarray, index: int) -> np.ndarray:
+    return np.eye(1, len(like), index)[0]
+
+
+def _share(quantity: str, hit: np.ndarray) -> Row:
+    return {
+        "quantity": quantity,
+        "hits": int(hit.sum()),
+        "runs": len(hit),
+        "value": float(hit.mean()) if len(hit) else np.nan,
+    }

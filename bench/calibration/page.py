@@ -1,0 +1,244 @@
+"""The page docs/calibration.md and its figures: functions of the stored results alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from ..compare.effect import WORDS
+from ..compare.metrics import MARGINS
+from ..report.style import GREY, WIDTH, style
+from ..statistics import ALPHA, POWER
+from .levels import LEVELS, PROMISED
+
+JUDGED = ("0.05", "0.01")
+INFLATION, COVERED, OVERCOVERED, KURTOSIS, WORSE, ENOUGH = 1.3, 0.93, 0.97, 1.5, 0.01, 1000
+MET, MISSED, DECLINED, TOO_FEW = "met", "**missed**", "met, over all runs", "too few verdicts"
+_HIGHEST = 3.0  # of the figure of false alarms
+_KEYS = ["case", "coordinates", "n"]
+_TEXT = f"""# Calibration
+
+How often the referee itself errs, on draws whose law is known. Written by `make calibrate` from
+`results/reference/calibration.csv`, seed {{seed}}; every run of it takes a fresh seed. Shares come with exact
+(Clopper-Pearson) 95 % intervals. {{summary}}
+
+Every run is judged as an estimator is: 64 blocks of draws, the same functions. Variances come from draws that went
+through the accumulator one by one. Bias tests need only block means, so that theirs are simulated directly where their
+law is known: from binomial counts for two-point coordinates, else by averaging every draw.
+
+| case | what is drawn |
+|:--|:--|
+{{cases}}
+
+## False alarms of the bias test
+
+The true mean is tested. Share of runs that are declined as `not testable`, and share of the other runs, the verdicts,
+that call it biased. Target: at most {INFLATION:g} times the nominal level at 5 % and at 1 %; where fewer than
+{ENOUGH:,} verdicts were given, the share of all runs is held to it. The harness itself judges at 0.1 % or less.
+
+{{level}}
+
+![False alarms against the nominal level, up to {_HIGHEST:g} times](calibration/level.png)
+
+## Power of the bias test
+
+Biases of known size are planted in the draws; share of runs where the test sees them at alpha = {ALPHA:g}. A scale
+error of the smallest detectable bias, whose `size` is in percent of the gradient, is promised to be seen in {POWER:.0%}
+of the runs: missed where the interval lies below. The second table's sizes are in each coordinate's standard errors.
+
+{{power}}
+
+{{planted}}
+
+![Power against the size of the scale error](calibration/power.png)
+
+## Coverage of the variance interval
+
+Share of nominal 95 % intervals that hold the true total variance, where `heavy-tailed` does not refuse them. Target: at
+least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where the kurtosis of the squared distance (median of the runs) is
+above {KURTOSIS:g}: near one, intervals have to be too wide. `half-width` is the interval's, relative to the variance.
+
+{{variance}}
+
+![Coverage of the variance interval](calibration/variance.png)
+
+## A/A comparisons
+
+Two runs of the same law with different draws, compared as `dvae-bench compare` compares total variances (margin
+{MARGINS["var_total"]:.0%}), one look only: a second look with fresh draws has to agree before a change is reported.
+Target: `worse` in at most {WORSE:.0%}.
+
+{{same}}
+"""
+
+
+def write_page(rows: pd.DataFrame, folder: Path) -> None:
+    """Write folder/calibration.md and the figures in folder/calibration/."""
+    figures = folder / "calibration"
+    figures.mkdir(parents=True, exist_ok=True)
+    (folder / "calibration.md").write_text(text(rows), encoding="utf-8")
+    for name, draw in (("level", _level_figure), ("power", _power_figure), ("variance", _variance_figure)):
+        with style():
+            draw(rows).savefig(figures / f"{name}.png")
+
+
+def judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a target, with a column `verdict`."""
+    kurtosis = rows[rows["quantity"] == "kurtosis"].set_index(_KEYS)["value"].to_dict()
+    planned = int(rows.loc[rows["quantity"] == "not testable", "runs"].max())
+
+    def verdict(row: pd.Series) -> str:
+        hits, runs, share, quantity = row["hits"], row["runs"], row["value"], row["quantity"]
+        if row["part"] == "level" and quantity in JUDGED:
+            most = INFLATION * float(quantity)
+            if runs < ENOUGH:
+                return MISSED if hits > most * planned else DECLINED
+            return MISSED if share > most else MET
+        if quantity == PROMISED:
+            return MISSED if interval(hits, runs)[1] < POWER else MET
+        if quantity == "covered":
+            tight = kurtosis[tuple(row[_KEYS])] > KURTOSIS
+            most, (lo, hi) = OVERCOVERED if tight else 1.0, interval(hits, runs)
+            if runs < ENOUGH:
+                return MISSED if hi < COVERED or lo > most else TOO_FEW
+            return MET if COVERED <= share <= most else MISSED
+        if quantity == "worse":
+            return MISSED if share > WORSE else MET
+        return ""
+
+    found = rows.assign(verdict=[verdict(row) for _, row in rows.iterrows()])
+    return found[found["verdict"] != ""]
+
+
+def interval(hits: float, runs: float) -> tuple[float, float]:
+    """The exact 95 % interval of a share (Clopper & Pearson 1934)."""
+    lo = stats.beta.ppf(0.025, hits, runs - hits + 1) if hits > 0 else 0.0
+    hi = stats.beta.ppf(0.975, hits + 1, runs - hits) if hits < runs else 1.0
+    return float(lo), float(hi)
+
+
+def text(rows: pd.DataFrame) -> str:
+    """The page in Markdown."""
+    found = judged(rows)
+    missed = found[found["verdict"] == MISSED]
+    where = ", ".join(
+        f"{row['case']} ({row['part']}: {row['quantity']}, n = {row['n']:,})" for _, row in missed.iterrows()
+    )
+    met = found["verdict"].isin([MET, DECLINED]).sum()
+    summary = f"Targets met: {met} of {len(found)}" + (f"; **missed**: {where}." if where else ".")
+    about = rows.drop_duplicates("case")
+    power = _part(rows, "power")["quantity"].drop_duplicates()
+    scales = power.str.startswith("scale")
+    return _TEXT.format(
+        seed=rows["seed"].iloc[0],
+        summary=summary,
+        cases="\n".join(f"| {row['case']} | {row['about']} |" for _, row in about.iterrows()),
+        level=_table(rows, found, "level", ["not testable", "0.05", "0.01", "0.001"]),
+        power=_table(rows, found, "power", ["size", *power[scales]]),
+        planted=_table(rows, found, "power", list(power[~scales])),
+        variance=_table(rows, found, "variance", ["kurtosis", "half-width", "refused", "covered", "interval too low"]),
+        same=_table(rows, found, "variance", list(WORDS)),
+    )
+
+
+def _part(rows: pd.DataFrame, part: str) -> pd.DataFrame:
+    return rows[rows["part"] == part]
+
+
+def _table(rows: pd.DataFrame, found: pd.DataFrame, part: str, quantities: list[str]) -> str:
+    """One line a case with any of these quantities, shares in percent; last the worst verdict on them, if any."""
+    shown, verdicts = _part(rows, part), _part(found, part)
+    shown, verdicts = (frame[frame["quantity"].isin(quantities)] for frame in (shown, verdicts))
+    words = {keys: set(case["verdict"]) for keys, case in verdicts.groupby(_KEYS)}
+    heads = ["case", "D", "n", *map(_head, quantities), *(["target"] if words else [])]
+    lines = [f"{int(shown['runs'].max()):,} runs a case; shares in percent.", "", _line(heads)]
+    lines.append("|:--|" + "--:|" * (len(heads) - 1))
+    for keys, case in shown.groupby(_KEYS, sort=False):
+        cells = [str(keys[0]), str(keys[1]), f"{keys[2]:,}"]
+        cells += [_cell(case, quantity) for quantity in quantities]
+        cells += [word for word in (MISSED, TOO_FEW, DECLINED, MET) if word in words.get(keys, ())][:1]
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _head(quantity: str) -> str:
+    return f"at {float(quantity):.1%}".replace(".0%", " %") if quantity[0] == "0" else quantity.removeprefix("scale, ")
+
+
+def _cell(case: pd.DataFrame, quantity: str) -> str:
+    column = case["quantity"] == (PROMISED if quantity == "size" else quantity)
+    if not column.any():
+        return ""
+    hits, runs, value = case.loc[column, ["hits", "runs", "value"]].to_numpy(dtype=float)[0]
+    if quantity == "size":
+        return f"{100 * value:.2f}"
+    if not runs > 0:
+        return "–" if np.isnan(value) else f"{value:.3g}"
+    lo, hi = interval(hits, runs)
+    return f"{100 * hits / runs:.2f} [{100 * lo:.2f}, {100 * hi:.2f}]"
+
+
+def _labels(rows: pd.DataFrame) -> pd.Series:
+    return rows["case"] + rows["n"].map(", n={:,}".format)
+
+
+def _level_figure(rows: pd.DataFrame) -> Figure:
+    """False alarms over their nominal rate, one line a case, on the band of a perfect test; higher lines leave it."""
+    shown = _part(rows, "level")
+    shown = shown[shown["quantity"].str.startswith("0") & (shown["runs"] >= ENOUGH)]
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.subplots()
+    runs, levels = int(shown["runs"].max()), np.array(LEVELS)
+    lo, hi = (stats.binom.ppf(q, runs, levels) / runs / levels for q in (0.025, 0.975))
+    axes.fill_between(levels, lo, hi, color="0.85", label=f"a perfect test, {runs:,} runs")
+    axes.axhline(INFLATION, color="black", ls="--", lw=0.8, label=f"target at 5 % and 1 %: {INFLATION:g}")
+    _lines(axes, shown, shown["quantity"].astype(float), shown["value"] / shown["quantity"].astype(float))
+    axes.set(xscale="log", xlabel="nominal level", ylabel="false alarms / nominal", ylim=(0, _HIGHEST))
+    figure.legend(loc="outside right upper", fontsize="small")
+    return figure
+
+
+def _power_figure(rows: pd.DataFrame) -> Figure:
+    """Power against the scale error in units of the smallest detectable one."""
+    shown = _part(rows, "power")
+    shown = shown[shown["quantity"].str.startswith("scale")]
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(POWER, color="black", ls="--", lw=0.8, label=f"promised at 1: {POWER:.0%}")
+    _lines(axes, shown, shown["quantity"].str.split().str[1].astype(float), shown["hits"] / shown["runs"])
+    axes.set(xlabel="scale error / smallest detectable bias", ylabel=f"seen at alpha = {ALPHA:g}", ylim=(0, 1.02))
+    figure.legend(loc="outside right upper", fontsize="small")
+    return figure
+
+
+def _lines(axes: Axes, shown: pd.DataFrame, x: pd.Series, y: pd.Series) -> None:
+    names = _labels(shown)
+    palette = sns.color_palette("husl", names.nunique())
+    for (name, index), colour in zip(names.groupby(names, sort=False).groups.items(), palette, strict=True):
+        axes.plot(x[index], y[index], marker=".", color=colour, label=name)
+
+
+def _variance_figure(rows: pd.DataFrame) -> Figure:
+    """Coverage with its interval, one line a case, and the band of the target."""
+    shown = _part(rows, "variance")
+    shown = shown[(shown["quantity"] == "covered") & (shown["runs"] > 0)].reset_index(drop=True)
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.2 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    axes.axvspan(COVERED, OVERCOVERED, color="0.9", lw=0)
+    axes.axvline(0.95, color=GREY, lw=0.8)
+    bounds = np.array([interval(*counts) for counts in shown[["hits", "runs"]].to_numpy(dtype=float)]).T
+    axes.errorbar(shown["value"], shown.index, xerr=np.abs(bounds - shown["value"].to_numpy()), fmt="o", color="C0")
+    axes.set_yticks(shown.index, _labels(shown))
+    axes.invert_yaxis()
+    axes.set_xlabel(f"coverage of the 95 % interval; grey: the target (its upper end where kurtosis > {KURTOSIS:g})")
+    return figure

@@ -1,0 +1,68 @@
+"""Whether an estimator that was unbiased has become biased."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ..report.verdicts import ALPHA, BIASED, NOT_TESTABLE, UNBIASED, holm
+from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORSE
+from .runs import StoredCell, Subject
+
+_LEAST_P = 1e-300
+
+
+class BiasTest(NamedTuple):
+    """The verdict on one group of one subject, and how far out its statistic is for one draw: z / sqrt(n)."""
+
+    word: str
+    p: float
+    z_per_draw: float
+    n: int
+
+    def __str__(self) -> str:
+        return self.word if math.isnan(self.p) else f"{self.word} (p={self.p:.2g})"
+
+
+Tests = dict[tuple[Subject, str], BiasTest]
+
+
+def bias_tests(cells: Iterable[StoredCell]) -> Tests:
+    """Holm over every bias test of these cells, family-wise alpha 1e-3; of several seeds, the most extreme."""
+    rows = [(cell.subject, group, row) for cell in cells for group, row in cell.measured("bias_p").items()]
+    family = [row["value"] for *_, row in rows if row["status"] == "ok"]
+    adjusted = iter(holm(np.array(family)))
+    found: Tests = {}
+    for subject, group, row in rows:
+        if row["status"] == "ok":
+            p = float(next(adjusted))
+            z = float(stats.norm.isf(max(row["value"], _LEAST_P) / 2))
+            test = BiasTest(BIASED if p <= ALPHA else UNBIASED, p, z / math.sqrt(row["n"]), int(row["n"]))
+        else:
+            test = BiasTest(row["status"], math.nan, math.nan, int(row["n"]))
+        other = found.get((subject, group))
+        if other is None or math.isnan(other.p) or test.p < other.p:
+            found[subject, group] = test
+    return found
+
+
+def judge_bias(base: BiasTest, new: BiasTest) -> tuple[str, str]:
+    """The word and its reason.
+
+    Biased now and not before is worse if the statistic grew by more than chance, given the draws of both sides; a bias
+    that BASE had and was too short to see is unclear.
+    """
+    if base.word == new.word:
+        return SAME, ""
+    if new.word == NOT_TESTABLE or base.word == NOT_TESTABLE:
+        return UNCLEAR, f"{base.word}, now {new.word}"
+    if new.word == UNBIASED:
+        return BETTER, "unbiased now"
+    noise = math.sqrt(1 / base.n + 1 / new.n)
+    if (new.z_per_draw - base.z_per_draw) / noise > stats.norm.isf((1 - CONFIDENCE) / 2):
+        return WORSE, "biased"
+    return UNCLEAR, "biased, by little more than BASE could see"

@@ -1,0 +1,45 @@
+"""A metric over several runs."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+
+import pandas as pd
+
+from ...estimators.names import UsageError
+from ..report.numbers import with_interval
+from .metrics import Side
+from .runs import Run
+
+
+def history_table(metric: str, folders: list[Path], estimators: list[str], tasks: list[str]) -> str:
+    """One line for each estimator, task and group; one column for each run by its start: the mean over seeds.
+
+    Raises UsageError when no run holds such a metric.
+    """
+    runs = sorted(map(Run.open, folders), key=lambda run: str(run.context.get("started", "")))
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    for run in runs:
+        for (task, _, _, estimator, _), stored in run.cells.items():
+            if _matches(estimator, estimators) and _matches(task, tasks):
+                for group in stored[0].measured(metric):
+                    side = Side.of([row for cell in stored if (row := cell.find(metric, group))])
+                    line = cells.setdefault((task, estimator, group), {})
+                    line[_column(run)] = with_interval(side.value, side.lo, side.hi)
+    if not cells:
+        raise UsageError(f"these runs hold no {metric!r} of such estimators and tasks; give a metric of their rows")
+    table = pd.DataFrame.from_dict(cells, orient="index").reindex(columns=list(dict.fromkeys(map(_column, runs))))
+    table.index = pd.MultiIndex.from_tuples(table.index, names=["task", "estimator", "group"])
+    return table.sort_index().fillna("–").reset_index().to_markdown(index=False, disable_numparse=True)
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(text, p) for p in patterns for text in (name, name.partition(":")[0]))
+
+
+def _column(run: Run) -> str:
+    """`2026-11-22T18:00 1a2b3c4* (runs/a)`: start, commit, changed or not, folder."""
+    git = run.context.get("git") or {}
+    commit = git.get("commit", "no commit")[:7] + ("*" if git.get("dirty") else "")
+    return f"{run.context.get('started', '')[:16]} {commit} ({run.store.folder.name})"

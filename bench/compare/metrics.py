@@ -1,0 +1,117 @@
+"""What is compared, and how much each may change: margins by metric, effects from the rows of both sides."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..rows import Row
+from .effect import Effect, difference, exact, log_ratio, paired_ratio, percent, ratio, rounds_ratio
+from .runs import StoredCell
+
+DRAWN = ("var_total", "bias_norm")
+COUNTS = ("evaluations", "differentiations", "operations", "syncs")
+BY_TORCH = ("operations", "syncs", "bytes")
+TIMES = ("time_total", "time_device", "time_graph")
+MARGINS = (
+    {"var_total": 0.05, "bias_norm": 0.05} | dict.fromkeys(COUNTS, 0.0) | {"bytes": 0.02} | dict.fromkeys(TIMES, 0.1)
+)
+_ROUNDING = 1e-10  # of the squared gradient: a variance below it is zero but for float32
+_AGREE = 50  # numbers from the same draws this much closer than the margin differ by rounding only
+
+
+def margins() -> str:
+    """The margins in words, as printed above every comparison."""
+    parts = [
+        f"variance {percent(MARGINS['var_total'])}",
+        f"bias {percent(MARGINS['bias_norm'])} of the gradient",
+        "evaluations, differentiations, operations and syncs 0",
+        f"bytes {percent(MARGINS['bytes'])}",
+        f"time {percent(MARGINS['time_total'])}",
+    ]
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One metric of one group on one side: the mean over its seeds, half-widths in quadrature."""
+
+    values: np.ndarray
+    value: float
+    se: float
+    lo: float
+    hi: float
+    n: int
+    blocks: np.ndarray | None
+
+    @classmethod
+    def of(cls, rows: list[Row]) -> Side:
+        values = np.array([row["value"] for row in rows], dtype=float)
+        value = float(values.mean())
+
+        def together(widths: list[float]) -> float:
+            return math.sqrt(sum(width**2 for width in widths)) / len(rows)
+
+        below, above = together([r["value"] - r["lo"] for r in rows]), together([r["hi"] - r["value"] for r in rows])
+        blocks = [row["blocks"] for row in rows if row["blocks"] is not None]
+        together_blocks = np.concatenate(blocks) if len(blocks) == len(rows) else None
+        n = sum(int(row["n"]) for row in rows)
+        return cls(
+            values, value, together([row["se"] for row in rows]), value - below, value + above, n, together_blocks
+        )
+
+
+def effect(
+    metric: str, group: str, base: list[StoredCell], new: list[StoredCell], before: Side, after: Side
+) -> Effect | None:
+    """The change of a metric; None where it cannot be judged.
+
+    That is where a number is missing, a bias has no gradient to be measured by, or draws were seen only as sums: the
+    variance from m block sums has a relative error of sqrt(2/m) however many the draws, so that only runs of the same
+    draws are judged.
+    """
+    scale = _gradient(base, group)
+    if math.isnan(before.value) or math.isnan(after.value) or (metric == "bias_norm" and not scale):
+        return None
+    if metric in COUNTS:
+        return exact("count", after.value - before.value, MARGINS[metric])
+    paired = before.n == after.n and len(base) == len(new) and all(map(StoredCell.same_draws, base, new))
+    if metric == "var_total" and not paired and (before.blocks is None or after.blocks is None):
+        return None
+    if metric == "bias_norm":
+        base_bounds, new_bounds = ((s.value / scale, s.lo / scale, s.hi / scale) for s in (before, after))
+        found = difference("gradient", base_bounds, new_bounds, MARGINS[metric])
+    else:
+        rounding = _ROUNDING * max(scale, _gradient(base, "value")) ** 2
+        found = _ratio(metric, before, after, paired, rounding)
+    if paired and abs(found.change) <= found.margin / _AGREE:
+        return exact(found.form, found.change, found.margin)
+    return found
+
+
+def _ratio(metric: str, before: Side, after: Side, paired: bool, rounding: float) -> Effect:
+    margin = math.log1p(MARGINS[metric])
+    if metric == "bytes":
+        return exact("ratio", log_ratio(before.value, after.value), margin)
+    if metric in TIMES and len(before.values) == len(after.values) > 1:
+        return rounds_ratio(before.values, after.values, margin)
+    if metric in TIMES:
+        base_bounds, new_bounds = ((math.log(s.value), math.log(s.lo), math.log(s.hi)) for s in (before, after))
+        return difference("ratio", base_bounds, new_bounds, margin)
+    values = [0.0 if side.value <= rounding else side.value for side in (before, after)]
+    if not all(values):
+        return exact("ratio", log_ratio(*values), margin)
+    if before.blocks is None or after.blocks is None:
+        return ratio((before.value, before.se), (after.value, after.se), math.inf, margin)
+    if paired and len(before.blocks) == len(after.blocks):
+        return paired_ratio(before.blocks, after.blocks, margin)
+    degrees = min(len(before.blocks), len(after.blocks)) - 1
+    return ratio((before.value, before.se), (after.value, after.se), degrees, margin)
+
+
+def _gradient(cells: list[StoredCell], group: str) -> float:
+    """The norm of the exact gradient of a group, 0 where it is not known."""
+    row = cells[0].find("gradient_norm", group)
+    return float(row["value"]) if row else 0.0

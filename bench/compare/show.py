@@ -1,0 +1,100 @@
+"""A comparison as text for the terminal, as Markdown for a summary page, and as JUnit XML for CI."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as ET
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from ..report.numbers import MISSING
+from .comparison import Comparison
+from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORDS, WORSE
+from .judge import Verdict
+from .metrics import margins
+
+_MOST_NAMED = 8
+
+
+def summary(comparison: Comparison) -> list[str]:
+    """The counts, the margins, and what the verdicts do not speak of; one sentence a line."""
+    count = comparison.count()
+    lines = [
+        f"{count.total()} compared: " + ", ".join(f"{count[word]} {word}" for word in WORDS),
+        f"margins: {margins()}; intervals at {100 * CONFIDENCE:.0f} %",
+    ]
+    for text, subjects in (("only in NEW", comparison.only_new), ("failed in NEW", comparison.failed)):
+        if subjects:
+            more = len(subjects) - _MOST_NAMED
+            named = "; ".join(map(str, subjects[:_MOST_NAMED])) + (f"; and {more} more" if more > 0 else "")
+            lines.append(f"{text}: {named}")
+    return lines + comparison.notes
+
+
+def lines(comparison: Comparison) -> pd.DataFrame:
+    """One line for each verdict that is not `same`, all text."""
+    columns = ["verdict", "task", "estimator", "metric", "BASE", "NEW", "change", "reason"]
+    return pd.DataFrame([_line(v) for v in comparison.verdicts if v.word != SAME], columns=columns).replace("", MISSING)
+
+
+def _line(verdict: Verdict) -> tuple[str, ...]:
+    subject = verdict.subject
+    return (
+        verdict.word, subject.task, subject.estimator, _metric(verdict),
+        verdict.base, verdict.new, verdict.change, verdict.reason,
+    )  # fmt: skip
+
+
+def _metric(verdict: Verdict) -> str:
+    """`var_total cut`, `status (draws)`."""
+    return f"{verdict.metric} {verdict.group}".strip() if verdict.metric != "status" else f"({verdict.subject.source})"
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    for sentence in summary(comparison):
+        console.print(sentence, markup=False)
+    table = lines(comparison)
+    if len(table):
+        grid = Grid(box=None, header_style="bold", pad_edge=False)
+        for column in table.columns:
+            grid.add_column(column, no_wrap=column != "reason")
+        for line in table.itertuples(index=False):
+            grid.add_row(*map(Text, line))
+        console.print(grid)
+
+
+def markdown(comparison: Comparison, base: str, new: str) -> str:
+    head = [f"### {base} → {new}", *summary(comparison)]
+    table = lines(comparison).map(lambda cell: cell.replace("|", "\\|"))
+    body = table.to_markdown(index=False, disable_numparse=True) if len(table) else ""
+    return "\n\n".join(filter(None, [*head, body])) + "\n"
+
+
+def junit(comparison: Comparison) -> str:
+    """Every verdict a test case: worse is a failure, unclear is skipped."""
+    count = comparison.count()
+    suite = ET.Element(
+        "testsuite",
+        name="dvae-bench compare",
+        tests=str(count.total()),
+        failures=str(count[WORSE]),
+        errors="0",
+        skipped=str(count[UNCLEAR]),
+    )
+    for verdict in comparison.verdicts:
+        subject = verdict.subject
+        name = f"{subject.estimator} {_metric(verdict)}"
+        case = ET.SubElement(suite, "testcase", classname=f"{subject.task}.{subject.source}", name=name)
+        kind = {WORSE: "failure", UNCLEAR: "skipped", BETTER: "system-out"}.get(verdict.word)
+        if kind is not None:
+            text = _printable(f"{verdict.base} -> {verdict.new} {verdict.change} {verdict.reason}")
+            ET.SubElement(case, kind, {"message": text} if kind != "system-out" else {}).text = text
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True)
+
+
+def _printable(text: str) -> str:
+    """Text without the control characters that XML cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -1,0 +1,165 @@
+"""`dvae-bench compare` and `history` on two small runs of one estimator, before and after it was broken."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from dvae_bench.bench import session
+from dvae_bench.bench.cells import plan
+from dvae_bench.bench.fingerprint import ROOT
+from dvae_bench.bench.presets import PRESETS, Preset
+from dvae_bench.bench.settings import DrawSettings
+from dvae_bench.bench.store import Store
+
+from .conftest import TINY, Command
+
+pytestmark = pytest.mark.usefixtures("no_figures", "small_presets")
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws enough to see three per cent on one bit, and no timings."""
+    draws = DrawSettings(rows=2000, tuning_steps=2)
+    monkeypatch.setitem(PRESETS, "quick", Preset("quick", draws, TINY.steps, TINY.clock))
+    monkeypatch.setattr(session, "plan", lambda *grid: [cell for cell in plan(*grid) if cell.source == "draws"])
+
+
+@pytest.fixture
+def runs(command: Command, plugin_file: Write, tmp_path: Path) -> Callable[..., tuple[Path, Path, Path]]:
+    """The plugin before, in `base`, and after the code was put before its answer, in `new`."""
+
+    def measure(code: str = "pass", values: str = "") -> tuple[Path, Path, Path]:
+        folders = [tmp_path / "base", tmp_path / "new"]
+        for folder, now in zip(folders, ("pass", code), strict=True):
+            path = plugin_file("mine", now)
+            if values and folder.name == "new":
+                path.write_text(path.read_text().replace("self.scale * (", values))
+            ended = command("run", "--plugin", path, "-e", "mine", "-t", "bit:t=0.0", "-o", folder)
+            assert ended.code in (0, 3)
+        return folders[0], folders[1], path
+
+    return measure
+
+
+def test_nothing_changed(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
+    base, new, _ = runs()
+    ended = command("compare", base, new, "--fail-on", "unclear")
+    assert ended.code == 0, ended.out
+    assert " compared: 0 worse, 0 unclear, 0 better, " in ended.out and "margins: variance 5 %" in ended.out
+
+
+def test_a_scale_error_of_three_per_cent(
+    command: Command, runs: Callable[..., tuple[Path, Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, new, path = runs(values="1.03 * (")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    files = ("--md", tmp_path / "v.md", "--junit", tmp_path / "v.xml")
+    ended = command("compare", base, new, "--fail-on", "worse", *files)
+    assert ended.code == 1 and "one look only: " in ended.out
+    again = command("compare", base, new, "--fail-on", "worse", "--plugin", path)
+    assert again.code == 1 and "second look: mine on bit:t=0.0, draws" in again.out
+    worse = [line.split()[3:5] for line in again.out.splitlines() if line.startswith("worse")]
+    assert ["bias", "cut"] in worse and ["var_total", "cut"] in worse
+    assert command("compare", base, new).code == 0
+    assert "| worse" in (tmp_path / "v.md").read_text() in (tmp_path / "summary.md").read_text()
+    assert int(ET.parse(tmp_path / "v.xml").getroot().attrib["failures"]) >= 1
+    assert len(list((new / "cells").iterdir())) == 1, "the second look is kept apart from the run"
+
+
+def test_one_more_evaluation(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
+    base, new, _ = runs("f(draw)")
+    ended = command("compare", base, new, "--fail-on", "worse")
+    assert ended.code == 1
+    assert any(line.split()[:4] == ["worse", "bit:t=0.0", "mine", "evaluations"] for line in ended.out.splitlines())
+    assert command("compare", new, base, "--fail-on", "worse").code == 0
+
+
+def test_a_failure(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
+    base, new, _ = runs("raise RuntimeError('no baseline yet')")
+    ended = command("compare", base, new)
+    assert ended.code == 3 and "failed in NEW: mine on bit:t=0.0, draws" in ended.out and "no baseline yet" in ended.out
+    assert command("compare", base, new, "--fail-on", "worse").code == 1
+
+
+def test_refusals(command: Command, tmp_path: Path) -> None:
+    for arguments, words in (
+        (["compare", tmp_path, tmp_path], "holds no results"),
+        (["compare", tmp_path, tmp_path, "--fail-on", "odd"], "choose one of worse, unclear, error"),
+        (["history", "var_total", tmp_path], "holds no results"),
+    ):
+        ended = command(*arguments)
+        assert ended.code == 2 and words in ended.err
+
+
+def test_history(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
+    base, new, _ = runs("f(draw)")
+    ended = command("history", "evaluations", base, new, "-t", "bit*")
+    assert ended.code == 0 and ended.out.count("\n") == 3
+    assert [cell.strip() for cell in ended.out.splitlines()[-1].split("|")[1:3]] == ["bit:t=0.0", "mine"]
+    assert [cell.strip() for cell in ended.out.splitlines()[-1].split("|")[-3:-1]] == ["1", "2"]
+    refused = command("history", "nothing", base)
+    assert refused.code == 2 and "hold no 'nothing'" in refused.err
+
+
+class TestRerun:
+    @pytest.fixture
+    def checkout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A git repository of this package at two commits: in the second, reinforce is 3 % too large."""
+        for name in ("__init__.py", "cli.py", "bench", "estimators", "tasks"):
+            source, target = ROOT / name, tmp_path / "code" / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                target.parent.mkdir(exist_ok=True)
+                shutil.copy(source, target)
+        monkeypatch.chdir(tmp_path / "code")
+        git("init", "--quiet")
+        commit("first")
+        path = Path("estimators/score_function/reinforce.py")
+        changed = path.read_text().replace("(f_z.mean(0), (", "(f_z.mean(0), 1.03 * (")
+        assert changed != path.read_text()
+        path.write_text(changed)
+        commit("second")
+        return tmp_path / "code"
+
+    @pytest.mark.full
+    def test_two_commits(self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dvae_bench.bench.compare.rerun.ROUNDS", 2)
+        arguments = ["compare", "--rerun", "HEAD~1", "HEAD", "-e", "reinforce", "-t", "bit:t=0.0", "--fail-on", "worse"]
+        ended = command(*arguments)
+        assert ended.code == 1, ended.err
+        assert [line for line in ended.out.splitlines() if line.startswith("worse") and "var_total cut" in line]
+        rows = Store(checkout / "results" / "rerun" / "new").rows()
+        assert set(rows.loc[rows["source"] == "clock", "seed"]) == {0, 1}
+        assert set(rows.loc[rows["source"] == "draws", "seed"]) == {0}
+
+    @pytest.mark.parametrize(("ref", "words"), [("HEAD", "git cannot give 'HEAD'"), ("--output=x", "git cannot give")])
+    def test_refusals(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, words: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        ended = command("compare", "--rerun", "--", ref, ref)
+        assert ended.code == 2 and words in ended.err and not list(tmp_path.iterdir())
+
+    def test_another_repository(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        git("init", "--quiet")
+        (tmp_path / "a.txt").write_text("a")
+        commit("first")
+        ended = command("compare", "--rerun", "HEAD", "HEAD")
+        assert ended.code == 2 and "no commit of dvae-bench" in ended.err
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@b.c", *arguments], check=True, capture_output=True)
+
+
+def commit(message: str) -> None:
+    git("add", "-A")
+    git("commit", "--quiet", "-m", message)
