@@ -27,10 +27,10 @@ def seeds_table(rows: pd.DataFrame) -> Table:
         best = max(middles, key=lambda name: middles[name].value)
         for name in sorted(middles, key=lambda name: -middles[name].value):
             above = probability_of_improvement([scores[name]], [scores[best]])
-            numbers = {f"iqm{end}": getattr(middles[name], key) for end, key in _ENDS.items()}
-            numbers |= {f"improvement{end}": getattr(above, key) for end, key in _ENDS.items()}
+            figures = {f"iqm{end}": getattr(middles[name], key) for end, key in _ENDS.items()}
+            figures |= {f"improvement{end}": getattr(above, key) for end, key in _ENDS.items()}
             diverged = int(np.isinf(scores[name]).sum())
-            lines.append(dict(zip(_PLACE, place, strict=True)) | {"estimator": name, "diverged": diverged} | numbers)
+            lines.append(dict(zip(_PLACE, place, strict=True)) | {"estimator": name, "diverged": diverged} | figures)
     numbers = pd.DataFrame(lines, columns=[*_PLACE, "estimator", "diverged", *_NUMBERS])
     records: Any = numbers.to_dict("records")
     text = numbers[[*_PLACE, "estimator"]].assign(
