@@ -33,15 +33,14 @@ def seeds_table(rows: pd.DataFrame) -> Table:
             lines.append(dict(zip(_PLACE, place, strict=True)) | {"estimator": name, "diverged": diverged} | figures)
     numbers = pd.DataFrame(lines, columns=[*_PLACE, "estimator", "diverged", *_NUMBERS])
     records: Any = numbers.to_dict("records")
-    text = numbers[[*_PLACE, "estimator"]].assign(
-        **{
-            "IQM of test ELBO": [with_interval(x["iqm"], x["iqm_lo"], x["iqm_hi"]) for x in records],
-            "P(above the best)": [
-                with_interval(x["improvement"], x["improvement_lo"], x["improvement_hi"]) for x in records
-            ],
-            "diverged": numbers["diverged"].map(str),
-        }
-    )
+    shown: Any = {
+        "IQM of test ELBO": [with_interval(x["iqm"], x["iqm_lo"], x["iqm_hi"]) for x in records],
+        "P(above the best)": [
+            with_interval(x["improvement"], x["improvement_lo"], x["improvement_hi"]) for x in records
+        ],
+        "diverged": numbers["diverged"].map(str),
+    }
+    text = numbers[[*_PLACE, "estimator"]].assign(**shown)
     return Table("seeds", _CAPTION, numbers, text)
 
 
