@@ -42,7 +42,7 @@ TASKS = (
 )
 
 PRESETS = {
-    "quick": Preset("quick", clock=ClockSettings(interleaved=False)),
+    "quick": Preset("quick"),
     "standard": Preset(
         "standard",
         DrawSettings(rows=40_000, elements=4e9, tuning_steps=1000),

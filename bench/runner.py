@@ -16,6 +16,7 @@ from ..estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 from ..tasks.contract import Task
 from .cells import Cell
 from .draws import Layers, draw_gradients
+from .journal import Journal
 from .rows import Row, outcome
 from .store import Store
 from .timing import Timed, time_group, timed_draws, timed_steps
@@ -37,6 +38,9 @@ def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool =
     A failing plugin never stops the run: its cell is stored as `error` with its traceback, and tried again next time.
     """
     counts: dict[str, int] = {}
+    journal = Journal(store.folder / "timings-in-flight.jsonl")
+    if fresh:
+        journal.clear()
 
     def ended(cell: Cell, status: str, reason: str, seconds: float) -> None:
         counts[status] = counts.get(status, 0) + 1
@@ -51,10 +55,12 @@ def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool =
             else:
                 todo.append(cell)
         start = time.perf_counter()
-        results = _attempt_all(todo, progress)
+        results = _attempt_all(todo, progress, journal)
         seconds = (time.perf_counter() - start) / max(1, len(todo))
         for cell, result in results.items():
             ended(cell, *_record(cell, result, store), seconds)
+        if todo and todo[0].source == "clock":
+            journal.clear()
     return counts
 
 
@@ -63,17 +69,16 @@ Result = tuple[str, list[Row]] | Exception
 
 def _round(cell: Cell) -> Any:
     """Equal for consecutive cells that are measured together: interleaved timings on one task."""
-    together = cell.source == "clock" and cell.preset.clock.interleaved
-    return (cell.source, cell.task, cell.seed) if together else cell
+    return (cell.source, cell.task, cell.seed) if cell.source == "clock" else cell
 
 
-def _attempt_all(cells: list[Cell], progress: Progress) -> dict[Cell, Result]:
+def _attempt_all(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
     """Each cell's status and rows, or what it raised."""
     if not cells:
         return {}
     try:
         if cells[0].source == "clock":
-            return time_cells(cells, progress)
+            return time_cells(cells, progress, journal)
         progress.begin(cells[0])
         return {cells[0]: measure_cell(cells[0], progress.tick)}
     except Exception as error:
@@ -115,8 +120,8 @@ def measure_cell(cell: Cell, tick: Callable[[float], None]) -> tuple[str, list[R
     return "ok", [row | {"tuned_steps": tuned} for row in _collect(cell.source, measured)]
 
 
-def time_cells(cells: list[Cell], progress: Progress) -> dict[Cell, Result]:
-    """Time cells of one task in interleaved rounds. Raises only what the task raises."""
+def time_cells(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+    """Time cells of one task in interleaved rounds, going on from those in the journal. Raises what the task raises."""
     first, task = cells[0], build_task(cells[0])
     settings = first.preset.settings("clock")
     results: dict[Cell, Result] = {}
@@ -133,8 +138,15 @@ def time_cells(cells: list[Cell], progress: Progress) -> dict[Cell, Result]:
             results[cell] = "unsupported", [outcome("unsupported", str(reason))]
         except Exception as error:
             results[cell] = error
+    kept, parts = journal.blocks(), {cell: cell.part() for cell in timed}
     timings = time_group(
-        timed, torch.device(first.device), settings, first.seed, lambda done: progress.tick(done * len(cells))
+        timed,
+        torch.device(first.device),
+        settings,
+        first.seed,
+        tick=lambda done: progress.tick(done * len(cells)),
+        earlier={cell: kept.get(part, []) for cell, part in parts.items()},
+        made=lambda cell, block: journal.add(parts[cell], block),
     )
     for cell, measured in timings.items():
         try:

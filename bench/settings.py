@@ -39,15 +39,13 @@ class ClockSettings:
     """Timing in rounds: at least `warmup` calls, then `repetitions` or as many as take `seconds`, over `rounds` rounds.
 
     It stops early once the median's interval is within `precision` of it. On toys, a call makes `rows` draws, or as
-    many as hold `elements`. interleaved: all estimators of a task together, in random order each round, so that drift
-    favours none; a killed run then loses the task's timings in flight, not one cell's.
+    many as hold `elements`.
     """
 
     warmup: int = 3
     repetitions: int = 30
     rounds: int = 6
     seconds: float = 0.15
-    interleaved: bool = True
     precision: float = 0.01
     rows: int = 500
     elements: float = 2e6

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
-from scipy.special import nctdtrinc
+from scipy.optimize import brentq
+from scipy.special import ncfdtr, nctdtrinc
 
 from .rows import Figure
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .moments import Moments
 
 ALPHA, POWER = 1e-3, 0.95
-PROJECTIONS = 20
+PROJECTIONS, DIRECTIONS = 20, 101
 RARE_COORDINATE, RARE_ON_AVERAGE = 5.0, 0.64
 
 
@@ -39,14 +40,11 @@ def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
     large. NaN when the block means are too far from normal to test (`rare_events`).
     """
     error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
-    varies = error.std(0, ddof=1) / np.sqrt(len(error)) > floor
-    excess, skew = (np.where(varies, shape, 0.0) for shape in block_shape(error))
-    seen = varies | (np.abs(error.mean(0)) > np.maximum(5 * floor, unseen_event(moments, excess)))
+    seen = _testable(moments, error, floor)
+    if seen is None:
+        return float("nan")
     if not np.any(seen):
         return 1.0
-    if rare_events(excess[seen], skew[seen]):
-        return float("nan")
-    seen &= excess < RARE_COORDINATE
     kept, floor_kept = error[:, seen], np.maximum(floor[seen], 1e-100)
     tests = [_satterthwaite(kept, floor_kept)]
     if kept.shape[1] > 1:
@@ -54,6 +52,33 @@ def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
     if len(exact) > 1 and np.any(exact):
         tests += [_along(error, exact, floor)]
     return min(1.0, len(tests) * min(tests))
+
+
+def biased_coordinates(moments: Moments, exact: np.ndarray, f_scale: float) -> np.ndarray:
+    """Where a bias lies: the coordinates whose own t tests Holm (1979) rejects at family-wise ALPHA, strongest first.
+
+    It says where, not whether: that is for `bias_p_value`, which also sees what is spread over many coordinates.
+    """
+    error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
+    seen = _testable(moments, error, floor)
+    if seen is None:
+        return np.array([], dtype=int)
+    m = len(error)
+    se = np.sqrt(error.var(0, ddof=1) / m + np.maximum(floor, 1e-100) ** 2)
+    p = np.where(seen, 2 * stats.t.sf(np.abs(error.mean(0)) / se, m - 1), 1.0)
+    order = np.argsort(p, kind="stable")
+    stop = p[order] * (seen.sum() - np.arange(len(p))) > ALPHA
+    return order[: int(stop.argmax()) if stop.any() else len(p)]
+
+
+def _testable(moments: Moments, error: np.ndarray, floor: np.ndarray) -> np.ndarray | None:
+    """Which coordinates the tests look at [D], or None when rare events carry too many of them."""
+    varies = error.std(0, ddof=1) / np.sqrt(len(error)) > floor
+    excess, skew = (np.where(varies, shape, 0.0) for shape in block_shape(error))
+    seen = varies | (np.abs(error.mean(0)) > np.maximum(5 * floor, unseen_event(moments, excess)))
+    if np.any(seen) and rare_events(excess[seen], skew[seen]):
+        return None
+    return seen & (excess < RARE_COORDINATE)
 
 
 def _number_of_tests(coordinates: int) -> int:
@@ -105,7 +130,15 @@ def rare_events(excess: np.ndarray, skew: np.ndarray) -> bool:
 
 
 def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
-    """mean_d z_d² against the F law with its mean and variance (Satterthwaite), exact for one coordinate.
+    """mean_d z_d² against the F law with its mean and variance (Satterthwaite), exact for one coordinate."""
+    m = len(error)
+    sd, degrees, second = _satterthwaite_law(error, floor)
+    unit_mean = (m * (error.mean(0) / sd) ** 2).mean() * (m - 3) / (m - 1)
+    return float(stats.f.sf(unit_mean * second / (second - 2), degrees, second))
+
+
+def _satterthwaite_law(error: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """sd of each coordinate's block means with the floor [D], and both numbers of degrees of freedom.
 
     With k = m - 1 and R the correlations, z² of one coordinate is F(1, k), and mean z² has ν = D² / tr(R²) degrees of
     freedom; a second number of degrees is chosen so that its relative variance is 2/ν (k - 1)/(k - 4). tr(R²) comes
@@ -113,31 +146,36 @@ def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
     uncorrelated.
     """
     m, d = error.shape
-    mean, variance = error.mean(0), error.var(0, ddof=1)
+    variance = error.var(0, ddof=1)
     sd = np.sqrt(variance + m * floor**2)
-    standard = (error - mean) / sd
+    standard = (error - error.mean(0)) / sd
     gram = standard @ standard.T / (m - 1)
     own = variance / sd**2
     trace = max(float((gram**2).sum() - own.sum() ** 2 / (m - 1) + (1 - own**2).sum()), float(d))
-    k, degrees = m - 1, d * d / trace
-    spread = (k - 1) / (k - 4)
+    degrees = d * d / trace
+    spread = (m - 2) / (m - 5)
     second = (degrees - 2 + 4 * spread) / (spread - 1)
-    unit_mean = (m * (mean / sd) ** 2).mean() * (k - 2) / k
-    return float(stats.f.sf(unit_mean * second / (second - 2), degrees, second))
+    return sd, degrees, second
 
 
 def _hotelling(error: np.ndarray, floor: np.ndarray) -> float:
     """T² = m x̄ᵀ S⁻¹ x̄ on k fixed random projections, (m - k)/(k (m - 1)) T² ~ F(k, m - k)."""
+    m = len(error)
+    projection, covariance = _projected(error, floor)
+    k, mean = len(covariance), projection.T @ error.mean(0)
+    t2 = m * mean @ np.linalg.solve(covariance, mean)
+    return float(stats.f.sf(t2 * (m - k) / (k * (m - 1)), k, m - k))
+
+
+def _projected(error: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most PROJECTIONS directions over the coordinates' sd [D, k], and the block means' covariance there [k, k]."""
     m, d = error.shape
     k = min(PROJECTIONS, d)
     scale = np.sqrt(error.var(0, ddof=1) + m * floor**2)
     directions = np.eye(d) if k == d else np.random.default_rng(0).standard_normal((d, k))
-    projected = (error / scale) @ directions
     noise = directions.T @ ((floor / scale)[:, None] ** 2 * directions)
-    mean = projected.mean(0)
-    covariance = np.atleast_2d(np.cov(projected, rowvar=False)) + m * noise
-    t2 = m * mean @ np.linalg.solve(covariance, mean)
-    return float(stats.f.sf(t2 * (m - k) / (k * (m - 1)), k, m - k))
+    covariance = np.atleast_2d(np.cov((error / scale) @ directions, rowvar=False)) + m * noise
+    return directions / scale[:, None], covariance
 
 
 def bias_norm(moments: Moments, exact: np.ndarray) -> Figure:
@@ -176,6 +214,41 @@ def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float
     se = float(np.sqrt(along.var(ddof=1) / len(along) + floor @ floor))
     level, degrees = ALPHA / _number_of_tests(len(exact)), len(along) - 1
     return float(nctdtrinc(degrees, 1 - POWER, stats.t.isf(level / 2, degrees)) * se / norm)
+
+
+def detectable_anywhere(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
+    """The bias, relative to the exact gradient, seen with probability POWER at ALPHA when its direction is random.
+
+    The mean over DIRECTIONS fixed random directions of the power of the better of two tests, both noncentral F: mean z²
+    with ν mean_d δ_d²/s_d² for its noncentrality, and Hotelling with δᵀ S⁻¹ δ, for a bias δ and the covariance S of the
+    mean, s_d² its diagonal. NaN where nothing can be tested or the exact gradient is zero.
+    """
+    if len(exact) == 1:
+        return smallest_detectable_bias(moments, exact, f_scale)
+    error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
+    norm, seen = float(np.linalg.norm(exact)), _testable(moments, error, floor)
+    if norm == 0 or seen is None or not np.any(seen):
+        return float("nan")
+    error, floor, m = error[:, seen], np.maximum(floor[seen], 1e-100), len(error)
+    directions = np.random.default_rng(1).standard_normal((DIRECTIONS, len(exact)))
+    directions = (directions / np.linalg.norm(directions, axis=1, keepdims=True))[:, seen]
+    sd, degrees, second = _satterthwaite_law(error, floor)
+    laws = [(degrees, second, degrees * (m * (directions / sd) ** 2).mean(1))]
+    if error.shape[1] > 1:
+        projection, covariance = _projected(error, floor)
+        along, k = directions @ projection, len(covariance)
+        unbiased_inverse = (m - k - 2) / (m - 1)
+        laws += [(k, m - k, unbiased_inverse * m * (along * np.linalg.solve(covariance, along.T).T).sum(1))]
+    level = ALPHA / _number_of_tests(len(exact))
+
+    def missed(log_size: float) -> float:
+        """1 - POWER - the share of directions in which a bias of this size goes unseen."""
+        sizes = [np.minimum(np.exp(2 * log_size) * nc, 200 + 30 * np.sqrt(a)) for a, _, nc in laws]  # certain beyond
+        unseen = [ncfdtr(a, b, nc, stats.f.isf(level, a, b)) for (a, b, _), nc in zip(laws, sizes, strict=True)]
+        return float(np.min(unseen, axis=0).mean()) - (1 - POWER)
+
+    middle = -0.5 * float(np.log(max(np.median(nc / a) for a, _, nc in laws)))
+    return float(np.exp(brentq(missed, middle - 5, middle + 15)) / norm)
 
 
 def total_variance(moments: Moments) -> Figure:

@@ -8,7 +8,7 @@ import math
 import random
 import time
 import traceback
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -148,26 +148,28 @@ def time_group(
     settings: ClockSettings,
     seed: int,
     tick: Callable[[float], None] = lambda fraction: None,
+    earlier: Mapping[Key, Sequence[Block]] | None = None,
+    made: Callable[[Key, Block], None] = lambda key, block: None,
 ) -> dict[Key, Timings | Exception]:
     """Time them all in interleaved rounds, in random order within a round; one that raises leaves the others alone.
 
-    `tick` is told the fraction of rounds done.
+    `tick` is told the fraction of rounds done, `made` each block. Blocks that an earlier process made count.
     """
     results: dict[Key, Timings | Exception] = {}
     watches: dict[Key, Stopwatch] = {}
     telemetry = Telemetry(device)
     for key, each in timed.items():
         try:
-            watches[key] = Stopwatch(each, device, settings, telemetry)
+            watches[key] = Stopwatch(each, device, settings, telemetry, (earlier or {}).get(key, ()))
         except Exception as error:
             results[key] = without_tensors(error)
-    order, running, done = random.Random(seed), list(watches), 0
+    order, running, done = random.Random(seed), [key for key in watches if not watches[key].stop_reason()], 0
     with without_collection():
         while running:
             order.shuffle(running)
             for key in running:
                 try:
-                    watches[key].block()
+                    made(key, watches[key].block())
                 except Exception as error:
                     results[key] = without_tensors(error)
             gc.collect()
@@ -184,18 +186,25 @@ class Stopwatch:
     each block is not counted. Throttled blocks are kept apart and measured again, at most AGAIN times.
     """
 
-    def __init__(self, timed: Timed, device: torch.device, settings: ClockSettings, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        timed: Timed,
+        device: torch.device,
+        settings: ClockSettings,
+        telemetry: Telemetry,
+        earlier: Sequence[Block] = (),
+    ) -> None:
         self.timed, self.device, self.settings, self.telemetry = timed, device, settings, telemetry
         self.clock = clock_for(device)
         self.timeline = Timeline(self.clock)
-        self.clean: list[Block] = []
-        self.throttled: list[Block] = []
+        self.clean = [block for block in earlier if not block.throttled]
+        self.throttled = [block for block in earlier if block.throttled]
         once = self._warm_up()
         self.calls = max(1, math.ceil(GROUPED_BELOW / once))
         share = 1e6 * settings.seconds / settings.rounds / (self.calls * once)
         self.repetitions = max(math.ceil(settings.repetitions / settings.rounds), int(share))
 
-    def block(self) -> None:
+    def block(self) -> Block:
         """One round's share; one sync, after it."""
         self._call(1)
         before = self.telemetry.read()
@@ -212,6 +221,7 @@ class Stopwatch:
         reading = before if before is not None and before.throttled else after
         block = Block(spans, scale * (enqueued - start), scale * (finished - start), reading)
         (self.throttled if block.throttled else self.clean).append(block)
+        return block
 
     def stop_reason(self) -> str:
         """Why no more blocks are needed; "" while they are.

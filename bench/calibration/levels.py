@@ -18,7 +18,7 @@ from .cases import BLOCKS, Case
 
 LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-PROMISED = "scale, 1 x detectable"
+PROMISED, ANYWHERE = "scale, 1 x detectable", "random direction, 1 x detectable"
 
 Row = dict[str, Any]
 
@@ -49,7 +49,8 @@ def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
     """Runs where a planted bias is seen at ALPHA; `value` is its size relative to the exact gradient.
 
     Scale errors in multiples of the smallest detectable bias (its median over 200 runs); all coordinates, or one, off
-    by so many standard errors, up or down; a constant off by a thousandth of the largest coordinate.
+    by so many standard errors, up or down; a constant off by a thousandth of the largest coordinate; and the bias
+    promised to be detectable in a random direction, in a new one each run.
     """
     exact, norm = case.exact, float(np.linalg.norm(case.exact))
     first = list(case.moments(rng, 200))
@@ -63,10 +64,15 @@ def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
         planted |= {f"one coordinate, {size:g} se": size * se * _unit(se, int(se.argmax())) for size in (4, 6, 8)}
     if se.min() == 0:
         planted["a constant, a thousandth"] = 1e-3 * np.abs(exact).max() * _unit(se, int(se.argmin()))
+    if len(exact) > 1:
+        size = norm * float(np.median([st.detectable_anywhere(moments, exact, 1.0) for moments in first[:50]]))
+        planted[ANYWHERE] = size * _direction(rng, len(exact))
     found = {name: 0 for name in planted}
     for moments in case.moments(rng, runs):
         for name, bias in planted.items():
             found[name] += st.bias_p_value(shifted(moments, bias), exact, 1.0) <= st.ALPHA
+        if ANYWHERE in planted:
+            planted[ANYWHERE] = size * _direction(rng, len(exact))
     for name, bias in planted.items():
         yield {"quantity": name, "hits": found[name], "runs": runs, "value": float(np.linalg.norm(bias)) / norm}
 
@@ -99,6 +105,12 @@ def shifted(moments: Moments, bias: np.ndarray) -> Moments:
 
 def _unit(like: np.ndarray, index: int) -> np.ndarray:
     return np.eye(1, len(like), index)[0]
+
+
+def _direction(rng: Generator, coordinates: int) -> np.ndarray:
+    """A random direction, of length 1."""
+    normal = rng.standard_normal(coordinates)
+    return normal / np.linalg.norm(normal)
 
 
 def _share(quantity: str, hit: np.ndarray) -> Row:

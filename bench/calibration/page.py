@@ -50,7 +50,8 @@ that call it biased. Target: at most {INFLATION:g} times the nominal level at 5 
 
 Biases of known size are planted in the draws; share of runs where the test sees them at alpha = {ALPHA:g}. A scale
 error of the smallest detectable bias, whose `size` is in percent of the gradient, is promised to be seen in {POWER:.0%}
-of the runs: missed where the interval lies below. The second table's sizes are in each coordinate's standard errors.
+of the runs: missed where the interval lies below. The second table's sizes are in each coordinate's standard errors;
+its last column plants the bias said to be detectable in a random direction, an approximation of about {POWER:.0%}.
 
 {{power}}
 

@@ -11,11 +11,13 @@ from ..draws import Draws
 from ..rows import Row, row
 from .collector import Collector
 
+NAMED = 8
 RARE = "rare events: too few of the {} draws carry the mean; a larger preset draws more"
 
 
 class Bias(Collector):
-    """For each group with an exact gradient: the bias, its test, and the smallest bias the test would have seen."""
+    """For each group with an exact gradient: the bias, its test, the smallest bias the test would have
+    seen along the gradient and in a random direction, and the coordinates that are off."""
 
     name = "bias"
     source = "draws"
@@ -37,3 +39,9 @@ class Bias(Collector):
             yield row("bias_p", p, n, group=group, status=status, reason=reason)
             detectable = st.smallest_detectable_bias(moments, exact, f_scale)
             yield row("bias_sdb", detectable, n, direction="lower", group=group)
+            anywhere = st.detectable_anywhere(moments, exact, f_scale)
+            yield row("bias_sdb_any", anywhere, n, direction="lower", group=group)
+            if p <= st.ALPHA:
+                found = st.biased_coordinates(moments, exact, f_scale)
+                named = ", ".join(map(str, found[:NAMED])) + (", ..." if len(found) > NAMED else "")
+                yield row("biased_coordinates", len(found), n, direction="lower", group=group, reason=named)

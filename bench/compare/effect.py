@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ..pairing import paired_log_ratio
 from ..report.numbers import plain, with_interval
 
 SAME, BETTER, WORSE, UNCLEAR = "same", "better", "worse", "unclear"
@@ -69,11 +70,8 @@ def log_ratio(base: float, new: float) -> float:
 
 def paired_ratio(base: np.ndarray, new: np.ndarray, margin: float) -> Effect:
     """The ratio of the means of m pairs of blocks, with the jackknife's interval on the log scale."""
-    m = len(base)
-    left_out = np.log((new.sum() - new) / (base.sum() - base))
-    se = math.sqrt((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())
-    half = float(stats.t.isf((1 - CONFIDENCE) / 2, m - 1)) * se
-    change = log_ratio(float(base.sum()), float(new.sum()))
+    change, se = paired_log_ratio(base, new)
+    half = float(stats.t.isf((1 - CONFIDENCE) / 2, len(base) - 1)) * se
     return Effect("ratio", change, change - half, change + half, margin)
 
 

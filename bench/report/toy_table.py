@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,7 +50,7 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     variance = measured(rows, "draws", "var_total", "cut").add_prefix("variance_")
     time = measured(rows, "clock", "time_total").add_prefix("time_")
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
-    numbers = numbers.join(own[["verdict", "p_holm", "sdb"]]).join(bias.drop(columns="bias_rel_status"))
+    numbers = numbers.join(own[["verdict", "p_holm", "sdb", "sdb_any"]]).join(bias.drop(columns="bias_rel_status"))
     numbers["other_groups"] = others.reindex(numbers.index) if len(others) else ""
     numbers = numbers.join(variance)
     for metric in ("evaluations", "differentiations"):
@@ -73,7 +74,8 @@ def _condense(groups: pd.DataFrame) -> str:
 
 def _bias(line: Mapping[Any, Any]) -> str:
     if line["verdict"] == UNBIASED:
-        return "sdb " + plain(line["sdb"])
+        anywhere = "" if math.isnan(line["sdb_any"]) else f", any {plain(line['sdb_any'])}"
+        return "sdb " + plain(line["sdb"]) + anywhere
     if line["verdict"] == BIASED:
         return with_interval(line["bias_rel"], line["bias_rel_lo"], line["bias_rel_hi"])
     return MISSING
@@ -83,7 +85,8 @@ def _caption(tests: int) -> str:
     return (
         f"Toy tasks with exact gradients. Verdicts: Holm over the {tests} bias tests of this report, family-wise "
         f"alpha {ALPHA:g}. Relative bias: norm of the bias over norm of the exact gradient; sdb: the smallest bias "
-        "along the gradient that the test detects with probability 0.95 at alpha 0.001. Variance: trace of the "
+        "along the gradient that the test detects with probability 0.95 at alpha 0.001, any: in a random direction. "
+        "Variance: trace of the "
         "covariance at the cut. evals, diffs: evaluations and differentiations of f for one gradient. Brackets are "
         "intervals at 95 per cent."
     )

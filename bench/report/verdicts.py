@@ -27,10 +27,11 @@ def bias_tests(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
-    """[task, data, device, estimator, group] -> verdict, p_holm, sdb.
+    """[task, data, device, estimator, group] -> verdict, p_holm, sdb, sdb_any.
 
-    verdict is "biased" at the family-wise alpha, "unbiased" (sdb: the smallest detectable bias, the largest of the
-    seeds'), "not testable", or the status of draws that failed (their group is ""). What one seed shows is a bias.
+    verdict is "biased" at the family-wise alpha, "unbiased" (sdb, sdb_any: the smallest detectable bias along the
+    gradient and in a random direction, the largest of the seeds'), "not testable", or the status of draws that failed
+    (their group is ""). What one seed shows is a bias.
     """
     rows = prepare(rows)
     family = bias_tests(rows)
@@ -51,5 +52,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     rank = every["verdict"].map({BIASED: 0, UNBIASED: 1}).fillna(2)
     found = every.assign(rank=rank).sort_values([*_KEYS, "rank", "p_holm"], kind="stable")
     found = found.drop_duplicates(_KEYS).set_index(_KEYS)
-    sdb = rows[rows["metric"] == "bias_sdb"].groupby(_KEYS)["value"].max()
-    return found.drop(columns="rank").assign(sdb=sdb.reindex(found.index))
+    for column, metric in (("sdb", "bias_sdb"), ("sdb_any", "bias_sdb_any")):
+        largest = rows[rows["metric"] == metric].groupby(_KEYS)["value"].max()
+        found[column] = largest.reindex(found.index)
+    return found.drop(columns="rank")

@@ -212,6 +212,46 @@ class TestSmallestDetectableBias:
         assert np.isnan(st.smallest_detectable_bias(light(np.random.default_rng(0))[0], np.zeros(20), 1.0))
 
 
+class TestBiasAnywhere:
+    @pytest.mark.parametrize("dimensions", [6, 64])
+    def test_is_detected_about_as_often_as_promised(self, dimensions: int) -> None:
+        """Beyond 4 standard errors of a share of 400, .035 for the union of three tests, of which two are counted."""
+        rng, found = np.random.default_rng(dimensions), []
+        exact = rng.standard_normal(dimensions)
+        for _ in range(400):
+            noise = rng.standard_normal((BLOCKS, dimensions)) * np.geomspace(0.01, 0.1, dimensions)
+            size = st.detectable_anywhere(from_blocks(exact + noise, QUICK_ROWS), exact, 0.0) * np.linalg.norm(exact)
+            direction = rng.standard_normal(dimensions)
+            moved = from_blocks(exact + noise + size * direction / np.linalg.norm(direction), QUICK_ROWS)
+            found.append(st.bias_p_value(moved, exact, 0.0) <= st.ALPHA)
+        assert np.mean(found) == pytest.approx(st.POWER, abs=4 * np.sqrt(0.05 * 0.95 / 400) + 0.035)
+
+    def test_of_one_coordinate_is_that_along_the_gradient(self) -> None:
+        moments = from_blocks(1 + np.random.default_rng(0).standard_normal((BLOCKS, 1)), 100)
+        assert st.detectable_anywhere(moments, np.ones(1), 0.0) == st.smallest_detectable_bias(moments, np.ones(1), 0.0)
+
+
+class TestBiasedCoordinates:
+    def test_names_those_that_are_off_strongest_first(self) -> None:
+        noise = np.random.default_rng(3).standard_normal((BLOCKS, 200))
+        bias = np.zeros(200)
+        bias[17], bias[3] = 1.5, -1.2
+        moments = from_blocks(noise + bias, 100)
+        assert st.biased_coordinates(moments, np.zeros(200), 0.0).tolist() == [17, 3]
+
+    def test_names_none_by_chance_more_often_than_alpha(self) -> None:
+        rng = np.random.default_rng(4)
+        named = [
+            len(st.biased_coordinates(from_blocks(rng.standard_normal((BLOCKS, 20)), 100), np.zeros(20), 0.0))
+            for _ in range(2000)
+        ]
+        assert np.count_nonzero(named) <= stats.binom.ppf(0.9999, 2000, st.ALPHA)
+
+    def test_all_may_be_off(self) -> None:
+        moments = from_blocks(np.random.default_rng(5).standard_normal((BLOCKS, 4)) + 9, 100)
+        assert sorted(st.biased_coordinates(moments, np.zeros(4), 0.0)) == [0, 1, 2, 3]
+
+
 class TestBiasSize:
     def test_squared_bias_is_unbiased_and_covered(self) -> None:
         rng, bias = np.random.default_rng(12), np.full(8, 0.1)
