@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +59,9 @@ class Session:
         self.store.write_context(self.context)
         return run_cells(self.cells, self.store, progress, fresh)
 
-    def trace(self) -> list[Path]:
-        """Write a chrome trace of every training step."""
-        return write_traces(self.cells, self.store.folder / "traces")
+    def trace(self, say: Callable[[str], None]) -> list[Path]:
+        """Write a chrome trace of every training step; `say` is told which have none, and why."""
+        return write_traces(self.cells, self.store.folder / "traces", say)
 
     def rows(self) -> pd.DataFrame:
         """The rows of this run's cells; older cells in the same folder are left out."""

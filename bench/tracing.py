@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -32,10 +32,10 @@ class Labels(Timeline):
             self.open.__enter__()
 
 
-def write_traces(cells: Iterable[Cell], folder: Path) -> list[Path]:
+def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]) -> list[Path]:
     """One `ESTIMATOR-TASK.json` a timing cell of a training step; chrome://tracing or Perfetto shows it.
 
-    What cannot be built or run has no trace: its cell says why.
+    What cannot be built or run has no trace: `say` is told which and why, in one line.
     """
     paths = []
     for cell in cells:
@@ -43,7 +43,9 @@ def write_traces(cells: Iterable[Cell], folder: Path) -> list[Path]:
             continue
         try:
             trace = _trace(cell)
-        except Exception:
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            say(f"no trace of {cell.estimator} on {cell.task}: {reason}")
             continue
         folder.mkdir(parents=True, exist_ok=True)
         name = "".join(c if c.isalnum() or c in "=.-" else "-" for c in f"{cell.estimator}-{cell.task}")

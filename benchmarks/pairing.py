@@ -8,22 +8,28 @@ from collections.abc import Callable
 import numpy as np
 from dvae_bench.bench.statistics import Figure, median
 
+PAIRS, LEAST, SECONDS, CALLS, WARM = 20, 6, 0.3, 2, 3
 
-def paired_ratio(step: Callable[[], object], floor: Callable[[], object], pairs: int = 60, calls: int = 5) -> Figure:
-    """step's time over floor's, `calls` of each a pair, the order within a pair alternating."""
-    for _ in range(10):
+
+def paired_ratio(step: Callable[[], object], floor: Callable[[], object]) -> Figure:
+    """step's time over floor's, CALLS of each a pair, the order within a pair alternating.
+
+    At most PAIRS of them, and no more than LEAST, the fewest that have an interval, once SECONDS have passed.
+    """
+    for _ in range(WARM):
         step()
         floor()
-    quotients = []
-    for pair in range(pairs):
-        first, second = (step, floor) if pair % 2 else (floor, step)
-        spent = {function: _seconds(function, calls) for function in (first, second)}
+    quotients: list[float] = []
+    start = time.perf_counter()
+    while len(quotients) < LEAST or (len(quotients) < PAIRS and time.perf_counter() - start < SECONDS):
+        first, second = (step, floor) if len(quotients) % 2 else (floor, step)
+        spent = {function: _seconds(function) for function in (first, second)}
         quotients.append(spent[step] / spent[floor])
     return median(np.array(quotients))
 
 
-def _seconds(function: Callable[[], object], calls: int) -> float:
+def _seconds(function: Callable[[], object]) -> float:
     start = time.perf_counter()
-    for _ in range(calls):
+    for _ in range(CALLS):
         function()
     return time.perf_counter() - start

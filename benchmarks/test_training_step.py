@@ -46,4 +46,4 @@ def test_step(benchmark: Callable, name: str, arch: str) -> None:
         pytest.skip(str(reason))
     benchmark.group = f"training step, {arch}"
     benchmark.extra_info["over_floor"] = asdict(paired_ratio(lambda: step(x), floor_step(task, x)))
-    benchmark.pedantic(step, args=(x,), rounds=30, iterations=1, warmup_rounds=3)
+    benchmark.pedantic(step, args=(x,), rounds=6, iterations=1)

@@ -1,7 +1,8 @@
-"""Two commits measured in one job: their code side by side, the same cells alternately, times included."""
+"""Two commits measured in one job: a wheel of each, the same cells alternately, times included."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import shutil
@@ -17,26 +18,33 @@ from ..store import Store
 from .runs import Run
 
 ROUNDS = 5
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+TOOLS = {"pip": "python -m ensurepip", "setuptools": "python -m pip install setuptools"}
+FOUND = "import importlib.util; print(importlib.util.find_spec('dvae_bench').origin)"
 
 
 def rerun(refs: tuple[str, str], arguments: list[str], folder: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
     """Measure both commits of the checkout one stands in; returns their results folders, below `folder`.
 
     Draws depend on the seed alone and are measured once; timings in ROUNDS rounds, the order reversed each time, round
-    r stored as seed r. Each commit's files are unpacked and found by Python before the installed package; its
-    dependencies are those installed. Raises UsageError when git knows no such commit or it is none of dvae-bench.
+    r stored as seed r. Each commit's wheel is built and unpacked into a folder of its own, which Python finds before
+    the installed package; its dependencies are those installed. Raises UsageError when git knows no such commit, it
+    cannot be built or run, or pip or setuptools is missing.
     """
     shutil.rmtree(folder, ignore_errors=True)
     sides = (folder / "base", folder / "new")
     with tempfile.TemporaryDirectory() as temporary:
-        codes = [Path(temporary) / side.name for side in sides]
-        for ref, code in zip(refs, codes, strict=True):
-            _unpack(ref, code / "dvae_bench")
+        places = [Path(temporary) / side.name for side in sides]
+        for ref, place in zip(refs, places, strict=True):
+            _unpack(ref, place / "source")
+        for ref, place in zip(refs, places, strict=True):
+            say(f"building {ref}")
+            _install(ref, place)
         for turn in range(ROUNDS):
-            order = list(zip(refs, codes, sides, strict=True))
-            for ref, code, side in order[:: 1 - 2 * (turn % 2)]:
+            order = list(zip(refs, places, sides, strict=True))
+            for ref, place, side in order[:: 1 - 2 * (turn % 2)]:
                 say(f"round {turn + 1} of {ROUNDS}: {ref}")
-                _run(code, [*arguments, "-o", str(side.resolve())])
+                _run(ref, place, [*arguments, "-o", str(side.resolve())])
                 _set_timings_aside(side, turn)
     return sides
 
@@ -48,17 +56,43 @@ def _unpack(ref: str, target: Path) -> None:
         raise UsageError(f"git cannot give {ref!r} ({''.join(reason)}); name a commit of the checkout you stand in")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(target, filter="data")
-    if not (target / "cli.py").is_file():
+    if not (target / "cli.py").is_file() or not (target / "pyproject.toml").is_file():
         raise UsageError(f"{ref!r} is no commit of dvae-bench; stand in the root of its checkout")
 
 
-def _run(code: Path, arguments: list[str]) -> None:
-    """`dvae-bench run` of the code below `code`. Exit 3 (some cells failed) is for the comparison to tell."""
-    environment = os.environ | {"PYTHONPATH": str(code)}
+def _install(ref: str, place: Path) -> None:
+    """The wheel of `source`, in `code`; nothing is fetched."""
+    for tool, remedy in TOOLS.items():
+        if importlib.util.find_spec(tool) is None:
+            raise UsageError(f"--rerun builds wheels with {tool}, which {sys.executable} lacks; run `{remedy}`")
+    _pip(ref, place, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", "./source")
+    wheels = [str(wheel) for wheel in (place / "wheels").glob("*.whl")]
+    _pip(ref, place, "install", "--no-deps", "--no-index", "--target", "code", *wheels)
+    found = subprocess.run([sys.executable, "-c", FOUND], cwd=place, env=_environment(place), capture_output=True)
+    if not Path(found.stdout.decode().strip()).is_relative_to(place / "code"):
+        raise UsageError(f"another dvae_bench hides the wheel of {ref!r}; run --rerun where PYTHONPATH is obeyed")
+
+
+def _pip(ref: str, place: Path, *arguments: str) -> None:
+    done = subprocess.run([*PIP, *arguments], cwd=place, capture_output=True, text=True)
+    if done.returncode:
+        reason = next(
+            (line.strip() for line in reversed(done.stderr.splitlines()) if "rror: " in line), done.returncode
+        )
+        raise UsageError(f"the wheel of {ref!r} cannot be built ({reason}); mend that commit or name another")
+
+
+def _run(ref: str, place: Path, arguments: list[str]) -> None:
+    """`dvae-bench run` of the wheel. Exit 3 (some cells failed) is for the comparison to tell."""
     command = [sys.executable, "-m", "dvae_bench.cli", "run", *arguments]
-    done = subprocess.run(command, cwd=code, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=place, env=_environment(place), capture_output=True, text=True)
     if done.returncode not in (0, 3):
-        raise UsageError(f"`dvae-bench run` of {code.name} failed: {done.stderr.strip() or done.returncode}")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].removeprefix("error: ")
+        raise UsageError(f"`dvae-bench run` of {ref!r} failed: {reason}")
+
+
+def _environment(place: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(place / "code")}
 
 
 def _set_timings_aside(folder: Path, turn: int) -> None:

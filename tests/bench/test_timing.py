@@ -389,11 +389,19 @@ class TestRunner:
 
 class TestTraces:
     def test_phases_are_labels(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        cells = grid(["rloo:n=3"], "mnist-vae:arch=linear,batch=8") + grid(["rloo"], "bit")
-        (path,) = write_traces(cells, tmp_path / "traces")
-        assert path.name == "rloo-n=3-mnist-vae-arch=linear-batch=8.json"
+        cells, said = grid(["rloo:n=3"], "mnist-vae:arch=linear,batch=8") + grid(["rloo"], "bit"), []
+        (path,) = write_traces(cells, tmp_path / "traces", said.append)
+        assert path.name == "rloo-n=3-mnist-vae-arch=linear-batch=8.json" and said == []
         events = json.loads(path.read_text())["traceEvents"]
         assert {event["name"] for event in events if event.get("cat") == "user_annotation"} >= PHASES
 
-    def test_what_fails_has_no_trace(self, tmp_path: Path) -> None:
-        assert write_traces(grid(["disarm"], "mnist-vae:arch=categorical"), tmp_path / "traces") == []
+    def test_what_fails_is_named_with_its_reason(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*arguments: object) -> None:
+            raise ZeroDivisionError("the baseline is empty\nat all")
+
+        monkeypatch.setattr(ESTIMATORS.find("reinforce").load(), "gradient", fail)
+        cells, said = grid(["disarm", "reinforce"], "mnist-vae:arch=categorical,batch=8"), []
+        assert write_traces(cells, tmp_path / "traces", said.append) == []
+        disarm, reinforce = said
+        assert disarm.startswith("no trace of disarm on mnist-vae:arch=categorical,batch=8: Unsupported: ")
+        assert "categorical" in disarm and reinforce.endswith(": ZeroDivisionError: the baseline is empty")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from dvae_bench import __version__
 from dvae_bench.bench import session
 from dvae_bench.bench.cells import plan
 from dvae_bench.bench.fingerprint import ROOT
@@ -110,34 +112,61 @@ def test_history(command: Command, runs: Callable[..., tuple[Path, Path, Path]])
 class TestRerun:
     @pytest.fixture
     def checkout(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A git repository of this package at two commits: in the second, reinforce is 3 % too large."""
-        for name in ("__init__.py", "cli.py", "bench", "estimators", "tasks"):
-            source, target = ROOT / name, tmp_path / "code" / name
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                target.parent.mkdir(exist_ok=True)
-                shutil.copy(source, target)
-        monkeypatch.chdir(tmp_path / "code")
+        """A git repository of this package at two commits: in the second, reinforce is 3 % too large and named 9.9."""
+        folder = tmp_path / "code"
+        folder.mkdir()
+        for name in ("__init__.py", "cli.py", "py.typed", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, folder)
+        for name in ("bench", "estimators", "tasks"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.chdir(folder)
         git("init", "--quiet")
         commit("first")
-        path = Path("estimators/score_function/reinforce.py")
-        changed = path.read_text().replace("(f_z.mean(0), (", "(f_z.mean(0), 1.03 * (")
-        assert changed != path.read_text()
-        path.write_text(changed)
+        change("estimators/score_function/reinforce.py", "(f_z.mean(0), (", "(f_z.mean(0), 1.03 * (")
+        change("pyproject.toml", f'version = "{__version__}"', 'version = "9.9"')
         commit("second")
-        return tmp_path / "code"
+        return folder
 
     @pytest.mark.full
     def test_two_commits(self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """About 60 s. Each side ran its own wheel, not this checkout: its version and its fault are in the rows."""
         monkeypatch.setattr("dvae_bench.bench.compare.rerun.ROUNDS", 2)
         arguments = ["compare", "--rerun", "HEAD~1", "HEAD", "-e", "reinforce", "-t", "bit:t=0.0", "--fail-on", "worse"]
         ended = command(*arguments)
         assert ended.code == 1, ended.err
         assert [line for line in ended.out.splitlines() if line.startswith("worse") and "var_total cut" in line]
-        rows = Store(checkout / "results" / "rerun" / "new").rows()
+        base, new = (Store(checkout / "results" / "rerun" / side) for side in ("base", "new"))
+        assert (base.context()["dvae_bench"], new.context()["dvae_bench"]) == (__version__, "9.9")
+        assert base.context()["git"] is None, "no checkout was imported"
+        rows = new.rows()
         assert set(rows.loc[rows["source"] == "clock", "seed"]) == {0, 1}
         assert set(rows.loc[rows["source"] == "draws", "seed"]) == {0}
+
+    @pytest.mark.full
+    def test_a_commit_that_cannot_be_built(self, command: Command, checkout: Path) -> None:
+        """About 5 s."""
+        change("pyproject.toml", "[project]", "[project")
+        commit("third")
+        ended = command("compare", "--rerun", "HEAD", "HEAD")
+        assert ended.code == 2 and ended.err.count("\n") == 1
+        assert ended.err.startswith("error: the wheel of 'HEAD' cannot be built (") and "mend that commit" in ended.err
+
+    @pytest.mark.full
+    def test_a_commit_that_cannot_run(self, command: Command, checkout: Path) -> None:
+        """About 12 s."""
+        change("bench/session.py", "class Session:", "class Session(Nothing):")
+        commit("third")
+        ended = command("compare", "--rerun", "HEAD", "HEAD", "-e", "reinforce", "-t", "bit")
+        assert ended.code == 2 and ended.err.count("\n") == 1
+        assert ended.err.startswith("error: `dvae-bench run` of 'HEAD' failed: NameError: ")
+
+    @pytest.mark.parametrize("tool", ["pip", "setuptools"])
+    def test_a_missing_tool(self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
+        find = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == tool else find(name))
+        ended = command("compare", "--rerun", "HEAD", "HEAD")
+        assert ended.code == 2 and ended.err.count("\n") == 1
+        assert f"--rerun builds wheels with {tool}, which " in ended.err and "; run `python -m " in ended.err
 
     @pytest.mark.parametrize(("ref", "words"), [("HEAD", "git cannot give 'HEAD'"), ("--output=x", "git cannot give")])
     def test_refusals(
@@ -154,6 +183,12 @@ class TestRerun:
         commit("first")
         ended = command("compare", "--rerun", "HEAD", "HEAD")
         assert ended.code == 2 and "no commit of dvae-bench" in ended.err
+
+
+def change(path: str, before: str, after: str) -> None:
+    text = Path(path).read_text()
+    assert before in text
+    Path(path).write_text(text.replace(before, after, 1))
 
 
 def git(*arguments: str) -> None:

@@ -1,0 +1,19 @@
+"""A timer for pytest-benchmark that runs only while training steps are in one of their phases."""
+
+from __future__ import annotations
+
+from dvae_bench.bench.clock import Timeline, clock_for, device_from
+
+DEVICE = device_from("auto")
+
+
+class PhaseTimer:
+    """Seconds that the steps marked on `timeline` have spent in a phase so far; waits for the accelerator, if any."""
+
+    def __init__(self, phase: str) -> None:
+        self.phase, self.spent = phase, 0.0
+        self.timeline = Timeline(clock_for(DEVICE))
+
+    def __call__(self) -> float:
+        self.spent += 1e-6 * self.timeline.read().get(self.phase, 0.0)
+        return self.spent
