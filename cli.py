@@ -27,7 +27,12 @@ def main() -> None:
     try:
         app()
     except UsageError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"error: {error.strerror}: {str(error.filename)!r}; give another path", err=True)
         sys.exit(2)
 
 
@@ -102,7 +107,7 @@ def run(
         raise typer.Exit(130) from None
     screen.finish(counts)
     if trace:
-        screen.traced(session.trace())
+        screen.traced(session.trace(screen.say))
     if counts.get("error"):
         raise typer.Exit(FAILED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from .rows import COLUMNS, SCHEMA, Row
 
 DAMAGE = (OSError, ValueError, pa.ArrowException)
 KEPT = ("ok", "unsupported", "diverged")
+UNSEALED = b"0" * 64  # where the checksum of a part stands while it is taken
 
 _TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
 _FLOATS = ("value", "se", "lo", "hi")
@@ -66,8 +68,7 @@ class Store:
     def status(self, key: str) -> str | None:
         """How a cell ended, or None when it has not been measured or its part cannot be read."""
         try:
-            metadata = pq.read_schema(self._part(key)).metadata
-            return metadata[b"status"].decode()
+            return pq.read_metadata(_sound(self._part(key))).metadata[b"status"].decode()
         except (*DAMAGE, KeyError, TypeError):
             return None
 
@@ -80,9 +81,12 @@ class Store:
         self.cells.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
         metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
+        metadata["sha256"] = UNSEALED.decode()
         sink = pa.BufferOutputStream()
         pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
-        self._replace(self._part(key), sink.getvalue().to_pybytes())
+        content = sink.getvalue().to_pybytes()
+        seal = hashlib.sha256(content).hexdigest().encode()
+        self._replace(self._part(key), content.replace(UNSEALED, seal))
 
     def rows(self, keys: list[str] | None = None) -> pd.DataFrame:
         """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
@@ -93,9 +97,11 @@ class Store:
     @staticmethod
     def _read(part: Path) -> pa.Table:
         try:
-            return pq.read_table(part, page_checksum_verification=True).cast(ARROW_SCHEMA).replace_schema_metadata(None)
-        except DAMAGE as error:
-            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({error})") from error
+            table = pq.read_table(_sound(part), page_checksum_verification=True)
+            return table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
+        except (*DAMAGE, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({reason})") from error
 
     def _part(self, key: str) -> Path:
         return self.cells / f"{key}.parquet"
@@ -105,3 +111,12 @@ class Store:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_bytes(content)
         temporary.replace(path)
+
+
+def _sound(part: Path) -> pa.BufferReader:
+    """A part's content; one of DAMAGE is raised unless it is what was written. Parquet checks pages, not its footer."""
+    content = part.read_bytes()
+    seal = pq.read_metadata(pa.BufferReader(content)).metadata[b"sha256"]
+    if hashlib.sha256(content.replace(seal, UNSEALED)).hexdigest().encode() != seal:
+        raise ValueError("its checksum is not that of its content")
+    return pa.BufferReader(content)

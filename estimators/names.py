@@ -6,6 +6,7 @@ import difflib
 import itertools
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,17 +34,19 @@ class Name:
     @classmethod
     def sweep(cls, text: str) -> list[Name]:
         """Every variant a text stands for: `a:x={1,2}` is `a:x=1` and `a:x=2`."""
-        family, _, rest = text.strip().partition(":")
+        family, _, rest = map(str.strip, text.partition(":"))
         choices: list[list[tuple[str, Any]]] = []
         for part in re.findall(r"[^,{}]+(?:\{[^}]*\})?", rest):
             key, equals, value = part.partition("=")
             if not equals or not key.strip() or not value.strip():
                 raise UsageError(f"{text!r}: write parameters as name:key=value,key=value (got {part!r})")
             values = value.strip("{} ").split(",") if value.strip().startswith("{") else [value]
+            if not all(map(str.strip, values)):
+                raise UsageError(f"{text!r}: write a sweep as {{1,2}}, no value left empty (got {part!r})")
             choices.append([(key.strip(), _literal(v.strip())) for v in values])
         repeated = [key for key, count in Counter(choice[0][0] for choice in choices).items() if count > 1]
         if repeated:
-            raise UsageError(f"{text!r} gives {repeated[0]} twice; write a sweep as {repeated[0]}={{1,2}}")
+            raise UsageError(f"{text!r} gives {repeated[0]!r} twice; write a sweep as {{1,2}}")
         return [cls(family, tuple(sorted(combination))) for combination in itertools.product(*choices)]
 
     @property
@@ -76,10 +79,10 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
     rule = rules[key]
     kind, wanted = type(rule["default"]), _describe(rule)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= sys.float_info.max else math.inf
     allowed = (
         isinstance(value, kind)
-        and (kind is str or math.isfinite(value))
+        and (kind is not float or math.isfinite(value))
         and value in rule.get("choices", (value,))
         and ("min" not in rule or value >= rule["min"])
         and ("max" not in rule or value <= rule["max"])

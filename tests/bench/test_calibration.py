@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,21 @@ import pytest
 from dvae_bench.bench import statistics as st
 from dvae_bench.bench.calibration import levels
 from dvae_bench.bench.calibration.cases import BLOCKS, Case, TwoPoint, cases
-from dvae_bench.bench.calibration.page import DECLINED, MET, MISSED, interval, judged, text, write_page
+from dvae_bench.bench.calibration.page import (
+    COVERED,
+    DECLINED,
+    INFLATION,
+    JUDGED,
+    KURTOSIS,
+    MET,
+    MISSED,
+    OVERCOVERED,
+    WORSE,
+    interval,
+    judged,
+    text,
+    write_page,
+)
 from dvae_bench.bench.moments import Moments
 from scipy import stats
 
@@ -121,3 +136,30 @@ def test_the_page_is_what_is_stored(tmp_path: Path) -> None:
     assert (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8") == text(rows)
     assert len(list((tmp_path / "calibration").glob("*.png"))) == 3
     assert set(judged(rows)["verdict"]) <= {MET, MISSED, DECLINED}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", ALL.values(), ids=ALL)
+def test_the_targets_hold_at_a_fresh_seed(case: Case) -> None:
+    """About 4 minutes in all. Each bound is wrong in one of a million runs where the target is just met."""
+    seed, never = secrets.randbits(32), 1e-6
+    print(f"seed {seed}")
+    rows = {row["quantity"]: row for row in levels.calibrate(case, seed, 3000, 300, 600)}
+
+    def at_most(quantity: str, share: float, runs: int) -> None:
+        assert rows[quantity]["hits"] <= stats.binom.ppf(1 - never, runs, share), quantity
+
+    def at_least(quantity: str, share: float) -> None:
+        assert rows[quantity]["hits"] >= stats.binom.ppf(never, rows[quantity]["runs"], share), quantity
+
+    if "level" in case.parts:
+        verdicts = rows["0.05"]["runs"]
+        for level in JUDGED:
+            at_most(level, INFLATION * float(level), verdicts if verdicts > 1500 else 3000)
+    if "power" in case.parts:
+        at_least(levels.PROMISED, st.POWER)
+    if "variance" in case.parts:
+        at_least("covered", COVERED)
+        if rows["kurtosis"]["value"] > KURTOSIS:
+            at_most("covered", OVERCOVERED, rows["covered"]["runs"])
+        at_most("worse", WORSE, rows["worse"]["runs"])

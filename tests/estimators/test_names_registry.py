@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import subprocess
 import sys
@@ -12,7 +13,16 @@ from dvae_bench.estimators import estimator, registry
 from dvae_bench.estimators.contract import Claim, Estimator, Unsupported
 from dvae_bench.estimators.latents import LATENTS, LatentSpec
 from dvae_bench.estimators.names import Name, UsageError
-from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin, Registry, matches
+from dvae_bench.estimators.registry import (
+    COLLECTORS,
+    ESTIMATORS,
+    TASKS,
+    Plugin,
+    Registry,
+    heads,
+    matches,
+    read_plugins,
+)
 
 PLUGIN_SOURCE = '''
 """A plugin of a user's own."""
@@ -225,3 +235,30 @@ def test_an_entry_point(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> Non
     assert plugin.load().name == "rloo"
     assert str(fresh.canonical(Name.parse("theirs:n=4"))) == "theirs:n=4"
     assert "theirs" in map(str, fresh.select(["all"]))
+
+
+@pytest.mark.parametrize("registered", [ESTIMATORS, TASKS, COLLECTORS], ids=lambda r: r.kind)
+def test_facts_are_those_of_the_whole_file(registered: Registry) -> None:
+    """`list` reads files without their methods."""
+    for path in registered.folder.rglob("*.py"):
+        short, whole = (read_plugins(path, "m", parse) for parse in (heads, ast.parse))
+        assert [vars(plugin) for plugin in short] == [vars(plugin) for plugin in whole]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "    @property\n    def f(\n        self,\n    ) -> int:\n        return 1\n\n",
+        "    async def f(self): return 1\n",
+        '    def f(self):\n        """Text\nat the margin."""\n        return 1\n',
+        "    @call(\n        1\n    )\n    def f(self):\n        return 1\n",
+        "",
+    ],
+    ids=["property", "one line", "text at the margin", "a long decorator", "none"],
+)
+def test_facts_after_a_method_and_code_in_texts_are_kept(tmp_path: Path, method: str) -> None:
+    text = '"""Use it so:\n\n    def mine():\n        return 2\n"""'
+    path = tmp_path / "a.py"
+    path.write_text(f"class A:\n    {text}\n\n    name = 'a'\n\n{method}    latents = ('bernoulli',)\n")
+    (plugin,) = read_plugins(path, "a", heads)
+    assert plugin.facts["latents"] == ("bernoulli",) and "return 2" in plugin.facts["doc"]
