@@ -17,6 +17,7 @@ from ..moments import Moments
 from .cases import BLOCKS, Case
 
 LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+RANDOM_DIRECTIONS = 50
 SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 PROMISED, ANYWHERE = "scale, 1 x detectable", "random direction, 1 x detectable"
 
@@ -48,24 +49,26 @@ def false_alarms(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
 def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
     """Runs where a planted bias is seen at ALPHA; `value` is its size relative to the exact gradient.
 
-    Scale errors in multiples of the smallest detectable bias (its median over 200 runs); all coordinates, or one, off
-    by so many standard errors, up or down; a constant off by a thousandth of the largest coordinate; and the bias
+    Scale errors in multiples of the smallest detectable bias, its median over as many runs; all coordinates, or one,
+    off by so many standard errors, up or down; a constant off by a thousandth of the largest coordinate; and the bias
     promised to be detectable in a random direction, in a new one each run.
     """
     exact, norm = case.exact, float(np.linalg.norm(case.exact))
-    first = list(case.moments(rng, 200))
-    detectable = float(np.median([st.smallest_detectable_bias(moments, exact, 1.0) for moments in first]))
-    variance = np.mean([moments.variance for moments in first], axis=0)
-    se = np.sqrt(variance / case.n)
+    sizes, anywhere, variance = [], [], np.zeros(len(exact))
+    for run, moments in enumerate(case.moments(rng, runs)):
+        sizes.append(st.smallest_detectable_bias(moments, exact, 1.0))
+        variance += moments.variance / runs
+        if run < RANDOM_DIRECTIONS:
+            anywhere.append(norm * st.detectable_anywhere(moments, exact, 1.0))
+    detectable, size, se = float(np.median(sizes)), float(np.median(anywhere)), np.sqrt(variance / case.n)
     planted = {f"scale, {scale:g} x detectable": scale * detectable * exact for scale in SCALES}
     if len(exact) > 1:
         direction = se * rng.choice([-1.0, 1.0], len(exact))
-        planted |= {f"all coordinates, {size:g} se": size * direction for size in (0.5, 1, 2)}
-        planted |= {f"one coordinate, {size:g} se": size * se * _unit(se, int(se.argmax())) for size in (4, 6, 8)}
+        planted |= {f"all coordinates, {times:g} se": times * direction for times in (0.5, 1, 2)}
+        planted |= {f"one coordinate, {times:g} se": times * se * _unit(se, int(se.argmax())) for times in (4, 6, 8)}
     if se.min() == 0:
         planted["a constant, a thousandth"] = 1e-3 * np.abs(exact).max() * _unit(se, int(se.argmin()))
     if len(exact) > 1:
-        size = norm * float(np.median([st.detectable_anywhere(moments, exact, 1.0) for moments in first[:50]]))
         planted[ANYWHERE] = size * _direction(rng, len(exact))
     found = {name: 0 for name in planted}
     for moments in case.moments(rng, runs):

@@ -50,8 +50,9 @@ that call it biased. Target: at most {INFLATION:g} times the nominal level at 5 
 
 Biases of known size are planted in the draws; share of runs where the test sees them at alpha = {ALPHA:g}. A scale
 error of the smallest detectable bias, whose `size` is in percent of the gradient, is promised to be seen in {POWER:.0%}
-of the runs: missed where the interval lies below. The second table's sizes are in each coordinate's standard errors;
-its last column plants the bias said to be detectable in a random direction, an approximation of about {POWER:.0%}.
+of the runs: missed where the interval lies below, at the level that keeps 95 % for all cases together (Bonferroni). The
+second table's sizes are in each coordinate's standard errors; `random direction` plants the bias said to be detectable
+there, approximately {POWER:.0%} of the time.
 
 {{power}}
 
@@ -92,6 +93,7 @@ def write_page(rows: pd.DataFrame, folder: Path) -> None:
 def judged(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a target, with a column `verdict`."""
     kurtosis = rows[rows["quantity"] == "kurtosis"].set_index(_KEYS)["value"].to_dict()
+    promises = int((rows["quantity"] == PROMISED).sum())
     planned = int(rows.loc[rows["quantity"] == "not testable", "runs"].max())
 
     def verdict(row: pd.Series) -> str:
@@ -102,7 +104,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
                 return MISSED if hits > most * planned else DECLINED
             return MISSED if share > most else MET
         if quantity == PROMISED:
-            return MISSED if interval(hits, runs)[1] < POWER else MET
+            return MISSED if interval(hits, runs, 0.05 / promises)[1] < POWER else MET
         if quantity == "covered":
             tight = kurtosis[tuple(row[_KEYS])] > KURTOSIS
             most, (lo, hi) = OVERCOVERED if tight else 1.0, interval(hits, runs)
@@ -117,10 +119,10 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
     return found[found["verdict"] != ""]
 
 
-def interval(hits: float, runs: float) -> tuple[float, float]:
-    """The exact 95 % interval of a share (Clopper & Pearson 1934)."""
-    lo = stats.beta.ppf(0.025, hits, runs - hits + 1) if hits > 0 else 0.0
-    hi = stats.beta.ppf(0.975, hits + 1, runs - hits) if hits < runs else 1.0
+def interval(hits: float, runs: float, level: float = 0.05) -> tuple[float, float]:
+    """The exact interval of a share (Clopper & Pearson 1934), by default of 95 %."""
+    lo = stats.beta.ppf(level / 2, hits, runs - hits + 1) if hits > 0 else 0.0
+    hi = stats.beta.ppf(1 - level / 2, hits + 1, runs - hits) if hits < runs else 1.0
     return float(lo), float(hi)
 
 
