@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from dvae_bench import __version__
 from dvae_bench.estimators.names import Name, UsageError, nearest
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin, matches
@@ -57,7 +58,7 @@ def run(
         list[str], typer.Option("-e", "--estimators", help="Names, globs, name:key=value, or all.")
     ] = ["all"],
     tasks: Annotated[
-        list[str], typer.Option("-t", "--tasks", help="As for estimators; default: the preset's tasks.")
+        list[str], typer.Option("-t", "--tasks", help="As for estimators, or toy, vae; default: the preset's tasks.")
     ] = [],
     exclude: Annotated[list[str], typer.Option("-x", "--exclude", help="Leave out these estimators or tasks.")] = [],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
@@ -77,13 +78,12 @@ def run(
 ) -> None:
     """Measure estimators on tasks; finished cells are reused. Ends in tables and figures."""
     from dvae_bench.bench.presets import PRESETS
-    from dvae_bench.bench.presets import TASKS as DEFAULT_TASKS
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
     for path in plugin:
         _add_plugins(path)
-    chosen, on = ESTIMATORS.select(estimators), TASKS.select(tasks or DEFAULT_TASKS)
+    chosen, on = ESTIMATORS.select(estimators), TASKS.select(tasks or PRESETS[preset].tasks)
     for pattern in exclude:
         if not any(matches(name, pattern) for name in (*chosen, *on)):
             raise UsageError(f"--exclude {pattern!r} matches none of the selected estimators and tasks")
@@ -155,6 +155,27 @@ def show(
 
 
 @app.command()
+def check(
+    names: Annotated[
+        list[str], typer.Argument(help="As for run --estimators; default: those of --plugin, else all.")
+    ] = [],
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators.")] = [],
+) -> None:
+    """Check that estimators keep the contract and their own claims; exits 1 where one does not."""
+    added = [found.name for path in plugin for found in _add_plugins(path)]
+    chosen = ESTIMATORS.select(names or [name for name in added if name in ESTIMATORS.extra] or ["all"])
+
+    from dvae_bench.bench.check import check as results_of
+
+    failed = False
+    for result in results_of(chosen):
+        typer.echo(result)
+        failed |= result.failed
+    if failed:
+        raise typer.Exit(WORSE)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
     output: Annotated[
@@ -222,12 +243,13 @@ def history(
     typer.echo(history_table(metric, folders, estimators, tasks))
 
 
-def _add_plugins(path: Path) -> None:
+def _add_plugins(path: Path) -> list[Plugin]:
     found = [plugin for registry in KINDS.values() for plugin in registry.add_file(path)]
     if not found:
         raise UsageError(
             f"{path} holds no plugin: a class with a literal `name` that derives from Estimator, Task or Collector"
         )
+    return found
 
 
 def _facts(plugin: Plugin) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from .moments import Accumulator, Moments
 from .settings import DrawSettings
 from .streams import stream
 
-COUNTED_ROWS, COUNTED_ELEMENTS = 8, 2e7
+COUNTED_ROWS, COUNTED_ELEMENTS, TUNING_SHARE = 8, 2e7, 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Layers:
     def __init__(self, cls: type[Estimator], values: dict[str, Any], task: Task, device: torch.device) -> None:
         if cls.differentiates and not task.differentiable:
             raise Unsupported(f"{cls.name} differentiates f, and this f is defined on discrete z only")
+        if cls.bound and len(task.layers) > 1:
+            raise Unsupported(f"{cls.name} is a bound of one stochastic layer, and {task.name} has {len(task.layers)}")
         with device:
             self.estimators = [cls(spec, **values) for spec in task.layers]
         self.top = self.estimators[0]
@@ -71,9 +73,10 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
     look = f"/look {settings.look}" if settings.look else ""
     sample, lower = stream(seed, f"sample{look}", task.device), stream(seed, f"lower{look}", task.device)
     evaluations, differentiations = count_calls(layers, task)
-    rows = rows_within(settings.elements / settings.blocks, evaluations, task, settings.rows)
-    chunk = min(rows, rows_within(settings.chunk_elements, evaluations, task, settings.rows))
-    exact = {group: tensor.flatten() for group, tensor in task.exact().items()}
+    costs = draw_costs(layers, task)
+    rows = rows_within(settings.elements / settings.blocks, layers, task, settings.rows)
+    chunk = min(rows, rows_within(settings.chunk_elements, layers, task, settings.rows))
+    exact = {group: tensor.flatten() for group, tensor in task.exact(layers.top).items()}
     accumulators: dict[str, Accumulator] = {}
     for _ in range(settings.blocks):
         for start in range(0, rows, chunk):
@@ -92,7 +95,7 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
         if not np.isfinite(moment.variance).all():
             raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
-    return Draws(moments, known, evaluations, differentiations, tuned, layers.top.claim(), draw_costs(layers, task))
+    return Draws(moments, known, evaluations, differentiations, tuned, layers.top.claim(), costs)
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -106,21 +109,28 @@ def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
     once = task.params()
     latent = task.latent(once.expand(1, *once.shape))
     generator = stream(0, "count", task.device)
-    counted = CountedObjective(task.objective(latent, layers.lower(generator)))
+    f, _ = task.loss_parts(layers.top, latent, layers.lower(generator))
+    counted = CountedObjective(f)
     layers.top(counted, latent, generator).sum().backward(inputs=[once])
     return counted.evaluations, counted.differentiations
 
 
 def draw_costs(layers: Layers, task: Toy) -> Costs:
     """The deterministic costs of one call for COUNTED_ROWS gradient draws in eval(), fewer where they are very wide."""
-    rows = rows_within(COUNTED_ELEMENTS, count_calls(layers, task)[0], task, COUNTED_ROWS)
+    rows = _counted_rows(layers, task)
     sample, lower = stream(0, "count", task.device), stream(0, "count-lower", task.device)
     return count_costs(lambda: _draw(layers, task, rows, sample, lower))
 
 
-def rows_within(elements: float, evaluations: int, task: Toy, most: int) -> int:
-    """How many replicates, at most `most`, hold about `elements` numbers in the widest intermediate of f."""
-    return int(min(most, max(1, elements / (max(1, evaluations) * task.width))))
+def _counted_rows(layers: Layers, task: Toy) -> int:
+    widest = max(1, count_calls(layers, task)[0]) * task.width
+    return int(min(COUNTED_ROWS, max(1, COUNTED_ELEMENTS / widest)))
+
+
+def rows_within(elements: float, layers: Layers, task: Toy, most: int) -> int:
+    """How many gradient draws, at most `most`, make about `elements` numbers of 4 bytes, over all operations."""
+    per_row = draw_costs(layers, task).bytes / 4 / _counted_rows(layers, task)
+    return int(min(most, max(1, elements / per_row)))
 
 
 def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
@@ -128,8 +138,8 @@ def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Genera
     once = task.params()
     params = once.expand(rows, *once.shape)
     latent = task.latent(params)
-    loss = layers.top(task.objective(latent, layers.lower(lower)), latent, sample)
-    regulariser = task.regulariser(latent)
+    f, regulariser = task.loss_parts(layers.top, latent, layers.lower(lower))
+    loss = layers.top(f, latent, sample)
     if regulariser is not None:
         loss = loss + regulariser
     shared = task.groups()
@@ -144,14 +154,16 @@ def tune(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> int:
     """Move running state and tuned parameters at the task's frozen parameters; returns the steps taken."""
     if not any([*e.parameters(), *e.buffers()] for e in layers.estimators):
         return 0
-    layers.train(True)
     generator, lower = stream(seed, "tuning", task.device), stream(seed, "tuning-lower", task.device)
     tuners = [Tuner(estimator, lr=1e-2) for estimator in layers.estimators]
+    rows = rows_within(settings.chunk_elements / TUNING_SHARE, layers, task, settings.tuning_rows)
+    layers.train(True)
     for _ in range(settings.tuning_steps):
         once = task.params().detach()
-        latent = task.latent(once.expand(settings.tuning_rows, *once.shape))
+        latent = task.latent(once.expand(rows, *once.shape))
         losses: list[Tensor] = []
-        estimate = layers.top.estimate(task.objective(latent, layers.lower(lower, losses)), latent, generator)
+        f, _ = task.loss_parts(layers.top, latent, layers.lower(lower, losses))
+        estimate = layers.top.estimate(f, latent, generator)
         if estimate.tuning_loss is not None:
             losses.append(estimate.tuning_loss)
         total = torch.stack(losses).sum() if losses else None

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..estimators.contract import Unsupported
+from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import Latent, Objective, expectation
 from ..estimators.registry import ESTIMATORS
 from ..tasks.contract import Lower, Toy
@@ -19,8 +19,6 @@ from .collectors.variance import Variance
 from .draws import DrawSettings, Layers, draw_gradients
 from .report import tables
 from .rows import outcome
-
-ENUMERABLE = 2**12
 
 
 class Given(Toy):
@@ -42,11 +40,11 @@ class Given(Toy):
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return self.f
 
-    def exact(self) -> dict[str, Tensor]:
+    def exact(self, estimator: Estimator | None = None) -> dict[str, Tensor]:
         """By enumeration, in the caller's dtype; nothing where there are too many configurations."""
-        if self.layers[0].configurations > ENUMERABLE:
+        if self.layers[0].configurations > self.ENUMERABLE:
             return {}
-        value = expectation(self.f, self.latent(self.leaf))
+        value = (estimator.target if estimator is not None else expectation)(self.f, self.latent(self.leaf))
         (cut,) = torch.autograd.grad(value.sum(), self.leaf)
         return {"value": value.detach().double().cpu(), "cut": cut.double().cpu()}
 
@@ -57,7 +55,8 @@ def measure(
     """Bias, variance and evaluations of estimators of ∇ E_q f at `latent.params`; one line an estimator.
 
     f maps z [n, *batch, *event] to [n, *batch] and must broadcast over extra dimensions between n and batch: replicates
-    stand there. Bias needs at most 4096 configurations of z to enumerate; without it those columns are empty.
+    stand there. Bounds take f for -log p(x, z), and their bias is against the gradient of their own bound. Bias needs
+    at most 4096 configurations of z to enumerate; without it those columns are empty.
 
         measure(lambda z: (z - 0.45).square().sum(-1), Bernoulli(torch.zeros(5)), ["rloo:n=4", "disarm"])
     """

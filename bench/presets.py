@@ -7,6 +7,26 @@ from typing import Any
 
 from .settings import ClockSettings, DrawSettings, TrainSettings
 
+QUICK_TASKS = (
+    "bit-table",
+    "category-table",
+    "two-layer",
+    "tiny-vae",
+    "mnist-vae",
+    "mnist-vae:arch=categorical",
+)
+TASKS = (
+    "bit",
+    "bit-table",
+    "bit-table:extension={multilinear,cubic}",
+    "category-table",
+    "category-table:extension={multilinear,cubic}",
+    "quadratic",
+    "two-layer",
+    "tiny-vae",
+    "mnist-vae:arch={linear,nonlinear,categorical}",
+)
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -16,6 +36,7 @@ class Preset:
     draws: DrawSettings = field(default_factory=DrawSettings)
     steps: TrainSettings = field(default_factory=TrainSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
+    tasks: tuple[str, ...] = TASKS
 
     def settings(self, source: str) -> Any:
         return getattr(self, source)
@@ -28,30 +49,17 @@ class Preset:
         return float(getattr(getattr(self, part), size) / getattr(getattr(quick, part), size))
 
 
-TASKS = (
-    "bit",
-    "bit-table",
-    "bit-table:extension=multilinear",
-    "category-table",
-    "quadratic",
-    "two-layer",
-    "tiny-vae",
-    "mnist-vae:arch=linear",
-    "mnist-vae",
-    "mnist-vae:arch=categorical",
-)
-
 PRESETS = {
-    "quick": Preset("quick"),
+    "quick": Preset("quick", tasks=QUICK_TASKS),
     "standard": Preset(
         "standard",
-        DrawSettings(rows=40_000, elements=4e9, tuning_steps=1000),
+        DrawSettings(rows=40_000, elements=1.2e10, tuning_steps=1000),
         TrainSettings(steps=6_000, evaluations=10, images=10_000, iw_images=1000, reference_draws=1024),
         ClockSettings(warmup=20, repetitions=200, rounds=10, seconds=1.0),
     ),
     "paper": Preset(
         "paper",
-        DrawSettings(rows=400_000, elements=4e10, tuning_steps=5000),
+        DrawSettings(rows=400_000, elements=1.2e11, tuning_steps=5000),
         TrainSettings(
             steps=200_000, evaluations=40, images=10_000, iw_images=10_000, iw_samples=1000, reference_draws=4096
         ),

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """blocks x at most `rows` draws; fewer where a draw is wide, so that a cell touches about `elements` numbers.
+    """blocks x at most `rows` draws; fewer where a draw is wide, so that a cell makes about `elements` numbers.
 
     look: 0 for the first look; a second look draws afresh.
     """
 
     blocks: int = 64
     rows: int = 4000
-    elements: float = 2e8
-    chunk_elements: float = 2e6
+    elements: float = 6e8
+    chunk_elements: float = 2e7
     tuning_steps: int = 300
     tuning_rows: int = 64
     look: int = 0
@@ -39,7 +39,7 @@ class ClockSettings:
     """Timing in rounds: at least `warmup` calls, then `repetitions` or as many as take `seconds`, over `rounds` rounds.
 
     It stops early once the median's interval is within `precision` of it. On toys, a call makes `rows` draws, or as
-    many as hold `elements`.
+    many as make `elements` numbers.
     """
 
     warmup: int = 3
@@ -48,4 +48,4 @@ class ClockSettings:
     seconds: float = 0.15
     precision: float = 0.01
     rows: int = 500
-    elements: float = 2e6
+    elements: float = 2e7

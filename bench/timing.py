@@ -25,7 +25,7 @@ from . import accelerator
 from . import statistics as st
 from .clock import Timeline, add_up, clock_for, marked
 from .costs import Costs, count_costs
-from .draws import Layers, count_calls, rows_within
+from .draws import Layers, rows_within
 from .settings import ClockSettings
 from .streams import stream
 from .telemetry import Reading, Telemetry
@@ -90,14 +90,14 @@ class Timings:
 
 def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -> Timed:
     """A gradient draw: sample, objective (every evaluation of f), gradient, and backward to the cut."""
-    rows = rows_within(settings.elements, count_calls(layers, task)[0], task, settings.rows)
+    rows = rows_within(settings.elements, layers, task, settings.rows)
     sample, lower = stream(seed, "sample", task.device), stream(seed, "lower", task.device)
     once = task.params().detach()
 
     def call(timeline: Timeline) -> None:
         params = once.expand(rows, *once.shape).detach().requires_grad_()
         latent = task.latent(params)
-        f = task.objective(latent, layers.lower(lower))
+        f, _ = task.loss_parts(layers.top, latent, layers.lower(lower))
         timeline.mark("sample")
         z = layers.top.sample(latent, sample)
         timeline.mark("gradient")
@@ -109,7 +109,8 @@ def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -
     def gradient(generator: Generator | None) -> None:
         params = once.expand(rows, *once.shape).detach().requires_grad_()
         latent = task.latent(params)
-        loss = layers.top(task.objective(latent, layers.lower(generator)), latent, generator)  # type: ignore[arg-type]
+        f, _ = task.loss_parts(layers.top, latent, layers.lower(generator))  # type: ignore[arg-type]
+        loss = layers.top(f, latent, generator)
         torch.autograd.grad(loss.sum(), params, allow_unused=True)
 
     return Timed(call, gradient, per=rows)
@@ -128,7 +129,7 @@ def timed_steps(task: MnistVae, estimator: Estimator, seed: int) -> Timed:
 
     def gradient(generator: Generator | None, counted: CountedObjective | None = None) -> None:
         latent = vae.latent(vae.encode(x))
-        f = vae.objective(x, latent)
+        f = vae.objective(x, latent, estimator.bound)
         if counted is not None:
             counted.f = f
         estimate = estimator.estimate(counted or f, latent, generator)

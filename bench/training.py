@@ -55,7 +55,7 @@ class TrainStep:
         """Train on x [batch, 784]; returns the loss [batch], detached."""
         vae = self.vae
         latent = vae.latent(vae.encode(x))
-        estimate = self.estimator.estimate(vae.objective(x, latent), latent, self.generator)
+        estimate = self.estimator.estimate(vae.objective(x, latent, self.estimator.bound), latent, self.generator)
         return self._finish(latent, estimate)
 
     def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
@@ -66,7 +66,8 @@ class TrainStep:
         timeline.mark("sample")
         draw = estimator.sample(latent, self.generator)
         timeline.mark("gradient")
-        estimate = estimator.gradient(marked(vae.objective(x, latent), timeline), latent, draw)
+        f = marked(vae.objective(x, latent, estimator.bound), timeline)
+        estimate = estimator.gradient(f, latent, draw)
         estimator.update(draw, estimate)
         loss = self._finish(latent, estimate, timeline)
         timeline.mark("end")
@@ -76,7 +77,7 @@ class TrainStep:
         if timeline is not None:
             timeline.mark("update")
         self.tuner.step(estimate.tuning_loss)
-        loss, regulariser = estimate.spliced(latent), self.vae.regulariser(latent)
+        loss, regulariser = estimate.spliced(latent), self.vae.regulariser(latent, self.estimator.bound)
         if regulariser is not None:
             loss = loss + regulariser
         self.optimizer.zero_grad()
@@ -125,7 +126,7 @@ def evaluate(
     """Bounds on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
 
     At the last step also the bias at the cut against a reference, the mean of RLOO draws of 4 (unbiased), its own
-    error carried into the interval.
+    error carried into the interval; for a bound, whose gradient is another, there is none.
     """
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Figure] = {}
@@ -141,7 +142,7 @@ def evaluate(
     step.estimator.train()
     metrics["var_cut"] = squared_distances(cut).cpu().numpy()
     metrics["var_encoder"] = squared_distances(encoder_draws(step.vae, x, cut)).cpu().numpy()
-    if final:
+    if final and not step.estimator.bound:
         rloo = Rloo(step.vae.spec, n=4).eval()
         parts = [cut_draws(step.vae, rloo, x, 16, generator) for _ in range(settings.reference_draws // 16)]
         reference = torch.cat(parts).flatten(1).cpu().numpy()
@@ -154,7 +155,7 @@ def cut_draws(vae: Vae, estimator: Estimator, x: Tensor, draws: int, generator: 
     params = vae.encode(x).detach()
     rows = params.expand(draws, *params.shape).requires_grad_()
     latent = vae.latent(rows)
-    loss = estimator(vae.objective(x, latent), latent, generator)
+    loss = estimator(vae.objective(x, latent, estimator.bound), latent, generator)
     (cut,) = torch.autograd.grad(loss.sum(), rows)
     return cut / len(x)
 

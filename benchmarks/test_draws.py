@@ -20,7 +20,7 @@ steady_host(1)
 task = TASKS.find("bit").load()(d=200)
 layers = Layers(ESTIMATORS.find(sys.argv[1]).load(), {}, task, torch.device("cpu"))
 start = time.perf_counter()
-draws = draw_gradients(layers, task, DrawSettings(blocks=64, rows=15625, elements=1e12, chunk_elements=1e6), seed=0)
+draws = draw_gradients(layers, task, DrawSettings(blocks=64, rows=15625, elements=1e12, chunk_elements=1e7), seed=0)
 seconds = time.perf_counter() - start
 print(json.dumps({"draws": draws.moments["cut"].n, "seconds": seconds,
                   "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from .latents import Latent, LatentSpec, Objective
+from .latents import Latent, LatentSpec, Objective, expectation
 from .names import resolve
 
 
@@ -33,7 +33,8 @@ class Unsupported(Exception):
 class Claim:
     """What a method says of itself; the referee checks it.
 
-    target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (of its relaxed law), "bound", "other-law".
+    target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (of its relaxed law), "bound" (of the bound
+    that it makes of f, `Estimator.target`), "other-law".
     unbiased: for that target, under every f. exact_for: the functions f for which it is unbiased all the same.
     """
 
@@ -93,13 +94,17 @@ class Estimator(nn.Module, ABC):
     """Abstract base; every concrete estimator is final. Variants are made by composition, not by inheritance.
 
     The class body holds the facts as literals, read without importing the file: `name`, `aliases`, `latents`,
-    `differentiates` (whether f is differentiated in z), `hyperparameters`, `cost`, `reference`.
+    `differentiates` (whether f is differentiated in z), `bound`, `hyperparameters`, `cost`, `reference`.
+
+    bound: f is the joint energy -log p(x, z), with no φ in it; the estimator makes the log weights
+    -f(z) - log q(z) itself, and its loss is minus its bound on log p(x).
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     latents: ClassVar[tuple[str, ...]]
     differentiates: ClassVar[bool] = False
+    bound: ClassVar[bool] = False
     hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     cost: ClassVar[str]
     reference: ClassVar[str]
@@ -124,6 +129,15 @@ class Estimator(nn.Module, ABC):
     @abstractmethod
     def gradient(self, f: Objective, latent: Latent, draw: Any) -> Estimate:
         """Evaluate f at the draw and estimate the gradient."""
+
+    def target(self, f: Objective, latent: Latent) -> Tensor:
+        """What `claim` speaks of the gradient of, exactly, [*batch]: E_q f(z), but for bounds. No state enters it."""
+        return expectation(f, latent)
+
+    @property
+    def targets_expectation(self) -> bool:
+        """Whether `target` is E_q f(z), which a task may know in closed form."""
+        return type(self).target is Estimator.target or self.claim().target in ("discrete", "own-relaxed")
 
     def update(self, draw: Any, estimate: Estimate) -> None:
         """Move running state (baselines), after use. Called in train() only."""

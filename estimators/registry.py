@@ -66,11 +66,12 @@ class Plugin:
 
 @dataclass
 class Registry:
-    """All plugins of one kind."""
+    """All plugins of one kind. words: what else they may be selected by, each with what it stands for."""
 
     kind: str
     folder: Path
     group: str
+    words: Mapping[str, Callable[[Plugin], bool]] = field(default_factory=dict)
     extra: dict[str, Plugin] = field(default_factory=dict)
 
     @functools.cached_property
@@ -112,7 +113,7 @@ class Registry:
         return Name(plugin.name, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
 
     def select(self, patterns: Iterable[str]) -> list[Name]:
-        """Canonical names for `all`, globs on names, and `name:key=value` with sweeps, in order, once each."""
+        """Canonical names for `all`, a word, globs on names, and `name:key=value` with sweeps, in order, once each."""
         names: dict[Name, None] = {}
         for pattern in patterns:
             family, colon, rest = pattern.partition(":")
@@ -120,6 +121,8 @@ class Registry:
                 families = [p.name for p in self if pattern == "all" or fnmatch.fnmatchcase(p.name, family)]
                 if not families:
                     raise UsageError(f"no {self.kind} matches {family!r}{nearest(family, (p.name for p in self))}")
+            elif family in self.words:
+                families = [plugin.name for plugin in self if self.words[family](plugin)]
             else:
                 families = [family]
             for each in families:
@@ -191,6 +194,10 @@ def _from_entry_point(point: EntryPoint) -> Plugin:
     return Plugin(point.name, "third-party", point.module, point.attr)
 
 
+def _is_toy(task: Plugin) -> bool:
+    return "draws" in task.fact("sources", ("draws", "clock"))
+
+
 ESTIMATORS = Registry("estimator", _ROOT / "estimators", "dvae_bench.estimators")
-TASKS = Registry("task", _ROOT / "tasks", "dvae_bench.tasks")
+TASKS = Registry("task", _ROOT / "tasks", "dvae_bench.tasks", {"toy": _is_toy, "vae": lambda task: not _is_toy(task)})
 COLLECTORS = Registry("collector", _ROOT / "bench" / "collectors", "dvae_bench.collectors")

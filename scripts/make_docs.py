@@ -9,7 +9,7 @@ from pathlib import Path
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-COMMANDS = ("run", "list", "show", "report", "compare", "history")
+COMMANDS = ("run", "list", "show", "report", "compare", "history", "check")
 
 
 def plugins() -> str:

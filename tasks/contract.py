@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..estimators.contract import Estimator
 from ..estimators.latents import LATENTS, Latent, LatentSpec, Objective, expectation
 from ..estimators.names import resolve
 
@@ -51,11 +52,12 @@ class Task(ABC):
 class Toy(Task):
     """A fixed objective at fixed parameters, on one device and in one dtype.
 
-    The loss of a row is E_q f(z) + regulariser; its gradient at the cut, and in each group of shared parameters,
-    is known to float64.
+    The loss of a row is E_q f(z) + regulariser, and of a bound that bound on the energy; its gradient at the cut, and
+    in each group of shared parameters, is known to float64.
     """
 
     sources = ("draws", "clock")
+    ENUMERABLE = 2**12
 
     def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **values: Any) -> None:
         super().__init__(**values)
@@ -77,19 +79,37 @@ class Toy(Task):
         """The analytic part of the loss, [*batch], outside f; None when there is none."""
         return None
 
+    def energy(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
+        """-log p(x, z), shaped as f, without the latent's parameters: what bounds are made of; by default f."""
+        return self.objective(latent, lower)
+
+    def loss_parts(
+        self, estimator: Estimator | None, latent: Latent, lower: Sequence[Lower] = ()
+    ) -> tuple[Objective, Tensor | None]:
+        """What this estimator is given as f, and what is added to its loss: for a bound the energy, and nothing."""
+        if estimator is not None and estimator.bound:
+            return self.energy(latent, lower), None
+        return self.objective(latent, lower), self.regulariser(latent)
+
     @property
     def width(self) -> int:
         """How many numbers the widest intermediate of one evaluation of f holds; it sizes the blocks."""
         return self.params().numel()
 
-    def exact(self) -> dict[str, Tensor]:
-        """In float64 on the CPU: "value" [*batch], "cut" [*batch, *param_shape] and each group, flattened."""
+    def exact(self, estimator: Estimator | None = None) -> dict[str, Tensor]:
+        """In float64 on the CPU: "value" [*batch], "cut" [*batch, *param_shape] and each group, flattened.
+
+        Of E_q f(z), or of the estimator's own target; of the latter, nothing above ENUMERABLE configurations of z.
+        """
+        own = estimator is not None and not estimator.targets_expectation
+        if own and self.layers[0].configurations > self.ENUMERABLE:
+            return {}
         task = type(self)("cpu", torch.float64, **self.values)
         params = task.params()
         latent = task.latent(params)
-        lower = [expectation] * (len(task.layers) - 1)
-        value = expectation(task.objective(latent, lower), latent)
-        regulariser = task.regulariser(latent)
+        average = expectation if estimator is None else estimator.target
+        f, regulariser = task.loss_parts(estimator, latent, [average] * (len(task.layers) - 1))
+        value = average(f, latent)
         if regulariser is not None:
             value = value + regulariser
         shared = task.groups()

@@ -1,15 +1,11 @@
-"""Estimators, tasks and training steps on a device that does not exist; prints {case: "" or what went wrong} as JSON.
+"""Tasks and training steps on a device that does not exist; prints {case: "" or what went wrong} as JSON.
 
-Tensors of a made-up device, registered from Python and run in FakeTensorMode, have shapes but no numbers. So constants
-made on the CPU and hidden host syncs (.item(), `if tensor:`, boolean masks) raise where a real device would copy or
-wait. Run in a process of its own: the device is registered once and for all. Not seen here: CPU generators, 0-dim CPU
-scalars, CPU index tensors.
+See bench/check/fake_device.py, which does the same for estimators. Run in a process of its own.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -17,32 +13,22 @@ from typing import Any
 
 import torch
 from dvae_bench.bench import draws, timing, training
+from dvae_bench.bench.check.fake_device import DEVICE, outcome, register
 from dvae_bench.bench.clock import CpuClock, Timeline
 from dvae_bench.bench.draws import Layers, draw_costs
 from dvae_bench.bench.settings import ClockSettings
 from dvae_bench.bench.timing import timed_draws, timed_steps
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
-from dvae_bench.estimators.latents import LATENTS, Latent, LatentSpec, Objective
+from dvae_bench.estimators.latents import Latent, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
-from dvae_bench.estimators.tuning import Tuner
 from dvae_bench.tasks.vae import mnist_vae, tiny_vae
 from dvae_bench.tasks.vae.datasets import Dataset
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-DEVICE = "fakegpu"
-SPECS = {"bernoulli": LatentSpec.bernoulli(8), "categorical": LatentSpec.categorical(3, 4)}
-BATCH, PIXELS = 10, 30
+TYPES = ("rloo", "reinforce-ema", "rebar", "straight-through", "multisample")
 VAES = (("linear", "sampled"), ("categorical", "analytic"))
 TOYS = [plugin.name for plugin in TASKS if plugin.name != "mnist-vae"] + ["bit-table:extension=multilinear"]
-
-
-class DeviceMode(FakeTensorMode):
-    """FakeTensorMode that does not look for a driver."""
-
-    avoid_device_init = property(lambda self: True)
 
 
 class ConstantOnTheCpu(Rloo):
@@ -61,33 +47,6 @@ class HostSync(Rloo):
         right = super().gradient(f, latent, draw)
         right.value.mean().item()
         return right
-
-
-def step(cls: type[Estimator], kind: str, train: bool) -> None:
-    """One training step of a small VAE, with tuning and update in train(); fails unless all gradients are there."""
-    spec = SPECS[kind]
-    with torch.device(DEVICE):
-        encoder = nn.Linear(PIXELS, math.prod(spec.param_shape))
-        decoder = nn.Linear(math.prod(spec.event_shape), PIXELS)
-        x, estimator = torch.rand(BATCH, PIXELS), cls(spec).train(train)
-    parameters = [*encoder.parameters(), *decoder.parameters()]
-    optimizer, tuner = torch.optim.Adam(parameters), Tuner(estimator)
-
-    def f(z: Tensor) -> Tensor:
-        return (decoder(z.flatten(-len(spec.event_shape))) - x).square().sum(-1)
-
-    for _ in range(2):
-        latent = LATENTS[kind](encoder(x).unflatten(-1, spec.param_shape))
-        estimate = estimator.estimate(f, latent, None)
-        tuner.step(estimate.tuning_loss)
-        optimizer.zero_grad()
-        (estimate.spliced(latent) + latent.kl_to_uniform()).mean().backward()
-        optimizer.step()
-    tensors: dict[str, Any] = {"value": estimate.value} | {f"parameter {i}": p.grad for i, p in enumerate(parameters)}
-    tensors |= estimator.state_dict()
-    for name, tensor in tensors.items():
-        assert tensor is not None, f"{name} has no gradient"
-        assert tensor.device.type == DEVICE, f"{name} is on {tensor.device}"
 
 
 def toy(text: str) -> None:
@@ -142,28 +101,15 @@ def stand_ins() -> None:
     tiny_vae.copy = SimpleNamespace(deepcopy=lambda module: module)  # type: ignore[attr-defined]
 
 
-def outcome(case: Callable[[], None]) -> str:
-    try:
-        with DeviceMode():
-            case()
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
 def main() -> None:
-    _setup_privateuseone_for_python_backend(DEVICE)
+    register()
     stand_ins()
     cases: dict[str, Callable[[], None]] = {}
     for cls in (ConstantOnTheCpu, HostSync):
-        cases[f"planted-{cls.__name__}"] = partial(step, cls, "bernoulli", True)
-        cases[f"planted-{cls.__name__}-vae"] = partial(vae, cls, "linear", "analytic")
-    for plugin in ESTIMATORS:
-        for kind in plugin.facts["latents"]:
-            for mode in ("train", "eval"):
-                cases[f"{plugin.name}-{kind}-{mode}"] = partial(step, plugin.load(), kind, mode == "train")
+        cases[f"planted-{cls.__name__}"] = partial(vae, cls, "linear", "analytic")
+    for name in TYPES:
         for arch, kl in VAES:
-            cases[f"{plugin.name}-vae-{arch}-{kl}"] = partial(vae, plugin.load(), arch, kl)
+            cases[f"{name}-vae-{arch}-{kl}"] = partial(vae, ESTIMATORS.find(name).load(), arch, kl)
     for name in TOYS:
         cases[f"toy-{name}"] = partial(toy, name)
     print(json.dumps({name: outcome(case) for name, case in cases.items()}))

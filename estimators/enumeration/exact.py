@@ -21,7 +21,7 @@ class Exact(Estimator):
     aliases = ("enumeration",)
     latents = ("bernoulli", "categorical")
     hyperparameters = {"block": {"default": 256, "min": 1}}
-    cost = "2^D evaluations (K^N for categoricals)"
+    cost = "K**D evaluations (2^D for bits)"
     reference = "enumeration; e.g. Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning"
     LIMIT = 2**16
 

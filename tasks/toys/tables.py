@@ -27,7 +27,10 @@ def extend(table: Tensor, site: Tensor, z: Tensor, bumps: Tensor, extension: str
     if extension == "none":
         return multilinear(table, site.detach().round())
     value = multilinear(table, site)
-    return value if extension == "multilinear" else value + (bumps * z * (1 - z)).flatten(-bumps.dim()).sum(-1)
+    if extension == "multilinear":
+        return value
+    bump = z * (1 - z) if extension == "bumpy" else z * (1 - z) * (1 - 2 * z)
+    return value + (bumps * bump).flatten(-bumps.dim()).sum(-1)
 
 
 class FunctionTable(Toy):
@@ -59,14 +62,15 @@ class BitTable(FunctionTable):
     """f(b) = table[b], one standard normal value for each of the 2^D configurations.
 
     extension: how f continues to relaxed b. `multilinear`; `bumpy` = multilinear + Σ_d c_d b_d (1 - b_d), the same
-    discrete f (under the multilinear one straight-through is exactly unbiased, so only bumpy shows its bias); `none`:
-    f is defined on bits only, and estimators that differentiate it are unsupported.
+    discrete f (under the multilinear one straight-through is exactly unbiased, so only bumpy shows its bias); `cubic` =
+    multilinear + Σ_d c_d b_d (1 - b_d) (1 - 2 b_d), which also shows the bias of those that are exact for quadratics;
+    `none`: f is defined on bits only, and estimators that differentiate it are unsupported.
     """
 
     name = "bit-table"
     hyperparameters = {
         "d": {"default": 6, "min": 1, "max": 12},
-        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy")},
+        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy", "cubic")},
     }
 
     d: int
@@ -83,14 +87,14 @@ class BitTable(FunctionTable):
 class CategoryTable(FunctionTable):
     """f(z) = table[z], one standard normal value for each of the K^N configurations of N sites of K classes.
 
-    extension: as for bit-table, with bumps Σ_ik c_ik z_ik (1 - z_ik).
+    extension: as for bit-table, with bumps Σ_ik c_ik z_ik (1 - z_ik), for cubic times (1 - 2 z_ik).
     """
 
     name = "category-table"
     hyperparameters = {
         "n": {"default": 2, "min": 1, "max": 6},
         "k": {"default": 4, "min": 2, "max": 16},
-        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy")},
+        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy", "cubic")},
     }
     LIMIT = 2**12
 

@@ -44,16 +44,18 @@ class Vae(nn.Module):
         logits = self.decoder(z.flatten(-len(self.spec.event_shape)))
         return binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
 
-    def objective(self, x: Tensor, latent: Latent) -> Objective:
-        """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled."""
+    def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
+        """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled; -log p(x, z) for a bound."""
+        if bound:
+            return lambda z: self.reconstruction(x, z) - self.log_prior()
         if self.kl == "analytic":
             return lambda z: self.reconstruction(x, z)
         fixed = self.latent(latent.params.detach())
         return lambda z: self.reconstruction(x, z) + fixed.log_prob(z) - self.log_prior()
 
-    def regulariser(self, latent: Latent) -> Tensor | None:
-        """KL(q || p), [*rows, batch], when it is analytic."""
-        return latent.kl_to_uniform() if self.kl == "analytic" else None
+    def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
+        """KL(q || p), [*rows, batch], when it is analytic; a bound has log q inside it."""
+        return latent.kl_to_uniform() if self.kl == "analytic" and not bound else None
 
     def log_prior(self) -> float:
         """log p(z), the same for every hard z."""

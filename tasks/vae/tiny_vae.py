@@ -57,6 +57,9 @@ class TinyVae(Toy):
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return self.vae.objective(self.x, latent)
 
+    def energy(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
+        return self.vae.objective(self.x, latent, bound=True)
+
     def regulariser(self, latent: Latent) -> Tensor | None:
         return self.vae.regulariser(latent)
 

@@ -148,7 +148,7 @@ def test_a_bad_parameter_is_one_sentence(text: str, sentence: str) -> None:
 
 
 def test_a_bad_choice_names_the_choices() -> None:
-    with pytest.raises(UsageError, match="extension must be one of none, multilinear, bumpy, got 'smooth'"):
+    with pytest.raises(UsageError, match="extension must be one of none, multilinear, bumpy, cubic, got 'smooth'"):
         TASKS.canonical(Name.parse("bit-table:extension=smooth"))
 
 
@@ -262,3 +262,9 @@ def test_facts_after_a_method_and_code_in_texts_are_kept(tmp_path: Path, method:
     path.write_text(f"class A:\n    {text}\n\n    name = 'a'\n\n{method}    latents = ('bernoulli',)\n")
     (plugin,) = read_plugins(path, "a", heads)
     assert plugin.facts["latents"] == ("bernoulli",) and "return 2" in plugin.facts["doc"]
+
+
+def test_words_stand_for_kinds_of_tasks() -> None:
+    toys, vaes = ([name.family for name in TASKS.select([word])] for word in ("toy", "vae"))
+    assert {"bit", "two-layer", "tiny-vae"} <= set(toys) and vaes == ["mnist-vae"]
+    assert sorted(toys + vaes) == sorted(plugin.name for plugin in TASKS.builtin.values())

@@ -1,0 +1,152 @@
+"""The claim of being unbiased, against exact gradients on every toy that needs no data.
+
+A group is judged twice: what looks biased at level ALPHA is drawn afresh, and fails when it looks biased again. So an
+unbiased estimator fails with probability ALPHA² in a group of a toy, and below 5e-5 in the 45 groups of all.
+The smallest detectable bias is the relative scale error that the first look sees with probability 95 %; where it is
+above WANTED, as many draws are made as it takes, if MOST rows are enough.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...estimators.contract import Estimator, Unsupported
+from ...estimators.names import Name
+from ...estimators.registry import TASKS
+from ...tasks.contract import Toy
+from .. import statistics as st
+from ..draws import Draws, Layers, draw_gradients
+from ..settings import DrawSettings
+from .case import Case, Failed, Skipped
+
+ALPHA = st.ALPHA
+WANTED = 0.2
+ROWS, MOST, AGAIN = 300, 7000, 4
+SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
+TABLES = {"bernoulli": "bit-table", "categorical": "category-table"}
+OF_F = ("value", "decoder")
+"""The groups that `value` answers for; the others are the claim's."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """p: of "unbiased" in each group. detectable: the smallest relative scale error that would have shown there."""
+
+    draws: Draws
+    p: dict[str, float]
+    detectable: dict[str, float]
+
+    def bias(self, group: str) -> float:
+        """The relative bias measured in a group, corrected for its own noise."""
+        exact = self.draws.exact[group]
+        return st.bias_norm(self.draws.moments[group], exact).value / float(np.linalg.norm(exact))
+
+
+def examine(cls: type[Estimator], values: dict[str, Any], toy: Toy, rows: int = ROWS, look: int = 0) -> Findings:
+    """64 blocks of `rows` draws, fewer where a draw is wide. Raises Unsupported."""
+    settings = DrawSettings(rows=rows, elements=2e8 * rows / ROWS, tuning_steps=20, tuning_rows=32, look=look)
+    draws = draw_gradients(Layers(cls, values, toy, torch.device("cpu")), toy, settings, seed=0)
+    f_scale = float(draws.moments["value"].rms.max())
+    known = [group for group in draws.moments if group in draws.exact]
+    judged = {group: (draws.moments[group], draws.exact[group], f_scale) for group in known}
+    return Findings(
+        draws,
+        {group: st.bias_p_value(*case) for group, case in judged.items()},
+        {group: st.smallest_detectable_bias(*case) for group, case in judged.items()},
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _first_look(cls: type[Estimator], params: tuple[tuple[str, Any], ...], toy: Name) -> tuple[Findings, int]:
+    """The findings on a toy and the rows that they took: as many as the wanted power needs."""
+    rows = ROWS
+    while True:
+        findings = examine(cls, dict(params), make(toy), rows)
+        weakest = max((size for group, size in findings.detectable.items() if group != "value" and size > 0), default=0)
+        needed = int(1.2 * rows * (weakest / WANTED) ** 2)
+        if weakest <= WANTED or needed > MOST:
+            return findings, rows
+        rows = needed
+
+
+def make(toy: Name) -> Toy:
+    made = TASKS.find(toy.family).load()(**toy.values)
+    assert isinstance(made, Toy)
+    return made
+
+
+def toys(kind: str, data: bool = False) -> list[Name]:
+    """Every built-in toy whose top layer is of this kind, under each value of its parameters that have choices."""
+    texts = []
+    for plugin in TASKS.builtin.values():
+        if "draws" in plugin.fact("sources", ("draws",)) and bool(plugin.fact("dataset")) == data:
+            rules = plugin.fact("hyperparameters", {}).items()
+            swept = [f"{key}={{{','.join(rule['choices'])}}}" for key, rule in rules if "choices" in rule]
+            texts.append(f"{plugin.name}:{','.join(SIZES.get(plugin.name, []) + swept)}")
+    return [toy for toy in TASKS.select(texts) if make(toy).layers[0].kind == kind]
+
+
+def unbiased(case: Case) -> str:
+    """If it claims to be unbiased: the gradient's mean is the target's gradient on every toy, at every cut."""
+    if not case.fresh().claim().unbiased:
+        return _measured(case)
+    return judge(case, toys(case.kind), own=False)
+
+
+def value(case: Case) -> str:
+    """If it claims to be unbiased: the value's mean is the target, in its gradient for f's own parameters too."""
+    if not case.fresh().claim().unbiased:
+        raise Skipped("it claims to be biased")
+    return judge(case, toys(case.kind), own=True)
+
+
+def judge(case: Case, on: Iterable[Name], own: bool) -> str:
+    """Raises Failed where a group is biased; own: the groups of the value and of f's parameters, else the others."""
+    detectable: dict[str, float] = {}
+    for toy, first, rows in _looks(case, on):
+        groups = [group for group in first.p if (group in OF_F) == own]
+        if not groups:
+            continue
+        doubtful = [group for group in groups if not first.p[group] >= ALPHA]
+        second = examine(case.cls, case.name.values, make(toy), AGAIN * rows, look=1) if doubtful else first
+        for group in doubtful:
+            level = ALPHA if first.p[group] < ALPHA else ALPHA**2
+            if second.p[group] < level:
+                raise Failed(
+                    f"{group} is biased by {second.bias(group):.1%} on {toy} (p = {first.p[group]:.1g}, then "
+                    f"{second.p[group]:.1g} with fresh draws)"
+                )
+        judged = [group for group in groups if not math.isnan(second.p[group])]
+        sizes = [first.detectable[group] for group in judged if group != "value" or "decoder" not in groups]
+        detectable[str(toy)] = max(sizes, default=math.nan)
+    if not detectable:
+        raise Skipped("it supports no toy")
+    powerful = {toy: size for toy, size in detectable.items() if size <= WANTED}
+    if not powerful:
+        raise Skipped(f"its variance hides a scale error of {WANTED:.0%} on every toy, below {64 * MOST} draws")
+    weak = [toy for toy in detectable if toy not in powerful]
+    note = f"a scale error of {max(powerful.values()):.1%} would show"
+    return note + (f", but not on {', '.join(weak)}" if weak else "")
+
+
+def _measured(case: Case) -> str:
+    """The relative bias on the random table, of one that claims to be biased; it must run on the other toys."""
+    found = {str(toy): findings for toy, findings, _ in _looks(case, toys(case.kind))}
+    table = TABLES[case.kind]
+    return "claims to be biased" + (f"; by {found[table].bias('cut'):.1%} on {table}" if table in found else "")
+
+
+def _looks(case: Case, on: Iterable[Name]) -> Iterator[tuple[Name, Findings, int]]:
+    """The toys it supports, and what the first look finds there."""
+    for toy in on:
+        try:
+            yield toy, *_first_look(case.cls, case.name.params, toy)
+        except Unsupported:
+            continue

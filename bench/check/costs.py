@@ -1,0 +1,80 @@
+"""What an estimator does with f, as recorded, against the cost that it documents."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ...estimators.contract import Estimator, Unsupported
+from ...estimators.costs import Cost
+from ...estimators.counting import CountedObjective
+from ...estimators.latents import LATENTS, LatentSpec
+from ...estimators.names import UsageError, check_value
+from .case import Case, Failed, require, seeded
+
+SPECS = {
+    "bernoulli": (LatentSpec.bernoulli(3), LatentSpec.bernoulli(5), LatentSpec.bernoulli(1)),
+    "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(3, 4), LatentSpec.categorical(1, 5)),
+}
+
+
+def cost(case: Case) -> str:
+    """Evaluations and differentiations of f are the documented ones for several D, K and hyper-parameters."""
+    try:
+        documented = Cost.parse(case.cls.cost)
+    except UsageError as error:
+        raise Failed(str(error)) from error
+    for spec, values in itertools.product(SPECS[case.kind], variants(case)):
+        try:
+            estimator = case.cls(spec, **values).eval()
+        except Unsupported:
+            continue
+        sites, classes = (*spec.event_shape, 2)[:2]
+        found = recorded(estimator, spec)
+        try:
+            expected = documented.at(sites, classes, hyperparameters(estimator))
+        except UsageError as error:
+            raise Failed(str(error)) from error
+        where = f"on {spec}" + "".join(f", {key}={value}" for key, value in values.items())
+        require(
+            found == expected,
+            f"{where}: {found[0]} evaluations and {found[1]} differentiations of f are recorded, "
+            f"{expected[0]} and {expected[1]} documented",
+        )
+        require(
+            (found[1] > 0) == case.cls.differentiates,
+            f"{where}: `differentiates` is {case.cls.differentiates}, but f is differentiated {found[1]} times in z",
+        )
+    return case.cls.cost
+
+
+def variants(case: Case) -> Iterator[dict[str, Any]]:
+    """The hyper-parameters as named, and again with each whole number raised and with each other choice."""
+    yield case.name.values
+    for key, rule in case.cls.hyperparameters.items():
+        value = case.name.values.get(key, rule["default"])
+        if "choices" in rule:
+            others = [choice for choice in rule["choices"] if choice != value]
+        else:
+            others = [value + 1] if isinstance(value, int) else []
+        for other in others:
+            try:
+                yield case.name.values | {key: check_value(case.name.family, case.cls.hyperparameters, key, other)}
+            except UsageError:
+                continue
+
+
+def hyperparameters(estimator: Estimator) -> dict[str, Any]:
+    return {key: getattr(estimator, key) for key in estimator.hyperparameters}
+
+
+def recorded(estimator: Estimator, spec: LatentSpec) -> tuple[int, int]:
+    """Evaluations and differentiations of f that one gradient draw makes."""
+    params = torch.randn(1, *spec.param_shape, generator=seeded(1)).requires_grad_()
+    latent = LATENTS[spec.kind](params)
+    counted = CountedObjective(lambda z: z.flatten(-len(spec.event_shape)).cumsum(-1).sin().sum(-1))
+    estimator(counted, latent, seeded()).sum().backward(inputs=[params])
+    return counted.evaluations, counted.differentiations

@@ -1,0 +1,60 @@
+"""The facts of the class body, and what the estimator claims."""
+
+from __future__ import annotations
+
+import re
+
+from ...estimators.contract import Claim, Estimator
+from ...estimators.costs import Cost
+from ...estimators.latents import LATENTS
+from ...estimators.names import UsageError, check_value
+from ...estimators.registry import ESTIMATORS, Plugin
+from .case import Case, Failed, require
+
+NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
+TARGETS = ("discrete", "own-relaxed", "bound", "other-law")
+REQUIRED = {"name": str, "latents": tuple, "cost": str, "reference": str}
+OPTIONAL = {"aliases": tuple, "differentiates": bool, "bound": bool, "hyperparameters": dict}
+
+
+def declared(plugin: Plugin, cls: type[Estimator]) -> None:
+    """Raises Failed unless the facts of the class body are literals and sane, and the class has a docstring."""
+    require(isinstance(cls, type) and issubclass(cls, Estimator), f"{plugin.attribute} does not derive from Estimator")
+    for key in REQUIRED:
+        require(bool(getattr(cls, key, None)), f"the class body has no `{key}`")
+    unread = {*REQUIRED, *OPTIONAL}.intersection(cls.__dict__) - set(plugin.facts) if plugin.facts else ()
+    require(not unread, f"list and show cannot read what is no literal: {', '.join(sorted(unread))}")
+    for key, kind in (REQUIRED | OPTIONAL).items():
+        require(isinstance(getattr(cls, key), kind), f"`{key}` must be a {kind.__name__}")
+    require(set(cls.latents) <= set(LATENTS), f"latents must be of {', '.join(LATENTS)}, got {cls.latents}")
+    require(cls.name == plugin.name, f"the class is called {cls.name!r}, but registered as {plugin.name!r}")
+    taken = {name for other in ESTIMATORS if other != plugin for name in (other.name, *other.facts.get("aliases", ()))}
+    for name in (cls.name, *cls.aliases):
+        require(NAME.fullmatch(name) is not None, f"{name!r} is no name: lower case, digits, - and +")
+        require(name not in taken, f"another estimator is called {name!r} too")
+    _arithmetic(cls)
+    require(bool(cls.__dict__.get("__doc__")), "the class has no docstring: it holds the formula")
+
+
+def _arithmetic(cls: type[Estimator]) -> None:
+    try:
+        for key, rule in cls.hyperparameters.items():
+            check_value(cls.name, cls.hyperparameters, key, rule["default"])
+        names = Cost.parse(cls.cost).names() - {"D", "K", *cls.hyperparameters}
+    except KeyError as error:
+        raise Failed(f"a rule of hyperparameters has no {error}") from error
+    except UsageError as error:
+        raise Failed(str(error)) from error
+    require(not names, f"cost {cls.cost!r} speaks of {', '.join(sorted(names))}, which is no hyper-parameter, D or K")
+
+
+def facts(case: Case) -> str:
+    """Facts are literals and sane, the class has a docstring, the claim is one."""
+    declared(case.plugin, case.cls)
+    estimator = case.fresh()
+    for key in case.cls.hyperparameters:
+        require(hasattr(estimator, key), f"the constructor does not set {key}: call super().__init__(spec, **values)")
+    claim = estimator.claim()
+    require(isinstance(claim, Claim), f"claim() answers {type(claim).__name__}, not a Claim")
+    require(claim.target in TARGETS, f"the claim's target is {claim.target!r}, not one of {', '.join(TARGETS)}")
+    return f"{claim.target}, {'unbiased' if claim.unbiased else 'biased'}"

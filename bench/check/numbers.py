@@ -1,0 +1,71 @@
+"""Types, shapes and extremes: whatever the batch and the dtype, finite numbers of the same shape and type."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .case import Answer, Case, answer, require, seeded, worst
+
+DTYPES = (torch.float32, torch.float64)
+BATCHES = ((), (5,), (2, 3), (2, 1, 3), (0,), (2, 0))
+EXTREME = 50.0
+
+
+def dtypes(case: Case) -> str:
+    """float32 and float64 are kept, and logits of ±50 give finite numbers in both."""
+    for dtype in DTYPES:
+        for train in (False, True):
+            estimator = case.fresh(dtype).train(train)
+            found = answer(case, estimator, case.params(6, dtype=dtype))
+            _typed(found, dtype)
+            for params in _extremes(case, dtype):
+                found = answer(case, estimator, params)
+                where = f"at logits of ±{EXTREME:.0f} in {dtype}, {'train' if train else 'eval'}()"
+                for what, tensor in found.tensors:
+                    require(tensor.isfinite().all(), f"the {what} is not finite {where}")
+                if found.estimate.tuning_loss is not None:
+                    require(found.estimate.tuning_loss.isfinite(), f"the tuning loss is not finite {where}")
+    return ""
+
+
+def _typed(found: Answer, dtype: torch.dtype) -> None:
+    grad = found.estimate.grad
+    for what, tensor in (*found.tensors, *([] if grad is None else [("grad", grad)])):
+        require(tensor.dtype == dtype, f"the {what} is in {tensor.dtype} where the parameters are in {dtype}")
+    require(grad is None or not grad.requires_grad, "grad is not detached")
+
+
+def _extremes(case: Case, dtype: torch.dtype) -> list[Tensor]:
+    """Signs mixed, all equal, and beside logits of ordinary size."""
+    ordinary = case.params(64, dtype=dtype)
+    mixed = EXTREME * ordinary.sign()
+    chosen = torch.rand(ordinary.shape, generator=seeded(5)) < 0.5
+    return [
+        mixed,
+        torch.full_like(mixed, EXTREME),
+        torch.full_like(mixed, -EXTREME),
+        torch.where(chosen, mixed, ordinary),
+    ]
+
+
+def shapes(case: Case) -> str:
+    """Batches of no to three dimensions, empty ones too; parameters need not be contiguous."""
+    for train in (False, True):
+        estimator = case.fresh(torch.float64).train(train)
+        for batch in BATCHES:
+            params = case.params(*batch)
+            found = answer(case, estimator, params)
+            value, grad = found.value, found.estimate.grad
+            require(value.shape == batch, f"the value has shape {tuple(value.shape)} where the batch is {batch}")
+            require(
+                grad is None or grad.shape == params.shape,
+                f"grad has shape {tuple(() if grad is None else grad.shape)} where params have {tuple(params.shape)}",
+            )
+    estimator, params = case.tuned(), case.params(3)
+    strided = params.mT.contiguous().mT
+    pairs = zip(answer(case, estimator, params).tensors, answer(case, estimator, strided).tensors, strict=True)
+    for (what, expected), (_, found_strided) in pairs:
+        off = worst(found_strided, expected)
+        require(off <= 1e-10 * (1 + float(expected.abs().max())), f"non-contiguous parameters change the {what}")
+    return ""

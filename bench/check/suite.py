@@ -1,0 +1,113 @@
+"""All properties on all chosen estimators, one result a property and estimator."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...estimators.names import Name
+from ...estimators.registry import ESTIMATORS, Plugin
+from .bias import unbiased, value
+from .case import Case, Failed, Skipped
+from .costs import cost
+from .device import Device
+from .facts import declared, facts
+from .numbers import dtypes, shapes
+from .randomness import determinism
+from .rows import rows
+from .splicing import splice
+from .state import state
+
+Property = Callable[[Case], str]
+"""Returns a note; raises Failed or Skipped."""
+
+PROPERTIES: dict[str, Property] = {
+    "facts": facts,
+    "unbiased": unbiased,
+    "value": value,
+    "rows": rows,
+    "determinism": determinism,
+    "dtypes": dtypes,
+    "shapes": shapes,
+    "cost": cost,
+    "state": state,
+    "splice": splice,
+}
+DEVICE = "device"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one property of one estimator came out.
+
+    about: the property. status: ok, FAILED or skipped. text: a note, what is wrong, or the reason.
+    """
+
+    estimator: str
+    about: str
+    status: str
+    text: str
+
+    @property
+    def failed(self) -> bool:
+        return self.status == "FAILED"
+
+    def __str__(self) -> str:
+        text = f"({self.text})" if self.status == "skipped" else self.text
+        return f"{self.estimator}  {self.about:<11}  {self.status:<7}  {text}".rstrip()
+
+
+def check(names: Sequence[Name]) -> Iterator[Result]:
+    """Every property of each estimator, on one thread; the device's last, since all run there together meanwhile."""
+    torch.set_num_threads(1)
+    plugins = {name: ESTIMATORS.find(name.family) for name in names}
+    with Device([(plugin, name) for name, plugin in plugins.items()]) as device:
+        sound = []
+        for name, plugin in plugins.items():
+            try:
+                declared(plugin, plugin.load())
+            except Exception as error:
+                yield Result(str(name), "facts", "FAILED", sentence(error, plugin))
+                continue
+            sound.append(name)
+            for what, property_ in PROPERTIES.items():
+                yield try_kinds(plugin, name, what, property_)
+        for name in sound:
+            yield try_kinds(plugins[name], name, DEVICE, device.ran)
+
+
+def try_kinds(plugin: Plugin, name: Name, what: str, property_: Property) -> Result:
+    """One property on every kind of latent that the estimator declares."""
+    notes: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    cls = plugin.load()
+    for kind in cls.latents:
+        try:
+            notes[kind] = property_(Case(plugin, name, cls, kind))
+        except Skipped as reason:
+            reasons[kind] = str(reason)
+        except Exception as error:
+            return Result(str(name), what, "FAILED", f"{kind}: {sentence(error, plugin)}")
+    if not notes:
+        return Result(str(name), what, "skipped", _joined(reasons))
+    return Result(str(name), what, "ok", _joined(notes | {kind: f"skipped ({why})" for kind, why in reasons.items()}))
+
+
+def _joined(notes: dict[str, str]) -> str:
+    """`note` where all kinds agree, else `kind: note; kind: note`."""
+    if len(set(notes.values())) == 1:
+        return next(iter(notes.values()))
+    return "; ".join(f"{kind}: {note}" for kind, note in notes.items() if note)
+
+
+def sentence(error: BaseException, plugin: Plugin) -> str:
+    """What went wrong in one line, and where in the plugin's file when it raised."""
+    if isinstance(error, Failed):
+        return str(error)
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == plugin.path]
+    return f"it raises {text}" + (f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else "")

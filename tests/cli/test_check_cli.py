@@ -1,0 +1,44 @@
+"""`dvae-bench check` on the command line: its lines and its exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command
+
+PROPERTIES = 11
+
+
+def test_an_estimator_that_conforms(command: Command) -> None:
+    ended = command("check", "disarm")
+    lines = [line.split() for line in ended.out.splitlines()]
+    assert ended.code == 0
+    assert len(lines) == PROPERTIES
+    assert all(line[0] == "disarm" and line[2] == "ok" for line in lines)
+
+
+def test_a_plugin_that_does_not_is_named_with_the_property(
+    command: Command, plugin_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Without names, what the file holds is checked, and nothing else."""
+    path = plugin_file("without-facts")
+    ended = command("check", "--plugin", path)
+    assert ended.code == 1
+    assert ended.out.splitlines() == ["without-facts  facts        FAILED   the class body has no `cost`"]
+
+
+def test_parameters_are_part_of_the_name(command: Command) -> None:
+    ended = command("check", "straight-through:tau={0.5,2}")
+    assert ended.code == 0
+    names = {line.split()[0] for line in ended.out.splitlines()}
+    assert names == {"straight-through:tau=0.5", "straight-through:tau=2.0"}
+
+
+@pytest.mark.parametrize("arguments", [["rlo"], ["rloo:m=3"], ["zz*"], ["--plugin", "nowhere.py"]])
+def test_usage_errors(command: Command, arguments: list[str]) -> None:
+    ended = command("check", *arguments)
+    assert ended.code == 2
+    assert ended.err.startswith("error: ") and ended.err.count("\n") == 1

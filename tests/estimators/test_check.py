@@ -1,0 +1,107 @@
+"""The conformance suite catches each planted fault, by the property that it breaks and by no other."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dvae_bench.bench.check import check
+from dvae_bench.bench.check.case import Case, Failed
+from dvae_bench.bench.check.rows import rows
+from dvae_bench.bench.check.suite import DEVICE, PROPERTIES
+from dvae_bench.estimators.names import Name
+from dvae_bench.estimators.registry import ESTIMATORS, Plugin
+
+FILE, MODULE = Path(__file__).with_name("faulty.py"), "dvae_bench_plugin_faulty"
+
+
+def plugins() -> dict[str, Plugin]:
+    """Every faulty estimator as third-party code registers it: without facts read beforehand."""
+    Plugin("", "third-party", MODULE, "NoFault", FILE).load()
+    found = [cls for cls in vars(sys.modules[MODULE]).values() if hasattr(cls, "caught_by")]
+    return {cls.name: Plugin(cls.name, "third-party", MODULE, cls.__name__, FILE) for cls in found}
+
+
+FAULTY = plugins()
+UNREADABLE = '''
+from dvae_bench.estimators.score_function.reinforce import Reinforce
+
+class Computed(Reinforce):
+    """A fact that cannot be read without importing."""
+    name = "computed"
+    aliases = ()
+    latents = ("bernoulli",)
+    cost = "n evaluations"
+    reference = "nobody".upper()
+
+class Raises(Reinforce):
+    """Fails in the middle."""
+    name = "raises"
+    aliases = ()
+    latents = ("bernoulli",)
+    cost = "n evaluations"
+    reference = "nobody"
+
+    def gradient(self, f, latent, draw):
+        return 1 / 0
+'''
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ESTIMATORS, "extra", dict(FAULTY))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "mine.py"
+    yield path
+    for name in [name for name in sys.modules if name.endswith("_mine")]:
+        del sys.modules[name]
+
+
+def test_every_fault_is_caught_by_its_property_alone() -> None:
+    results = list(check([Name(name) for name in FAULTY]))
+    failed = [result for result in results if result.failed]
+    caught = {name: {result.about for result in failed if result.estimator == name} for name in FAULTY}
+    assert caught == {name: {plugin.load().caught_by} - {""} for name, plugin in FAULTY.items()}
+    assert all(result.text and "\n" not in result.text for result in failed)
+    assert Counter(result.about for result in results if result.estimator == "no-fault") == Counter(
+        [*PROPERTIES, DEVICE]
+    )
+
+
+def test_every_property_has_a_fault() -> None:
+    assert {plugin.load().caught_by for plugin in FAULTY.values()} == {*PROPERTIES, DEVICE, ""}
+
+
+def test_rows_that_share_their_noise_are_caught() -> None:
+    shared = Plugin("shared-noise", "third-party", MODULE, "SharedNoise", FILE)
+    with pytest.raises(Failed, match="shared by all"):
+        rows(Case(shared, Name("shared-noise"), shared.load(), "bernoulli"))
+
+
+def test_facts_of_a_file_must_be_literals(file: Path) -> None:
+    file.write_text(UNREADABLE, encoding="utf-8")
+    ESTIMATORS.add_file(file)
+    (result,) = check([Name("computed")])
+    assert result.failed and "reference" in result.text
+
+
+def test_what_raises_is_reported_with_its_line(file: Path) -> None:
+    file.write_text(UNREADABLE, encoding="utf-8")
+    ESTIMATORS.add_file(file)
+    results = [result for result in check([Name("raises")]) if result.about == "shapes"]
+    assert results[0].failed
+    assert "ZeroDivisionError" in results[0].text
+    assert f"mine.py:{1 + UNREADABLE.splitlines().index('        return 1 / 0')}" in results[0].text
+
+
+def test_what_cannot_be_imported_is_reported(file: Path) -> None:
+    file.write_text(UNREADABLE + "raise OSError('no disk')\n", encoding="utf-8")
+    ESTIMATORS.add_file(file)
+    (result,) = check([Name("raises")])
+    assert result.about == "facts" and "no disk" in result.text
