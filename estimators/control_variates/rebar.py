@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Claim, Estimate, Estimator
 from ..latents import Latent, LatentSpec, Objective
-
-
-class Perturbed(NamedTuple):
-    """The relaxed sample z(φ) and its twin z̃(φ) given b, on a leaf of their own; b = H(z)."""
-
-    leaf: Tensor
-    hard: Tensor
-    free: Tensor
-    conditioned: Tensor
+from .perturbed import Perturbed, controlled_gradient, perturb
 
 
 class Rebar(Estimator):
@@ -49,21 +41,13 @@ class Rebar(Estimator):
         return Claim()
 
     def sample(self, latent: Latent, generator: Generator | None) -> Perturbed:
-        leaf = latent.params.detach().requires_grad_()
-        with torch.enable_grad():
-            own = type(latent)(leaf)
-            free = own.perturb(own.noise(1, generator))
-            hard = own.harden(free)
-            return Perturbed(leaf, hard, free, own.condition(hard, 1, generator))
+        return perturb(latent, generator)
 
     def gradient(self, f: Objective, latent: Latent, draw: Perturbed) -> Estimate:
         f_hard = f(draw.hard)
         with torch.enable_grad():
             relaxed = latent.relax(torch.cat([draw.free, draw.conditioned]), self.log_tau.exp())
-            control, control_given_hard = (self.scale * f(relaxed)).unbind(0)
-            difference = (control - control_given_hard).sum()
-            (path,) = torch.autograd.grad(difference, draw.leaf, create_graph=self.training)
-            score = latent.score(draw.hard[0])
-            g = expand_right(f_hard[0].detach() - control_given_hard, score) * score + path
-        tuning_loss = g.square().flatten(1).sum(-1).mean() if self.training else None
+            control = self.scale * f(relaxed)
+            g = controlled_gradient(f_hard[0], control, draw, latent.score(draw.hard[0]), self.training)
+        tuning_loss = g.square().mean() if self.training else None
         return Estimate(f_hard.mean(0), g.detach(), tuning_loss)

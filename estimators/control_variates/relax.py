@@ -1,0 +1,68 @@
+"""RELAX: REBAR's control variate and a free network beside it."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, nn
+from torch.nn.functional import leaky_relu
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, LatentSpec, Objective
+from ..networks import Network
+from .perturbed import Perturbed, controlled_gradient, perturb
+
+
+class Relax(Estimator):
+    """z = φ + noise, b = H(z), z̃ ~ q(z given b), and the control variate c(z) = η f(σ(z/τ)) + r_ρ(z):
+
+    g = (f(b) - c(z̃)) ∇ log q(b) + ∇_φ c(z) - ∇_φ c(z̃).
+
+    r_ρ is a network with one hidden layer of `hidden` LeakyReLU units that starts at 0, so that RELAX starts as REBAR;
+    it sees z itself, for categoricals log π + Gumbel noise. τ, η and ρ are tuned on the mean of g², which needs second
+    derivatives of f; in eval() they are frozen.
+    """
+
+    name = "relax"
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {
+        "tau": {"default": 0.5, "above": 0.0},
+        "eta": {"default": 1.0},
+        "hidden": {"default": 137, "min": 1},
+    }
+    cost = "3 evaluations, 2 differentiations (second order while tuning)"
+    reference = (
+        "Grathwohl, Choi, Wu, Roeder & Duvenaud 2018, Backpropagation through the void, section 3; "
+        "hidden units as in Dong, Mnih & Tucker 2020"
+    )
+
+    tau: float
+    eta: float
+    hidden: int
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.log_tau = nn.Parameter(torch.full((), math.log(self.tau)))
+        self.scale = nn.Parameter(torch.full((), self.eta))
+        activation = partial(leaky_relu, negative_slope=0.3)
+        self.free = Network(math.prod(spec.event_shape), self.hidden, 1, activation=activation, start_at_zero=True)
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Perturbed:
+        return perturb(latent, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Perturbed) -> Estimate:
+        f_hard = f(draw.hard)
+        with torch.enable_grad():
+            z = torch.cat([draw.free, draw.conditioned])
+            r = self.free(z.flatten(-len(self.spec.event_shape))).squeeze(-1)
+            control = self.scale * f(latent.relax(z, self.log_tau.exp())) + r
+            g = controlled_gradient(f_hard[0], control, draw, latent.score(draw.hard[0]), self.training)
+        tuning_loss = g.square().mean() if self.training else None
+        return Estimate(f_hard.mean(0), g.detach(), tuning_loss)

@@ -1,0 +1,37 @@
+"""The score-function estimator with f at the mode as its baseline."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, Objective
+
+
+class GreedyBaseline(Estimator):
+    """g = (1/n) Σ_k (f(z_k) - f(z*)) ∇ log q(z_k), with z* = argmax_z q(z), the greedy configuration.
+
+    z* is no draw from q: f(z*) is evaluated without a graph and stays out of the value.
+    """
+
+    name = "greedy-baseline"
+    aliases = ("self-critical",)
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"n": {"default": 1, "min": 1}}
+    cost = "n + 1 evaluations"
+    reference = "Rennie, Marcheret, Mroueh, Ross & Goel 2017, Self-critical sequence training, section 3"
+
+    n: int
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z, score = f(draw), latent.score(draw)
+        with torch.no_grad():
+            f_greedy = f(latent.harden(latent.params).unsqueeze(0))
+        return Estimate(f_z.mean(0), (expand_right(f_z.detach() - f_greedy, score) * score).mean(0))
