@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Claim, Estimate, Estimator
 from ..latents import Latent, Objective
 from ..latents.latent import uniform
+from .pairs import antithetic, disarm
 
 
 class Disarm(Estimator):
@@ -26,13 +26,8 @@ class Disarm(Estimator):
         return Claim()
 
     def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
-        logits = latent.params.detach()
-        p, u = logits.sigmoid(), uniform(tuple(logits.shape), logits, generator)
-        return torch.stack([u > 1 - p, u < p]).to(logits.dtype)
+        return antithetic(latent, uniform(tuple(latent.params.shape), latent.params, generator))
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z = f(draw)
-        difference = (f_z[0] - f_z[1]).detach()
-        pair = draw[0] - draw[1]
-        grad = 0.5 * expand_right(difference, pair) * pair * latent.params.detach().abs().sigmoid()
-        return Estimate(f_z.mean(0), grad)
+        return Estimate(f_z.mean(0), disarm(latent, draw, f_z))

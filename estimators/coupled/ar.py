@@ -1,0 +1,44 @@
+"""Augment-REINFORCE: the score in the noise in place of the score in the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, LatentSpec, Objective
+
+
+class AugmentReinforce(Estimator):
+    """With u ~ U(0, 1)^D, b = 1[u < p]; for sites of K classes π' ~ Dirichlet(1_K), z = argmin_c (log π'_c - φ_c):
+
+    g = f(b) (1 - 2 u), and g = f(z) (1 - K π').
+
+    Both from the noise G of z: π' = softmax(-G), and u = σ(-G) for bits. Given z it is REINFORCE in expectation, so its
+    variance is never smaller; ARM, ARS and ARSM couple several of these.
+    """
+
+    name = "ar"
+    aliases = ("augment-reinforce",)
+    latents = ("bernoulli", "categorical")
+    cost = "1 evaluation"
+    reference = (
+        "Yin & Zhou 2019, ARM: augment-REINFORCE-merge gradient for stochastic binary networks (AR for bits); "
+        "Yin, Yue & Zhou 2019, ARSM: augment-REINFORCE-swap-merge estimator (categorical)"
+    )
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.classes = 2 if spec.kind == "bernoulli" else spec.event_shape[-1]
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.noise(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z = f(latent.harden(latent.perturb(draw)))
+        weight = 1 - self.classes * latent.relax(-draw, 1.0)
+        return Estimate(f_z.mean(0), (expand_right(f_z.detach(), weight) * weight).mean(0))

@@ -1,0 +1,35 @@
+"""ARM: augment-REINFORCE merged over an antithetic pair."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, Objective
+from ..latents.latent import uniform
+from .pairs import antithetic
+
+
+class Arm(Estimator):
+    """With u ~ U(0, 1)^D, b = 1[u > 1 - p] and its antithetic twin b' = 1[u < p]:
+
+    g = (f(b) - f(b')) (u - ½).
+
+    DisARM is its expectation given the twins, so DisARM's variance is never larger.
+    """
+
+    name = "arm"
+    aliases = ("augment-reinforce-merge",)
+    latents = ("bernoulli",)
+    cost = "2 evaluations"
+    reference = "Yin & Zhou 2019, ARM: augment-REINFORCE-merge gradient for stochastic binary networks, theorem 1"
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return uniform(tuple(latent.params.shape), latent.params, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z = f(antithetic(latent, draw))
+        return Estimate(f_z.mean(0), expand_right((f_z[0] - f_z[1]).detach(), draw) * (draw - 0.5))

@@ -1,0 +1,35 @@
+"""ARS: one Dirichlet noise, its swaps with a reference class."""
+
+from __future__ import annotations
+
+from torch import Generator
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .swaps import ReferenceSwaps, centred, swap_with_reference
+
+
+class Ars(Estimator):
+    """With π' uniform on the simplex at every site, F_m = f(z^{m⇄j}) and a reference class j drawn for each row,
+
+    g_m = (F_m - mean_c F_c) (1 - K π'_j), where z = argmin_c π'_c / π_c and m⇄j swaps two entries of every site's π'.
+    """
+
+    name = "ars"
+    aliases = ("augment-reinforce-swap",)
+    latents = ("categorical",)
+    cost = "K evaluations"
+    reference = "Yin, Yue & Zhou 2019, ARSM: Augment-REINFORCE-Swap-Merge Estimator (ARS)"
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> ReferenceSwaps:
+        return swap_with_reference(latent, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: ReferenceSwaps) -> Estimate:
+        f_z = f(draw.z)
+        dirichlet = (-draw.noise).softmax(-1)
+        reference = dirichlet.gather(-1, draw.ref.expand(*dirichlet.shape[:-1], 1))
+        grad = centred(f_z).movedim(0, -1).unsqueeze(-2) * (1 - len(f_z) * reference)
+        return Estimate(f_z.mean(0), grad)

@@ -1,0 +1,35 @@
+"""ARSM: every swap of one Dirichlet noise, merged over the reference classes."""
+
+from __future__ import annotations
+
+from torch import Generator
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .swaps import AllSwaps, centred, swap_all, table
+
+
+class Arsm(Estimator):
+    """With π' uniform on the simplex at every site and F_mj = f(z^{m⇄j}), the mean of ARS over its reference class:
+
+    g_m = Σ_j (F_mj - mean_c F_cj) (1/K - π'_j), where z = argmin_c π'_c / π_c and m⇄j swaps two entries of every
+    site's π'. F_mj = F_jm; all K (K - 1) / 2 + 1 different swaps are evaluated, also where they give the same z.
+    """
+
+    name = "arsm"
+    aliases = ("augment-reinforce-swap-merge",)
+    latents = ("categorical",)
+    cost = "K * (K - 1) / 2 + 1 evaluations"
+    reference = "Yin, Yue & Zhou 2019, ARSM: Augment-REINFORCE-Swap-Merge Estimator"
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> AllSwaps:
+        return swap_all(latent, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: AllSwaps) -> Estimate:
+        f_z, classes = f(draw.z), draw.noise.shape[-1]
+        f_mj = f_z[table(classes, f_z.device)]
+        weight = 1 / classes - (-draw.noise).softmax(-1)
+        return Estimate(f_z.mean(0), weight @ centred(f_mj).movedim((0, 1), (-1, -2)))

@@ -1,0 +1,38 @@
+"""ARSM+: ARSM without the terms whose swaps agree."""
+
+from __future__ import annotations
+
+from torch import Generator
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .swaps import AllSwaps, centred, swap_all, table
+
+
+class ArsmPlus(Estimator):
+    """ARSM with F_mj = f(z^{m⇄j}), and at each site only the reference classes j whose swaps do not all agree there:
+
+    g_m = Σ_j 1[z^{m⇄j} differs at the site for some m] (F_mj - mean_c F_cj) (1/K - π'_j).
+
+    Where they agree, F_mj differs only by the other sites, whose law does not depend on m: the term is zero in
+    expectation. With one site it is zero anyway, and this is ARSM.
+    """
+
+    name = "arsm-plus"
+    aliases = ("arsm+",)
+    latents = ("categorical",)
+    cost = "K * (K - 1) / 2 + 1 evaluations"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (ARSM+)"
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> AllSwaps:
+        return swap_all(latent, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: AllSwaps) -> Estimate:
+        f_z, place = f(draw.z), table(draw.noise.shape[-1], draw.noise.device)
+        chosen = draw.z.argmax(-1)[place]
+        agree = (chosen == chosen[0]).all(0).movedim(0, -1)
+        weight = (1 / len(place) - (-draw.noise).softmax(-1)).masked_fill(agree, 0.0)
+        return Estimate(f_z.mean(0), weight @ centred(f_z[place]).movedim((0, 1), (-1, -2)))

@@ -1,0 +1,36 @@
+"""DisARM-Tree: DisARM for the bits of a balanced tree."""
+
+from __future__ import annotations
+
+from torch import Generator
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .binary_codes import CodedPair, antithetic_pair, balanced_tree, disarm_gradient
+
+
+class DisarmTree(Estimator):
+    """The classes in their own order are the leaves of a balanced binary tree; the bit b_i ~ Bernoulli(σ(v_i)) of an
+    inner node i chooses its upper half, v_i = logsumexp φ_upper - logsumexp φ_lower, and z is where the path ends.
+    From an antithetic pair of all bits, with classes z and z',
+
+    ∂/∂v_i = ½ (f(z) - f(z')) (b_i - b'_i) σ(|v_i|)  for a node on both paths,
+             ½ (f(z) - f(z')) (b_i - σ(v_i))         on the path of z alone, and likewise with the twins exchanged,
+
+    zero elsewhere, carried to φ by ∂v/∂φ. Paths are log₂ K long. For two classes it is DisARM.
+    """
+
+    name = "disarm-tree"
+    latents = ("categorical",)
+    cost = "2 evaluations"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (DisARM-Tree)"
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> CodedPair:
+        return antithetic_pair(balanced_tree(latent.params), latent, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: CodedPair) -> Estimate:
+        f_z = f(draw.z)
+        return Estimate(f_z.mean(0), disarm_gradient(f_z.detach(), latent, draw))
