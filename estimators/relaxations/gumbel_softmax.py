@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Latent, LatentSpec, Objective
+from ..names import UsageError
 
 
 class GumbelSoftmax(Estimator):
     """∇_φ f(softmax((log π + G) / τ)); for bits ∇_φ f(σ((φ + logistic) / τ)), the binary Concrete.
 
     The gradient of the relaxed objective, not of E_q f: f must accept relaxed z, and is biased for the discrete one.
+    With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps; the published schedules have tau=1,
+    min_tau=0.5 and rates of 1e-5 to 1e-4.
     """
 
     name = "gumbel-softmax"
     aliases = ("concrete",)
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}}
+    hyperparameters = {
+        "tau": {"default": 0.5, "above": 0.0},
+        "rate": {"default": 0.0, "min": 0.0},
+        "min_tau": {"default": 0.5, "above": 0.0},
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017"
 
     tau: float
+    rate: float
+    min_tau: float
+    steps: Tensor
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if self.rate > 0:
+            if self.tau <= self.min_tau:
+                raise UsageError(f"{self.name}: tau={self.tau} cannot fall to min_tau={self.min_tau}; start above it")
+            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def claim(self) -> Claim:
         return Claim(target="own-relaxed", unbiased=False)
@@ -31,4 +51,14 @@ class GumbelSoftmax(Estimator):
         return latent.noise(1, generator)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
-        return Estimate(f(latent.relax(latent.perturb(draw), self.tau)).mean(0))
+        return Estimate(f(latent.relax(latent.perturb(draw), self.temperature())).mean(0))
+
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        if self.rate > 0:
+            self.steps.add_(1)
+
+    def temperature(self) -> float | Tensor:
+        """τ after the training steps so far."""
+        if self.rate == 0:
+            return self.tau
+        return (self.tau * (-self.rate * self.steps).exp()).clamp_min(self.min_tau)

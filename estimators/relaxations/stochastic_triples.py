@@ -1,0 +1,67 @@
+"""Stochastic triples: a draw, an alternative to it, and the infinitesimal probability of that alternative."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, expand_right
+from ..latents import Latent, Objective, sites
+from ..latents.latent import uniform
+
+
+class Triple(NamedTuple):
+    """z and its alternative y, [2, *batch, *event], and the weights of f(y) - f(z), [*batch, *param_shape]."""
+
+    z: Tensor
+    weight: Tensor
+
+
+class StochasticTriples(Estimator):
+    """Each site draws its class x by inverting its cdf F. As φ moves, so do the ends of x's interval, and x becomes
+    y = x - 1 or x + 1 with infinitesimal probability. Averaged over moving φ one way and the other, the weights are
+
+    v = ½ ∂F_{x-1}/∂φ / π_x for y = x - 1, and v = -½ ∂F_x/∂φ / π_x for y = x + 1:   E Σ_y v (f(y) - f(z)) = ∂E f/∂φ.
+
+    Of the alternatives at all sites one is kept, in proportion to A = Σ_c |v_c| = P(side) P(other side) / π_x, its side
+    being the classes beyond x where y is. At its site, and zero at the others,
+
+    g = (f(y) - f(z)) (Σ A) v / A,   v / A = ½ [π given that side - π given the other].
+
+    A bit is a site of classes 0 and 1 with A = |b - p|. The paper's one-sided derivative fits one direction of dφ at a
+    time; the average is linear in it, as a gradient must be. The value is f(z) alone: y does not have the law q.
+    """
+
+    name = "stochastic-triples"
+    latents = ("bernoulli", "categorical")
+    cost = "2 evaluations"
+    reference = (
+        "Arya, Schauer, Schäfer & Rackauckas 2022, Automatic differentiation of programs with discrete randomness "
+        "(stochastic derivatives by inversion, pruning)"
+    )
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Triple:
+        pi, own = sites.log_probs(latent).exp(), sites.classes(latent, latent.sample(1, generator))
+        x, c = own[0].unsqueeze(-1), torch.arange(pi.shape[-1], device=pi.device)
+        side = torch.stack([pi * (c < x), pi * (c > x)], -2)
+        other = pi.unsqueeze(-2) - side
+        p_side, p_other = side.sum(-1), other.sum(-1)
+        rate = p_side * p_other / pi.gather(-1, x)
+
+        clock = (uniform(tuple(rate.shape), pi, generator).log().neg() / rate).flatten(-2)
+        first = torch.arange(clock.shape[-1], device=pi.device) == clock.argmin(-1, keepdim=True)
+        kept = first.view_as(rate).to(pi.dtype)
+        tiny = torch.finfo(pi.dtype).tiny
+        contrast = side / p_side.clamp_min(tiny).unsqueeze(-1) - other / p_other.unsqueeze(-1)
+        weight = 0.5 * rate.sum((-2, -1), keepdim=True) * (kept.unsqueeze(-1) * contrast).sum(-2)
+        y = (own + (kept[..., 1] - kept[..., 0]).long()).clamp(0, len(c) - 1)
+        return Triple(sites.configurations(latent, torch.cat([own, y])), sites.at_params(latent, weight))
+
+    def gradient(self, f: Objective, latent: Latent, draw: Triple) -> Estimate:
+        f_z, f_y = f(draw.z)
+        return Estimate(f_z, expand_right((f_y - f_z).detach(), draw.weight) * draw.weight)
