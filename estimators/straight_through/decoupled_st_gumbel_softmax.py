@@ -1,0 +1,45 @@
+"""The straight-through Gumbel-softmax with two temperatures."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+
+
+class DecoupledStGumbelSoftmax(Estimator):
+    """With the same Gumbel (logistic) noise G in both passes:
+
+    forward z = onehot(argmax(φ/τ_f + G)); backward dz/dφ := d softmax(φ/τ_b + G)/dφ (σ for bits).
+
+    The temperature divides the logits alone, not the noise: (φ + G)/τ_f would have the same argmax for every τ_f.
+    So z ~ softmax(φ/τ_f), which is q for τ_f = 1 only: with any other τ_f the value is E f under that other law.
+    """
+
+    name = "decoupled-st-gumbel-softmax"
+    aliases = ("decoupled-stgs",)
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {
+        "tau_forward": {"default": 1.0, "above": 0.0},
+        "tau_backward": {"default": 2.0, "above": 0.0},
+    }
+    cost = "1 evaluation, 1 differentiation"
+    reference = (
+        "Shah, Yan, Mozer & Liu 2024, Improving discrete optimisation via decoupled straight-through Gumbel-softmax"
+    )
+
+    tau_forward: float
+    tau_backward: float
+
+    def claim(self) -> Claim:
+        return Claim(target="discrete" if self.tau_forward == 1 else "other-law", unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.noise(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        z = latent.harden(latent.params / self.tau_forward + draw)
+        soft = latent.relax(latent.params / self.tau_backward + draw, 1.0)
+        return Estimate(f(z + (soft - soft.detach())).mean(0))

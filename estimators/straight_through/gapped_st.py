@@ -1,0 +1,53 @@
+"""The gapped straight-through estimator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .surrogates import pulled_back, softmax_jacobian
+
+
+class GappedSt(Estimator):
+    """Forward z ~ q; backward the softmax Jacobian at logits φ' that agree with z by a gap:
+
+    φ'_z = max φ and φ'_j = min(φ_j, max φ - gap) for the others; g = S(y) ∂f/∂z / τ with
+    y = softmax(φ'/τ) and S(y) = diag(y) - y yᵀ. For a bit φ' = s max(s φ, gap), s = 2b - 1.
+
+    Gumbel noise gives the straight-through Gumbel-softmax this agreement of surrogate and sample; here it has no noise.
+    """
+
+    name = "gapped-st"
+    aliases = ("gst",)
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {"gap": {"default": 1.0, "min": 0.0}, "tau": {"default": 1.0, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = (
+        "Fan, Chi, Rudnicky & Ramadge 2022, Training discrete deep generative models via gapped straight-through"
+    )
+
+    gap: float
+    tau: float
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        y = latent.relax(self.gapped(latent, draw), self.tau)
+        z = pulled_back(draw, latent.params, lambda j: softmax_jacobian(latent, y, j) / self.tau)
+        return Estimate(f(z).mean(0))
+
+    def gapped(self, latent: Latent, z: Tensor) -> Tensor:
+        """φ', no gradient."""
+        logits = latent.params.detach()
+        if latent.spec.kind == "bernoulli":
+            sign = 2 * z - 1
+            return sign * (sign * logits).clamp_min(self.gap)
+        top = logits.amax(-1, keepdim=True)
+        return torch.where(z > 0.5, top, torch.minimum(logits, top - self.gap))

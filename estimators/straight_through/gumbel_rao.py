@@ -1,0 +1,54 @@
+"""Gumbel-Rao: the straight-through Gumbel-softmax with its noise averaged given the draw."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .surrogates import pulled_back, softmax_jacobian
+
+
+class Relaxed(NamedTuple):
+    """A draw z [1, *batch, *event] and k Gumbel-softmax samples that all have it as their argmax; no gradient."""
+
+    hard: Tensor
+    soft: Tensor
+
+
+class GumbelRao(Estimator):
+    """Forward z ~ q; backward the mean of k Gumbel-softmax Jacobians at noise drawn given z, with J = ∂f/∂z:
+
+    g = 1/(kτ) Σ_j S(y_j) J, S(y) = diag(y) - y yᵀ, y_j = softmax((φ + G_j)/τ), G_j drawn given argmax(φ + G_j) = z.
+
+    The same mean as `st-gumbel-softmax`, which is k = 1, and no more variance. The noise is held fixed, as it is there:
+    a derivative through its law given z, as the paper words it, would have another mean.
+    """
+
+    name = "gumbel-rao"
+    aliases = ("gr-mck",)
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}, "k": {"default": 10, "min": 1}}
+    cost = "1 evaluation, 1 differentiation (k softmaxes)"
+    reference = "Paulus, Maddison & Krause 2021, Rao-Blackwellizing the straight-through Gumbel-softmax, GR-MCK"
+
+    tau: float
+    k: int
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Relaxed:
+        with torch.no_grad():
+            z = latent.sample(1, generator)
+            return Relaxed(z, latent.relax(latent.condition(z[0], self.k, generator), self.tau))
+
+    def gradient(self, f: Objective, latent: Latent, draw: Relaxed) -> Estimate:
+        def pullback(j: Tensor) -> Tensor:
+            return softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / self.tau
+
+        return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))

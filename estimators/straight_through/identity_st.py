@@ -1,0 +1,36 @@
+"""The identity straight-through estimator."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .surrogates import pulled_back
+
+
+class IdentitySt(Estimator):
+    """Forward a hard z; backward dz/dφ := I: the gradient in z is copied to the logits, g = ∂f/∂z.
+
+    The original form of straight-through; `straight-through` multiplies by the derivative of σ or softmax as well.
+    Its scale is that of a gradient in p (for linear f it is unbiased for ∇_p E_q f, not for ∇_φ E_q f), and on classes
+    it is not centred: it moves the logits along the constant, which changes no probability.
+    """
+
+    name = "identity-st"
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    cost = "1 evaluation, 1 differentiation"
+    reference = (
+        "Hinton 2012, lecture 9c; Bengio, Léonard & Courville 2013, Estimating or propagating gradients through "
+        "stochastic neurons, section 4"
+    )
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        return Estimate(f(pulled_back(draw, latent.params, lambda j: j)).mean(0))

@@ -1,0 +1,69 @@
+"""MVE: the minimum-variance straight-through estimator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .surrogates import pulled_back, softmax_jacobian
+
+
+class Mve(Estimator):
+    """Forward z ~ q; backward g = S_zᵀ J, J = ∂f/∂z, with the S_z that are exact for linear f and, of those, have the
+    least sum of variance and t (temp) times squared bias on quadratics, both averaged over f. t = 0 is
+    `straight-through`; as t → ∞ the bias on quadratics goes.
+
+    With x the class drawn, e = J - J_x, P_ij = 1/(1 + t (π_i + π_j)) and β_i = (1 + t π_i)/(1 + 2 t π_i):
+
+    g = (diag(π) - ππᵀ)(β ∘ w), A w = y, where A_ij = -t π_i π_j P_ij off the diagonal, row i of A sums to Σ_j π_j P_ij,
+    and y_i = e_i (1 + t π_i) P_ix, less Σ_j e_j t π_j P_jx at i = x.
+
+    For a bit, with π_o the probability of the value not drawn, g = J p (1 - p)(1 + 2 t π_o)/(1 + 4 t p (1 - p)).
+
+    The bias on other f can grow with t. The paper raises t from 1 to 1e6 in training.
+    """
+
+    name = "mve"
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {"temp": {"default": 1e6, "min": 0.0}}
+    cost = "1 evaluation, 1 differentiation (and K equations in K unknowns for each site)"
+    reference = "Hooper & Shekhovtsov 2026, Generalized and optimal straight-through estimators"
+
+    temp: float
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False, exact_for="f linear in each site (and quadratic in each as temp → ∞)")
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        logits, t = latent.params.detach(), self.temp
+
+        def pullback(j: Tensor) -> Tensor:
+            if latent.spec.kind == "categorical":
+                pi = logits.softmax(-1)
+                return softmax_jacobian(latent, pi, (1 + t * pi) / (1 + 2 * t * pi) * solve(pi, draw, j, t))
+            variance, other = logits.sigmoid() * (-logits).sigmoid(), ((1 - 2 * draw) * logits).sigmoid()
+            return j * variance * (1 + 2 * t * other) / (1 + 4 * t * variance)
+
+        return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))
+
+
+def solve(pi: Tensor, z: Tensor, j: Tensor, t: float) -> Tensor:
+    """w of A w = y, its rows divided by 1 + t π_i.
+
+    The rows of A sum to nearly nothing when t is large; their exact sum is added to each, which leaves w as it is and
+    the system as well conditioned as at t = 0.
+    """
+    a = t * pi
+    a_x = (z * a).sum(-1, keepdim=True)
+    share = pi.unsqueeze(-2) / (1 + a.unsqueeze(-1) + a.unsqueeze(-2))
+    total = share.sum(-1)
+    matrix = torch.diag_embed(total) - (a / (1 + a)).unsqueeze(-1) * share + total.unsqueeze(-2)
+    y = (j - (z * j).sum(-1, keepdim=True)) / (1 + a + a_x)
+    right = y - z * (a * y).sum(-1, keepdim=True) / (1 + a_x) + y.sum(-1, keepdim=True)
+    return torch.linalg.solve_ex((1 + t) * matrix, (1 + t) * right.unsqueeze(-1))[0].squeeze(-1)

@@ -1,0 +1,66 @@
+"""ReinMax-Rao: ReinMax with Gumbel-Rao at the midpoint."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .surrogates import pulled_back, softmax_jacobian
+
+
+class Relaxed(NamedTuple):
+    """A draw z [1, *batch, *event] and k Gumbel-softmax samples given z at the midpoint's logits; no gradient."""
+
+    hard: Tensor
+    soft: Tensor
+
+
+class ReinmaxRao(Estimator):
+    """Forward z ~ q; backward ReinMax whose first term is Gumbel-Rao's, at θ_D = log π_D = log ½ (π + z):
+
+    g = 2/(kτ) Σ_j S(y_j) J - ½ S(π) J, with S(p) = diag(p) - p pᵀ, J = ∂f/∂z and
+    y_j = softmax((θ_D + G_j)/τ), G_j drawn given argmax(θ_D + G_j) = z.
+
+    Mostly less variance than `reinmax`, for more bias: exact not even for linear f.
+    """
+
+    name = "reinmax-rao"
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    hyperparameters = {"tau": {"default": 0.7, "above": 0.0}, "k": {"default": 32, "min": 1}}
+    cost = "1 evaluation, 1 differentiation (k softmaxes)"
+    reference = "Wang & Bui 2026, Beyond ReinMax: low-variance gradient estimators for discrete latent variables"
+
+    tau: float
+    k: int
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Relaxed:
+        with torch.no_grad():
+            z = latent.sample(1, generator)
+            middle = midpoint(latent, z[0])
+            return Relaxed(z, middle.relax(middle.condition(z[0], self.k, generator), self.tau))
+
+    def gradient(self, f: Objective, latent: Latent, draw: Relaxed) -> Estimate:
+        pi = latent.probs.detach()
+
+        def pullback(j: Tensor) -> Tensor:
+            rao = softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / self.tau
+            return 2 * rao - 0.5 * softmax_jacobian(latent, pi, j)
+
+        return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
+
+
+def midpoint(latent: Latent, z: Tensor) -> Latent:
+    """The latent with probabilities π_D = ½ (π + z), halfway to the draw z [*batch, *event]; no gradient."""
+    logits = latent.params.detach()
+    if latent.spec.kind == "bernoulli":
+        return type(latent)((logits.sigmoid() + z).log() - ((-logits).sigmoid() + 1 - z).log())
+    log_pi = logits.log_softmax(-1)
+    return type(latent)(torch.where(z > 0.5, torch.log1p(log_pi.exp()), log_pi))

@@ -1,0 +1,59 @@
+"""Straight-through with an annealed slope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, LatentSpec, Objective
+
+
+class SlopeAnnealedSt(Estimator):
+    """Forward b ~ Bernoulli(σ(φ)); backward db/dφ := dσ(aφ)/dφ = a σ(aφ) (1 - σ(aφ)) with a slope a that grows:
+
+    a = min(max_slope, start (1 + rate t)) after t calls in train(); frozen in eval().
+
+    a = 1 is `straight-through`; large a is the step function itself, whose gradient lives at φ ≈ 0 only. The paper
+    has a hard sigmoid and adds 0.04 each epoch; rate is per call here: 1e-4 is 0.04 in 400 calls.
+    """
+
+    name = "slope-annealed-st"
+    aliases = ("annealed-st",)
+    latents = ("bernoulli",)
+    differentiates = True
+    hyperparameters = {
+        "start": {"default": 1.0, "above": 0.0},
+        "rate": {"default": 1e-4, "min": 0.0},
+        "max_slope": {"default": 5.0, "above": 0.0},
+    }
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Chung, Ahn & Bengio 2017, Hierarchical multiscale recurrent neural networks, section 2.4"
+
+    start: float
+    rate: float
+    max_slope: float
+    calls: Tensor
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False)
+
+    def slope(self) -> Tensor:
+        """a."""
+        return (self.start * (1 + self.rate * self.calls)).clamp_max(self.max_slope)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        p = (self.slope() * latent.params).sigmoid()
+        return Estimate(f(draw + (p - p.detach())).mean(0))
+
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        self.calls += 1

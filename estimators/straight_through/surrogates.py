@@ -1,0 +1,34 @@
+"""What straight-through estimators share: a hard z with a gradient of their own, and the Jacobian of the softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..latents import Latent
+
+
+def pulled_back(z: Tensor, params: Tensor, pullback: Callable[[Tensor], Tensor]) -> Tensor:
+    """z [1, *batch, *event], whose backward sends g = pullback(J) to params [*batch, *param_shape], with J = ∂f/∂z."""
+    return _PulledBack.apply(z, params, pullback)
+
+
+class _PulledBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, params: Tensor, pullback: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.pullback = pullback
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
+        return None, ctx.pullback(gradient).sum(0), None
+
+
+def softmax_jacobian(latent: Latent, p: Tensor, v: Tensor) -> Tensor:
+    """S(p) v = (diag(p) - p pᵀ) v over the classes of each site; p (1 - p) v for bits."""
+    if latent.spec.kind == "bernoulli":
+        return p * (1 - p) * v
+    return p * (v - (p * v).sum(-1, keepdim=True))

@@ -1,0 +1,44 @@
+"""ZGR: the zero-temperature limit of Gumbel-Rao."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .surrogates import pulled_back
+
+
+class Zgr(Estimator):
+    """Forward z ~ q; backward half straight-through and half DARN, with J = ∂f/∂z:
+
+    g = ½ [(diag(π) - ππᵀ) J + (z - π)(z - π)ᵀ J].
+
+    That is g_c = ½ π_c (J_c - J_z) for the classes c not drawn and minus their sum for the drawn one; ½ |b - p| J for a
+    bit, as in `darn`. Exact for f quadratic in each site; the same as `reinmax` at tau=1.
+    """
+
+    name = "zgr"
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    cost = "1 evaluation, 1 differentiation"
+    reference = (
+        "Shekhovtsov 2023, Cold analysis of Rao-Blackwellized straight-through Gumbel-softmax gradient estimator"
+    )
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False, exact_for="f quadratic in each site")
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(1, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        pi = latent.probs.detach()
+
+        def pullback(j: Tensor) -> Tensor:
+            if latent.spec.kind == "bernoulli":
+                return 0.5 * (draw - pi).abs() * j
+            others = 0.5 * pi * (j - (draw * j).sum(-1, keepdim=True))
+            return others - draw * others.sum(-1, keepdim=True)
+
+        return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))
