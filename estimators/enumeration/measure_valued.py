@@ -1,0 +1,64 @@
+"""The measure-valued gradient: the positive and the negative part of the derivative of q, each sampled."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective, sites
+
+
+class Parts(NamedTuple):
+    """The classes of one z [1, *batch, D], and of each site's negative part for the classes 1 to K - 1."""
+
+    own: Tensor
+    negative: Tensor
+
+
+class MeasureValued(Estimator):
+    """∂π/∂φ_c = π_c (1 - π_c) (δ_c - π_{-c}), where π_{-c} is π given that the class is not c. With z ~ q and for
+    every site d and class c ≥ 1
+
+    g_dc = π_dc (1 - π_dc) (f(z_{-d}, c) - f(z_{-d}, c')),   c' ~ π_{d,-c};   g_d0 = -Σ_{c ≥ 1} g_dc.
+
+    Both parts share z_{-d}. Class 0 needs no evaluations of its own, since a shift of a site's logits changes nothing.
+    On bits c' = 0 is certain, and this is `local-expectation`; on more classes it is that with c' sampled instead of
+    summed. The value is the mean over d and c of π_dc f(z_{-d}, c) + (1 - π_dc) f(z_{-d}, c').
+    """
+
+    name = "measure-valued"
+    aliases = ("mvd", "weak-derivative")
+    latents = ("bernoulli", "categorical")
+    cost = "2 * D * (K - 1) evaluations"
+    reference = (
+        "Pflug 1989, Sampling derivatives of probabilities; Mohamed, Rosca, Figurnov & Mnih 2020, "
+        "Monte Carlo Gradient Estimation in Machine Learning, section 6"
+    )
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Parts:
+        log_pi = sites.log_probs(latent)
+        classes = log_pi.shape[-1]
+        gumbel = sites.gumbel((classes - 1, *log_pi.shape), log_pi, generator)
+        every = torch.arange(classes, device=log_pi.device)
+        excluded = (every[1:].unsqueeze(-1) == every).view(classes - 1, *[1] * (log_pi.dim() - 1), classes)
+        negative = (log_pi + gumbel).masked_fill(excluded, -torch.inf).argmax(-1)
+        return Parts(sites.classes(latent, latent.sample(1, generator)), negative)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Parts) -> Estimate:
+        pi = sites.log_probs(latent).exp()
+        count, classes = pi.shape[-2:]
+        every = torch.arange(1, classes, device=pi.device).view(-1, *[1] * (draw.own.dim() - 1))
+        parts = torch.cat([every.expand_as(draw.negative), draw.negative])
+        z = sites.configurations(latent, sites.one_replaced(draw.own, parts).flatten(0, 1))
+
+        f_positive, f_negative = f(z).unflatten(0, (2, classes - 1, count)).movedim((1, 2), (-1, -2))
+        pi = pi[..., 1:]
+        grad = pi * (1 - pi) * (f_positive - f_negative).detach()
+        grad = torch.cat([-grad.sum(-1, keepdim=True), grad], -1)
+        return Estimate((pi * f_positive + (1 - pi) * f_negative).mean((-2, -1)), sites.at_params(latent, grad))

@@ -1,0 +1,70 @@
+"""The exact gradient under the sparsemax law, which gives most configurations no mass at all."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator, Unsupported
+from ..latents import Latent, LatentSpec, Objective
+
+
+def sparsemax(logits: Tensor) -> Tensor:
+    """The Euclidean projection of `logits` [..., K] on the simplex, max(φ - τ, 0) with τ = (Σ_{c in S} φ_c - 1) / |S|.
+
+    S holds the classes with 1 + r φ_(r) > Σ_{j ≤ r} φ_(j), φ_(r) the r-th largest. Autograd finds its Jacobian,
+    diag(1_S) - 1_S 1_Sᵀ / |S|.
+    """
+    ordered = logits.sort(-1, descending=True).values
+    rank = torch.arange(1, logits.shape[-1] + 1, device=logits.device)
+    support = 1 + rank * ordered > ordered.cumsum(-1)
+    tau = ((ordered * support).sum(-1, keepdim=True) - 1) / support.sum(-1, keepdim=True)
+    return (logits - tau).clamp_min(0)
+
+
+class Sparsemax(Estimator):
+    """∇ Σ_z s(z) f(z) with s(z) = Π_d sparsemax(φ_d)[z_d] in place of q; a bit has s(1) = clip((φ + 1) / 2, 0, 1).
+
+    Another law: it trains a model whose latent is sparse, and there the gradient is exact and has no variance. The
+    paper evaluates f on the support of s only; here, for static shapes, on every configuration, in blocks.
+    """
+
+    name = "sparsemax"
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"block": {"default": 256, "min": 1}}
+    cost = "K ** D evaluations (weight zero outside the support)"
+    reference = (
+        "Correia, Niculae, Aziz & Martins 2020, Efficient marginalization of discrete and structured latent variables "
+        "via sparsity; Martins & Astudillo 2016, From softmax to sparsemax"
+    )
+    LIMIT = 2**16
+
+    block: int
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if spec.configurations > self.LIMIT:
+            raise Unsupported(f"{spec} has more than {self.LIMIT} configurations to enumerate")
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law")
+
+    def target(self, f: Objective, latent: Latent) -> Tensor:
+        """Σ_z s(z) f(z), [*batch]."""
+        bits = latent.spec.kind == "bernoulli"
+        logits = torch.stack([torch.zeros_like(latent.params), latent.params], -1) if bits else latent.params
+        s = sparsemax(logits)
+        value = torch.zeros((), device=logits.device, dtype=logits.dtype)
+        for z in latent.blocks(self.block):
+            site = (torch.stack([1 - z, z], -1) if bits else z) * s
+            value = value + (reduce(torch.mul, site.sum(-1).unbind(-1)) * f(z)).sum(0)
+        return value
+
+    def sample(self, latent: Latent, generator: Generator | None) -> None:
+        return None
+
+    def gradient(self, f: Objective, latent: Latent, draw: None) -> Estimate:
+        return Estimate(self.target(f, latent))

@@ -1,0 +1,76 @@
+"""Configurations of a product of sites, without replacement: the most probable ones, and draws from the rest.
+
+Nothing is enumerated and nothing subtracted. The configurations outside a given set are a union of disjoint subtrees
+(a prefix of a given configuration, then another class), and the mass of a subtree is that of its prefix: so the mass
+of the rest is a sum of positive terms, exact however little is left, and drawing from it takes one choice of a subtree
+and fresh sites below it. Drawn one after another, k configurations follow the law of the Gumbel-top-k trick, which
+stochastic beam search (Kool, van Hoof & Welling 2019) reaches site by site.
+
+Everywhere `log_pi` is [*batch, D, K], and m configurations are the classes of their sites, [m, *batch, D].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import pad
+
+from ..contract import expand_right
+from ..latents import Latent, sites
+
+
+def most_probable(log_pi: Tensor, m: int) -> Tensor:
+    """The m <= K^D most probable configurations, best first.
+
+    One of the m best of a group of sites is made of one of the m best of each half, so groups are merged in pairs,
+    log2 D times; the sites missing to a power of two are certain.
+    """
+    *batch, count, classes = log_pi.shape
+    rounds = (count - 1).bit_length()
+    certain = log_pi.new_full((*batch, (1 << rounds) - count, classes), -torch.inf)
+    certain[..., 0] = 0
+    score, chosen = torch.cat([log_pi, certain], -2).topk(min(m, classes), -1)
+    chosen = chosen.unsqueeze(-1)
+    for _ in range(rounds):
+        left, right = score[..., ::2, :], score[..., 1::2, :]
+        joint = (left.unsqueeze(-1) + right.unsqueeze(-2)).flatten(-2)
+        score, index = joint.topk(min(m, joint.shape[-1]), -1)
+        index = index.unsqueeze(-1)
+        ours = chosen[..., ::2, :, :].take_along_dim(index // right.shape[-1], -2)
+        theirs = chosen[..., 1::2, :, :].take_along_dim(index % right.shape[-1], -2)
+        chosen = torch.cat([ours, theirs], -1)
+    return chosen[..., 0, :, :count].movedim(-2, 0)
+
+
+def subtrees(log_pi: Tensor, taken: Tensor) -> Tensor:
+    """log q of the subtrees that make up everything but the m distinct configurations `taken`, [m, *batch, D, K].
+
+    Subtree (t, d, c) is every z that agrees with taken[t] at the sites before d and has class c at site d; -inf where
+    a configuration of `taken` lies in it, or where an earlier t has the same prefix.
+    """
+    index = torch.arange(taken.shape[0], device=taken.device)
+    same = (taken.unsqueeze(1) == taken.unsqueeze(0)).long()
+    shared = pad(same[..., :-1], (1, 0), value=1).cumprod(-1) > 0
+    occupies = taken.unsqueeze(-1) == torch.arange(log_pi.shape[-1], device=taken.device)
+    occupied = (shared.unsqueeze(-1) & occupies).any(1)
+    repeated = (shared & expand_right(index.unsqueeze(1) > index, shared)).any(1)
+    log_q = log_pi.expand(*occupies.shape).gather(-1, taken.unsqueeze(-1)).squeeze(-1)
+    prefix = pad(log_q[..., :-1], (1, 0)).cumsum(-1)
+    return (prefix.unsqueeze(-1) + log_pi).masked_fill(occupied | repeated.unsqueeze(-1), -torch.inf)
+
+
+def log_rest(log_pi: Tensor, taken: Tensor) -> Tensor:
+    """log of the mass outside `taken`, [*batch]; -inf where nothing is left."""
+    return subtrees(log_pi, taken).movedim(0, -1).flatten(-3).logsumexp(-1)
+
+
+def draw_rest(latent: Latent, taken: Tensor, generator: Generator | None) -> Tensor:
+    """One configuration [1, *batch, D] from q given that it is not in `taken`; any where nothing is left."""
+    log_pi = sites.log_probs(latent)
+    count, classes = log_pi.shape[-2:]
+    log_q = subtrees(log_pi, taken).movedim(0, -3).flatten(-3)
+    chosen = (log_q + sites.gumbel(tuple(log_q.shape), log_q, generator)).argmax(-1, keepdim=True)
+    prefix = taken.take_along_dim((chosen // (count * classes)).unsqueeze(0), 0)
+    free = sites.classes(latent, latent.sample(1, generator))
+    site, own = torch.arange(count, device=taken.device), chosen // classes % count
+    return torch.where(site < own, prefix, torch.where(site == own, chosen % classes, free))
