@@ -1,0 +1,48 @@
+"""OVIS: near-optimal baselines for the n-sample bound, in their asymptotic form."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .bound import exact_loss, leave_one_out, log_mean_exp, log_weights, weighted_score
+
+
+class Ovis(Estimator):
+    """L = log (1/n) Σ_k w_k with w_k = p(x, z_k) / q(z_k) and v_k = w_k / Σ_j w_j, f = -log p(x, z). Loss -L:
+
+    g = -Σ_k (L - v_k - c_k) ∇ log q(z_k),
+    c_k = L - log((1 - 1/n) / (1 - v_k)) - γ v_k + (1 - γ) log(1 - 1/n).
+
+    The optimum for large effective sample sizes is near γ = 1, for small ones near γ = 0. Unbiased at γ = 0 only: else
+    c_k depends on z_k and takes γ of the path term -v_k away. L + log(1 - v_k) is made of the other weights.
+    """
+
+    name = "ovis"
+    latents = ("bernoulli", "categorical")
+    bound = True
+    hyperparameters = {"n": {"default": 5, "min": 2}, "gamma": {"default": 1.0, "min": 0.0, "max": 1.0}}
+    cost = "n evaluations"
+    reference = "Liévin, Dittadi, Christensen & Winther 2020, Optimal variance control of the score-function gradient"
+
+    n: int
+    gamma: float
+
+    def claim(self) -> Claim:
+        return Claim(target="bound", unbiased=self.gamma == 0)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        log_w = log_weights(f, latent, draw)
+        bound = log_mean_exp(log_w)
+        baseline = leave_one_out(log_w.detach()) + (1 - self.gamma) * math.log1p(-1 / self.n)
+        signal = bound - baseline + self.gamma * log_w.softmax(0)
+        return Estimate(-bound, -weighted_score(signal, latent, draw))
+
+    def target(self, f: Objective, latent: Latent) -> Tensor:
+        return exact_loss(f, latent, self.n)

@@ -1,0 +1,48 @@
+"""Reweighted wake-sleep, wake phases of θ and φ."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .bound import expected_bound, log_mean_exp, weighted_score
+
+
+class RwsWake(Estimator):
+    """w_k = p(x, z_k) / q(z_k), v_k = w_k / Σ_j w_j, f = -log p(x, z). θ descends -log (1/n) Σ_k w_k, and φ
+
+    g = -Σ_k v_k ∇ log q(z_k),
+
+    the self-normalised estimate of ∇_φ KL(p(z given x) || q): biased, less so with more draws. No path through the log
+    q inside w_k. Its target: that KL for φ, and for the value and θ the n-sample bound, for which it is unbiased.
+    """
+
+    name = "rws-wake"
+    aliases = ("wake-wake",)
+    latents = ("bernoulli", "categorical")
+    bound = True
+    hyperparameters = {"n": {"default": 5, "min": 1}}
+    cost = "n evaluations"
+    reference = (
+        "Bornschein & Bengio 2015, Reweighted wake-sleep; Le, Kosiorek, Siddharth, Teh & Wood 2019, Revisiting RWS"
+    )
+
+    n: int
+
+    def claim(self) -> Claim:
+        return Claim(target="bound", unbiased=False)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        log_w = -f(draw) - latent.log_prob(draw).detach()
+        return Estimate(-log_mean_exp(log_w), -weighted_score(log_w.softmax(0), latent, draw))
+
+    def target(self, f: Objective, latent: Latent) -> Tensor:
+        z = latent.support()
+        log_joint, log_q = -f(z), latent.log_prob(z)
+        bound = expected_bound(log_q.detach(), log_joint - log_q.detach(), self.n)
+        wake = -(log_joint.softmax(0).detach() * log_q).sum(0)
+        return -bound + (wake - wake.detach())

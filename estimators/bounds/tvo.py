@@ -1,0 +1,67 @@
+"""The thermodynamic variational objective."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+
+
+class Tvo(Estimator):
+    """log p(x) = ∫_0^1 E_{π_β} log w dβ with w = p(x, z) / q(z), π_β ∝ π̃_β = q w^β, f = -log p(x, z). The bound is the
+    left Riemann sum Σ_i (β_{i+1} - β_i) E_{π_{β_i}} log w; with log π̃_β = β log p(x, z) + (1 - β) log q(z)
+
+    ∇ E_{π_β} log w = E_{π_β} ∇ log w + Cov_{π_β}(∇ log π̃_β, log w).
+
+    Moments under π_β are self-normalised over n draws of q, weights softmax(β log w), the covariance times n / (n - 1):
+    biased but for β = 0, where the sum is the ELBO and the gradient RLOO's. `points` intervals, from 0, then log-spaced
+    from `beta` to 1. `value` carries all of the gradient.
+    """
+
+    name = "tvo"
+    latents = ("bernoulli", "categorical")
+    bound = True
+    hyperparameters = {
+        "n": {"default": 5, "min": 2},
+        "points": {"default": 2, "min": 1},
+        "beta": {"default": 0.05, "above": 0.0, "below": 1.0},
+    }
+    cost = "n evaluations"
+    reference = "Masrani, Le & Wood 2019, The thermodynamic variational objective"
+
+    n: int
+    points: int
+    beta: float
+
+    def claim(self) -> Claim:
+        return Claim(target="bound", unbiased=self.points == 1)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        log_joint, log_q = -f(draw), latent.log_prob(draw)
+        log_w, terms = log_joint - log_q, []
+        for beta, width in self.intervals():
+            weight = (beta * log_w).softmax(0).detach()
+            mean = (weight * log_w).sum(0)
+            tempered = beta * log_joint + (1 - beta) * log_q
+            covariance = self.n / (self.n - 1) * (weight * (log_w - mean).detach() * tempered).sum(0)
+            terms.append(width * (mean + covariance - covariance.detach()))
+        return Estimate(-torch.stack(terms).sum(0))
+
+    def target(self, f: Objective, latent: Latent) -> Tensor:
+        z = latent.support()
+        log_joint, log_q = -f(z), latent.log_prob(z)
+        log_w = log_joint - log_q
+        means = [width * ((log_q + beta * log_w).softmax(0) * log_w).sum(0) for beta, width in self.intervals()]
+        return -torch.stack(means).sum(0)
+
+    def intervals(self) -> list[tuple[float, float]]:
+        """β_i and β_{i+1} - β_i of each interval."""
+        grid = [0.0, *(self.beta ** (i / max(1, self.points - 1)) for i in reversed(range(self.points)))]
+        return [(left, right - left) for left, right in itertools.pairwise(grid)]

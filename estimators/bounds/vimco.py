@@ -1,0 +1,52 @@
+"""VIMCO: the n-sample bound with a baseline for each draw, made of the others."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Latent, Objective
+from .bound import exact_loss, leave_one_out, log_mean_exp, log_weights, replaced, weighted_score
+
+
+class Vimco(Estimator):
+    """L = log (1/n) Σ_k w_k with w_k = p(x, z_k) / q(z_k) and v_k = w_k / Σ_j w_j, f = -log p(x, z). Loss -L:
+
+    g = -Σ_k (L - L_{-k} - v_k) ∇ log q(z_k),   L_{-k} = log (1/n) (ŵ_k + Σ_{j≠k} w_j),
+
+    ŵ_k the geometric or the arithmetic mean of the other n - 1 weights. `value` carries the path term v_k.
+    """
+
+    name = "vimco"
+    latents = ("bernoulli", "categorical")
+    bound = True
+    hyperparameters = {
+        "n": {"default": 5, "min": 2},
+        "mean": {"default": "geometric", "choices": ("geometric", "arithmetic")},
+    }
+    cost = "n evaluations"
+    reference = "Mnih & Rezende 2016, Variational inference for Monte Carlo objectives"
+
+    n: int
+    mean: str
+
+    def claim(self) -> Claim:
+        return Claim(target="bound")
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        return latent.sample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        log_w = log_weights(f, latent, draw)
+        bound = log_mean_exp(log_w)
+        signal = bound - self.baseline(log_w.detach())
+        return Estimate(-bound, -weighted_score(signal, latent, draw))
+
+    def baseline(self, log_w: Tensor) -> Tensor:
+        """L_{-k}, [n, *batch]; with the arithmetic mean it is that of the others' weights."""
+        if self.mean == "arithmetic":
+            return leave_one_out(log_w)
+        return log_mean_exp(replaced(log_w, (log_w.sum(0) - log_w) / (self.n - 1)))
+
+    def target(self, f: Objective, latent: Latent) -> Tensor:
+        return exact_loss(f, latent, self.n)
