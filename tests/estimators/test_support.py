@@ -1,0 +1,50 @@
+"""The support matrix: which estimators must run on which latents, so that `unsupported` cannot hide work.
+
+support.csv is written by hand, from the latents that each paper defines its method for. An estimator that is not in it
+fails here; so does a cell that says `ok` and does not run, or the other way round.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from dvae_bench.bench.cells import plan
+from dvae_bench.bench.presets import Preset
+from dvae_bench.bench.runner import Progress, run_cells
+from dvae_bench.bench.settings import DrawSettings
+from dvae_bench.bench.store import Store
+from dvae_bench.estimators.names import Name
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+
+TOYS = {
+    "bernoulli": "bit-table:d=3",
+    "bernoulli, two layers": "two-layer",
+    "one categorical site": "category-table:n=1",
+    "categorical": "category-table:n=2,k=3",
+}
+TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
+
+
+def matrix() -> dict[str, dict[str, str]]:
+    with (Path(__file__).parent / "support.csv").open() as file:
+        return {line.pop("estimator"): line for line in csv.DictReader(file)}
+
+
+MATRIX = matrix()
+
+
+def test_the_matrix_holds_every_estimator() -> None:
+    assert sorted(MATRIX) == sorted(plugin.name for plugin in ESTIMATORS.builtin.values())
+    assert all(set(cells) == set(TOYS) for cells in MATRIX.values())
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_runs_are_as_the_matrix_says(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cells = plan([Name(name)], TASKS.select(TOYS.values()), TINY, 1, "cpu", "", "", 1)
+    run_cells([cell for cell in cells if cell.source == "draws"], store, Progress())
+    status = store.rows().groupby("task")["status"].agg(lambda statuses: statuses.mode()[0])
+    on = {latent: str(TASKS.canonical(Name.parse(toy))) for latent, toy in TOYS.items()}
+    assert {latent: status[task] for latent, task in on.items()} == MATRIX[name]
