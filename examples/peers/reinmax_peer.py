@@ -1,0 +1,25 @@
+"""The `reinmax` package, its authors' own.
+
+dvae-bench run --plugin examples/peers/reinmax_peer.py -e package-reinmax -e reinmax -t category-table
+"""
+
+import torch
+from dvae_bench.estimators.contract import Claim
+from dvae_bench.estimators.foreign import Reparametrised
+from reinmax import reinmax
+
+
+class PackageReinmax(Reparametrised):
+    """reinmax(logits, 1.0) as it is; it knows categoricals only, so that a bit is the two-way (φ, 0)."""
+
+    name = "package-reinmax"
+    latents = ("bernoulli", "categorical")
+    differentiates = True
+    cost = "1 evaluation, 1 differentiation"
+    reference = "https://github.com/microsoft/ReinMax"
+    claimed = Claim(unbiased=False, exact_for="f quadratic in each site")
+
+    def fn(self, logits):
+        if self.spec.kind == "categorical":
+            return reinmax(logits, 1.0)[0]
+        return reinmax(torch.stack([logits, torch.zeros_like(logits)], -1), 1.0)[0][..., 0]

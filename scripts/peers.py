@@ -1,0 +1,118 @@
+"""Public code, judged: `python scripts/peers.py [FOLDER]` measures our rows and the peers' and writes one table.
+
+Needs the extra `peers`. Storchastic and Pyro patch torch on import, so each plugin file has a process of its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from dvae_bench.bench.presets import PRESETS
+from dvae_bench.bench.report import tables, write_figures
+from dvae_bench.bench.report.table import Table
+from dvae_bench.bench.report.verdicts import BIASED, UNBIASED
+from dvae_bench.bench.runner import Progress
+from dvae_bench.bench.session import Session
+from dvae_bench.bench.settings import DrawSettings
+from dvae_bench.bench.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS, OURS_IS = "ours", "dvae-bench"
+PLUGINS = ("storchastic_peers", "reinmax_peer", "pyro_peers")
+PACKAGES = {"storch-": "storchastic", "package-": "reinmax", "pyro-": "pyro-ppl"}
+TOYS = ("bit:d=3", "bit-table:d=3", "category-table")
+SLOW = {"storch-unordered-set": DrawSettings(rows=500), "storch-without-replacement": DrawSettings(rows=1000)}
+METHODS = {
+    "exact": ("exact", "pyro-enum"),
+    "REINFORCE": ("reinforce", "storch-reinforce", "pyro-tracegraph"),
+    "leave-one-out, 2 samples": ("rloo", "storch-loo"),
+    "ARM": ("arm", "storch-arm"),
+    "DisARM": ("disarm", "storch-disarm"),
+    "REBAR": ("rebar", "storch-rebar"),
+    "RELAX": ("relax", "storch-relax"),
+    "sum and sample, k = 2": ("sum-and-sample:k=2", "storch-rao-blackwell"),
+    "unordered set, k = 2": ("unordered-set:k=2", "storch-unordered-set"),
+    "without replacement, k = 2": ("storch-without-replacement",),
+    "Gumbel-softmax": ("gumbel-softmax", "storch-gumbel-softmax"),
+    "straight-through Gumbel-softmax": ("st-gumbel-softmax", "storch-st-gumbel-softmax"),
+    "ReinMax": ("reinmax", "package-reinmax"),
+}
+BIASED_BY_DESIGN = ("Gumbel-softmax", "straight-through Gumbel-softmax", "ReinMax")
+METHOD_OF = {name: method for method, names in METHODS.items() for name in names}
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["measure"]:
+        return measure(arguments[1], Path(arguments[2]))
+    out = Path(arguments[0]) if arguments else ROOT / "results" / "reference" / "peers"
+    with tempfile.TemporaryDirectory() as folder:
+        for code in (OURS, *PLUGINS):
+            subprocess.run([sys.executable, "-W", "ignore", __file__, "measure", code, folder], check=True)
+        rows = Store.open(Path(folder)).rows()
+    out.mkdir(parents=True, exist_ok=True)
+    table = peers_table(tables(rows)[0])
+    (out / "peers.csv").write_text(table.csv(), encoding="utf-8")
+    (out / "peers.md").write_text(table.markdown(), encoding="utf-8")
+    write_figures(rows, out, ["bias"])
+
+
+def measure(code: str, folder: Path) -> None:
+    """The draws of our own rows, or of those of one plugin file, into the results folder."""
+    if code == OURS:
+        names = [name for name in METHOD_OF if code_of(name) == OURS_IS]
+    else:
+        names = [plugin.name for plugin in ESTIMATORS.add_file(ROOT / "examples" / "peers" / f"{code}.py")]
+    quick = PRESETS["quick"]
+    session = Session.prepare(ESTIMATORS.select(names), TASKS.select(TOYS), quick, 1, "cpu", 1, folder)
+    session.cells = [
+        replace(cell, preset=replace(quick, draws=SLOW.get(cell.estimator.family, quick.draws)))
+        for cell in session.cells
+        if cell.source == "draws"
+    ]
+    told = Progress(end=lambda cell, status, reason, seconds: print(f"{status:12}{seconds:6.1f} s  {cell}", flush=True))
+    session.run(told, fresh=True)
+
+
+def peers_table(toys: Table) -> Table:
+    """The toy table by method, with who wrote the code and whether it keeps its claim, without times."""
+    lines = toys.numbers["verdict"] != "unsupported"
+    who = pd.DataFrame(
+        {
+            "task": toys.numbers["task"],
+            "method": toys.numbers["estimator"].map(METHOD_OF),
+            "code": toys.numbers["estimator"].map(code_of),
+        }
+    )
+    found_biased = (toys.numbers["verdict"] == BIASED) | toys.numbers["other_groups"].str.contains(BIASED + ":")
+    by_design = who["method"].isin(BIASED_BY_DESIGN)
+    who["claim"] = by_design.map({True: "biased by design", False: UNBIASED})
+    who["kept"] = (~found_biased | by_design).map({True: "yes", False: "NO"})
+    order = who[lines].assign(place=who["method"].map(list(METHODS).index)).sort_values(["task", "place", "code"]).index
+    text = toys.text.drop(columns=["task", "device", "µs per draw"], errors="ignore")
+    numbers = toys.numbers.drop(columns=["task", "data", "device", "time", "time_lo", "time_hi"], errors="ignore")
+    return Table(
+        "peers",
+        "Public code, judged: kept says whether an estimator that claims to be unbiased is so, at the cut and in the "
+        f"other groups (f's own parameters, the value), as far as these draws can tell. {toys.caption}",
+        pd.concat([who, numbers], axis=1).loc[order],
+        pd.concat([who, text], axis=1).loc[order],
+    )
+
+
+def code_of(estimator: str) -> str:
+    """Whose code a row is, with its version."""
+    for prefix, package in PACKAGES.items():
+        if estimator.startswith(prefix):
+            return f"{package} {version(package)}"
+    return OURS_IS
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
