@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
 from dvae_bench import __version__
 from dvae_bench.estimators.names import Name, UsageError, nearest
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin, matches

@@ -54,14 +54,29 @@ PRESETS = {
     "standard": Preset(
         "standard",
         DrawSettings(rows=40_000, elements=1.2e10, tuning_steps=1000),
-        TrainSettings(steps=6_000, evaluations=10, images=10_000, iw_images=1000, reference_draws=1024),
+        TrainSettings(
+            steps=6_000,
+            seconds=900.0,
+            evaluations=10,
+            images=10_000,
+            iw_images=1000,
+            variance_draws=32,
+            reference_draws=1024,
+        ),
         ClockSettings(warmup=20, repetitions=200, rounds=10, seconds=1.0),
     ),
     "paper": Preset(
         "paper",
         DrawSettings(rows=400_000, elements=1.2e11, tuning_steps=5000),
         TrainSettings(
-            steps=200_000, evaluations=40, images=10_000, iw_images=10_000, iw_samples=1000, reference_draws=4096
+            steps=200_000,
+            seconds=1e6,
+            evaluations=40,
+            images=10_000,
+            iw_images=10_000,
+            iw_samples=1000,
+            variance_draws=32,
+            reference_draws=4096,
         ),
         ClockSettings(warmup=50, repetitions=1000, rounds=20, seconds=5.0),
     ),

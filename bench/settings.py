@@ -23,14 +23,15 @@ class DrawSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Training steps, how often to evaluate, and the sizes of an evaluation."""
+    """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation."""
 
-    steps: int = 300
-    evaluations: int = 3
+    steps: int = 100
+    seconds: float = 6.0
+    evaluations: int = 4
     images: int = 1000
     iw_images: int = 200
     iw_samples: int = 100
-    variance_draws: int = 32
+    variance_draws: int = 16
     reference_draws: int = 64
 
 

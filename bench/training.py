@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..estimators.contract import Estimate, Estimator
+from ..estimators.counting import CountedObjective
 from ..estimators.score_function.rloo import Rloo
 from ..estimators.tuning import Tuner
 from ..tasks.vae.bounds import elbo, importance_weighted
@@ -22,6 +23,8 @@ from .clock import Timeline, marked
 from .settings import TrainSettings
 from .statistics import Figure, relative_bias_between
 from .streams import stream
+
+TOGETHER = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ class TrainStep:
 def train(
     task: MnistVae, estimator: Estimator, settings: TrainSettings, seed: int, tick: Callable[[float], None]
 ) -> list[Point]:
-    """Train for `steps`, evaluating at evenly spaced steps. `tick` is told the fraction done.
+    """Train for `steps`, or fewer where they take more than `seconds`, evaluating at evenly spaced steps and the last.
+
+    `tick` is told the fraction done.
 
     Raises Diverged with the curve so far when the loss is not finite at an evaluation.
     """
@@ -108,15 +113,18 @@ def train(
     for step in range(1, settings.steps + 1):
         loss = step_once(next(data))
         ema.update()
-        if step in at:
+        last = step == settings.steps or trained + time.perf_counter() - start > settings.seconds
+        if step in at or last:
             if not math.isfinite(float(loss.mean())):
                 raise Diverged(step, points)
             trained += time.perf_counter() - start
-            metrics = evaluate(step_once, task, settings, seed, next(data), final=step == settings.steps)
+            metrics = evaluate(step_once, task, settings, seed, next(data), final=last)
             metrics["var_ema"] = Figure(ema.variance())
             points.append(Point(step, trained, metrics))
             tick(step / settings.steps)
             start = time.perf_counter()
+        if last:
+            break
     return points
 
 
@@ -151,13 +159,21 @@ def evaluate(
 
 
 def cut_draws(vae: Vae, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
-    """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape]."""
+    """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
+
+    As many draws at a time as evaluate f on about TOGETHER pixels, after a first one alone that counts.
+    """
     params = vae.encode(x).detach()
-    rows = params.expand(draws, *params.shape).requires_grad_()
-    latent = vae.latent(rows)
-    loss = estimator(vae.objective(x, latent, estimator.bound), latent, generator)
-    (cut,) = torch.autograd.grad(loss.sum(), rows)
-    return cut / len(x)
+    parts: list[Tensor] = []
+    together = 1
+    while (made := sum(map(len, parts))) < draws:
+        rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
+        latent = vae.latent(rows)
+        f = CountedObjective(vae.objective(x, latent, estimator.bound))
+        (cut,) = torch.autograd.grad(estimator(f, latent, generator).sum(), rows)
+        parts.append(cut / len(x))
+        together = max(1, TOGETHER // (max(1, f.evaluations // len(rows)) * x.numel()))
+    return torch.cat(parts)
 
 
 def encoder_draws(vae: Vae, x: Tensor, cut: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ class Tuner:
 
     def __init__(self, estimator: Estimator, lr: float = 1e-3) -> None:
         self.parameters = list(estimator.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr) if self.parameters else None
+        self.optimizer = torch.optim.Adam(self.parameters, lr, fused=True) if self.parameters else None
 
     def step(self, tuning_loss: Tensor | None) -> None:
         """One step on `Estimate.tuning_loss`; call before the estimate's graph is freed by backward()."""

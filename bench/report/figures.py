@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
-
 from dvae_bench.estimators.names import UsageError, nearest
 
 from .rows import prepare

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from dvae_bench.estimators.names import UsageError
 
 CELL: list[Any] = ["task", "data", "device", "estimator"]

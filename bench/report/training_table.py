@@ -19,7 +19,8 @@ _FINAL = {
     "seconds": "seconds",
 }
 _CAPTION = (
-    "Training. ELBO and importance-weighted bound in nats at the last step, larger is better. With several seeds: "
+    "Training. ELBO and importance-weighted bound in nats at the last step, larger is better; steps: as many as the "
+    "time of a cell allowed. With several seeds: "
     "the mean, and in parentheses the range of the seeds. Brackets are intervals at 95 per cent. Seeds that failed "
     "are named under status and are in no mean."
 )
@@ -39,6 +40,9 @@ def training_table(rows: pd.DataFrame) -> Table:
             with_interval(value, lo, hi, "{} ({} to {})" if seeds > 1 else "{} [{}, {}]")
             for value, lo, hi, seeds in found[["value", "lo", "hi", "seeds"]].to_numpy(dtype=float)
         ]
+    steps = rows[rows["metric"] == "seconds"].groupby(CELL)["step"].max().reindex(numbers.index)
+    numbers["steps"] = steps
+    text["steps"] = ["" if pd.isna(count) else f"{count:.0f}" for count in steps]
     step = measured(rows, "clock", "time_total").reindex(numbers.index)[["value", "lo", "hi"]] / 1000
     numbers[["ms_per_step", "ms_per_step_lo", "ms_per_step_hi"]] = step
     text["ms per step"] = [with_interval(*line) for line in step.to_numpy(dtype=float)]

@@ -59,18 +59,16 @@ class Bernoulli(Latent):
         return (perturbed.detach() > 0).to(perturbed.dtype)
 
     def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
-        return (perturbed / tau).sigmoid()
+        return (perturbed * tau**-1).sigmoid()
 
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
         """z̃ = φ + logit(v'), v' = v p + 1 - p where z = 1 and v (1 - p) where z = 0 (REBAR, Tucker et al. 2017,
-        appendix), written so that it keeps its sign and its precision for every φ:
-        z̃ = -log σ(-φ - log v) - log(1 - v) where z = 1, and log v + log σ(φ - log(1 - v)) where z = 0.
+        appendix), written so that it keeps its sign and its precision for every φ: with s = 1 - 2 z, and 1 - v for v
+        where z = 0, z̃ = s [log σ(s φ - log v) + log(1 - v)].
         """
         v = uniform((n, *self.logits.shape), self.logits, generator)
-        log_v, log_1v = v.log(), torch.log1p(-v)
-        one = -logsigmoid(-self.logits - log_v) - log_1v
-        zero = log_v + logsigmoid(self.logits - log_1v)
-        return torch.where(z > 0.5, one, zero)
+        sign = 1 - 2 * z
+        return sign * (logsigmoid(sign * self.logits - v.log()) + torch.log1p(-v))
 
     def kl_to_uniform(self) -> Tensor:
         """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""

@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -229,7 +230,10 @@ class TestGradientSpread:
         draws, rloo = 12, build("rloo:n=3", vae.spec).eval()
         with torch.no_grad():
             z = rloo.sample(vae.latent(vae.encode(x).expand(draws, *vae.encode(x).shape)), stream(0, "sample"))
-        monkeypatch.setattr(rloo, "sample", lambda latent, generator: z)
+        given = iter(z.unbind(1))
+        monkeypatch.setattr(
+            rloo, "sample", lambda latent, _: torch.stack([next(given) for _ in range(len(latent.params))], 1)
+        )
         cut = cut_draws(vae, rloo, x, draws, stream(0, "sample"))
         spread = {"var_cut": cut, "var_encoder": encoder_draws(vae, x, cut)}
         spread = {name: squared_distances(gradients) for name, gradients in spread.items()}
@@ -287,8 +291,14 @@ class TestTrain:
         )
         for point, again in zip(one, other, strict=True):
             for metric in point.metrics:
-                np.testing.assert_array_equal(point.metrics[metric], again.metrics[metric])
+                pair = (point.metrics[metric], again.metrics[metric])
+                np.testing.assert_array_equal(*(astuple(m) if isinstance(m, Figure) else m for m in pair))
         assert not np.array_equal(one[-1].metrics["elbo_test"], seed_1[-1].metrics["elbo_test"])
+
+    def test_ends_when_its_time_is_spent(self, linear: MnistVae) -> None:
+        points = train(linear, build("rloo", linear.spec), replace(TINY, seconds=0.0), 0, lambda fraction: None)
+        assert [point.step for point in points] == [1]
+        assert {"iw_test", "bias_reference"} <= points[0].metrics.keys(), "evaluated as a last step is"
 
     def test_divergence_keeps_the_curve_so_far(self, linear: MnistVae, monkeypatch: pytest.MonkeyPatch) -> None:
         rloo = build("rloo", linear.spec)
