@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs calibrate reference regress baseline clean
+.PHONY: run test test-full lint bench docs calibrate reference regress baseline peers clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all
@@ -37,6 +37,11 @@ reference: $(READY)
 	$(BIN)/dvae-bench run --estimators all -o results/reference-run
 	rm -rf results/reference/tables results/reference/figures
 	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
+
+# Other people's estimators, judged: results/reference/peers, about 5 minutes.
+peers: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
+	$(BIN)/python scripts/peers.py
 
 # The gate: the committed baseline's grid measured afresh at the same seed; exits 1 where something got worse.
 regress: $(READY)
