@@ -24,6 +24,8 @@ _HOME = {
     "Task": "dvae_bench.tasks.contract",
     "Tuner": "dvae_bench.estimators.tuning",
     "estimator": "dvae_bench.estimators",
+    "from_reparam": "dvae_bench.estimators.foreign",
+    "from_surrogate": "dvae_bench.estimators.foreign",
     "measure": "dvae_bench.bench.measure",
     "splice": "dvae_bench.estimators.contract",
 }

@@ -26,8 +26,8 @@ class TrainSettings:
     """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation."""
 
     steps: int = 100
-    seconds: float = 6.0
-    evaluations: int = 4
+    seconds: float = 4.0
+    evaluations: int = 3
     images: int = 1000
     iw_images: int = 200
     iw_samples: int = 100
