@@ -92,7 +92,7 @@ class Accumulator:
 
     def _compare(self, draws: Tensor, direction: Tensor) -> None:
         along = (draws @ direction).double()
-        norm2 = draws.square().sum(1, dtype=torch.float64)
+        norm2 = torch.linalg.vector_norm(draws, dim=1).double().square()
         tiny = torch.finfo(torch.float64).tiny
         cosine = along / (norm2 + tiny).sqrt()
         ratio = along.abs() / ((norm2 - along.square()).clamp_min(0) + 1e-12 * norm2 + tiny).sqrt()

@@ -12,7 +12,10 @@ from ..latents import Latent
 def antithetic(latent: Latent, u: Tensor) -> Tensor:
     """The twins b = 1[u > 1 - p] and b' = 1[u < p] of u ~ U(0, 1)^D [*batch, D], each a draw of q: [2, *batch, D]."""
     p = latent.params.detach().sigmoid()
-    return torch.stack([u > 1 - p, u < p]).to(u.dtype)
+    pair = torch.stack([u, u])
+    pair[0].gt_(1 - p)
+    pair[1].lt_(p)
+    return pair
 
 
 def disarm(latent: Latent, pair: Tensor, f_pair: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Bernoulli(Latent):
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         p = self.logits.detach().sigmoid()
-        return (uniform((n, *p.shape), p, generator) < p).to(p.dtype)
+        return uniform((n, *p.shape), p, generator).lt_(p)
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
         """Logistic noise log u - log(1 - u)."""
@@ -56,10 +56,10 @@ class Bernoulli(Latent):
         return self.logits + noise
 
     def harden(self, perturbed: Tensor) -> Tensor:
-        return (perturbed.detach() > 0).to(perturbed.dtype)
+        return perturbed.detach().clone().gt_(0)
 
     def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
-        return (perturbed * tau**-1).sigmoid()
+        return (perturbed / tau).sigmoid()
 
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
         """z̃ = φ + logit(v'), v' = v p + 1 - p where z = 1 and v (1 - p) where z = 0 (REBAR, Tucker et al. 2017,

@@ -9,6 +9,18 @@ from torch import Generator, Tensor
 
 from .latent import Latent, LatentSpec, uniform
 
+LANES = 16
+
+
+def softmax(logits: Tensor) -> Tensor:
+    """Over the classes of [*, N, K]; of fewer than LANES across the sites, where torch's CPU kernel is far faster."""
+    return logits.softmax(-1) if logits.shape[-1] >= LANES else logits.mT.softmax(-2).mT
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """The logarithm of `softmax`."""
+    return logits.log_softmax(-1) if logits.shape[-1] >= LANES else logits.mT.log_softmax(-2).mT
+
 
 class Categorical(Latent):
     """N independent one-hot sites of K classes with params = logits φ [*batch, N, K]; π = softmax(φ)."""
@@ -23,17 +35,17 @@ class Categorical(Latent):
 
     @property
     def probs(self) -> Tensor:
-        return self.logits.softmax(-1)
+        return softmax(self.logits)
 
     def tempered_probs(self, tau: float) -> Tensor:
-        return (self.logits / tau).softmax(-1)
+        return softmax(self.logits / tau)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return (z * self.logits.log_softmax(-1)).sum((-2, -1))
+        return (z * log_softmax(self.logits)).sum((-2, -1))
 
     def score(self, z: Tensor) -> Tensor:
         """z - π."""
-        return z.detach() - self.logits.detach().softmax(-1)
+        return z.detach() - softmax(self.logits.detach())
 
     def configurations(self, start: int, stop: int) -> Tensor:
         sites, classes = self.logits.shape[-2:]
@@ -44,20 +56,24 @@ class Categorical(Latent):
         z = z.view(stop - start, *[1] * (self.logits.dim() - 2), sites, classes)
         return z.expand(stop - start, *self.logits.shape)
 
+    def sample(self, n: int, generator: Generator | None) -> Tensor:
+        """argmax(φ + G): that φ is not normalised shifts all classes of a site alike."""
+        return self.harden(self.logits.detach() + self.noise(n, generator))
+
     def noise(self, n: int, generator: Generator | None) -> Tensor:
         """Gumbel noise -log(-log u)."""
         return -self._log_exponential(n, generator)
 
     def perturb(self, noise: Tensor) -> Tensor:
         """log π + G: normalised log-probabilities, so that its law given the argmax is `condition`'s."""
-        return self.logits.log_softmax(-1) + noise
+        return log_softmax(self.logits) + noise
 
     def harden(self, perturbed: Tensor) -> Tensor:
         perturbed = perturbed.detach()
         return torch.zeros_like(perturbed).scatter_(-1, perturbed.argmax(-1, keepdim=True), 1.0)
 
     def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
-        return (perturbed / tau).softmax(-1)
+        return softmax(perturbed / tau)
 
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
         """Gumbels given their argmax (REBAR, Tucker et al. 2017, appendix): with E_i ~ Exp(1) and b the chosen class,
@@ -65,13 +81,13 @@ class Categorical(Latent):
         """
         log_e = self._log_exponential(n, generator)
         log_e_chosen = (log_e * z).sum(-1, keepdim=True)
-        other = -torch.logaddexp(log_e - self.logits.log_softmax(-1), log_e_chosen)
+        other = -torch.logaddexp(log_e - log_softmax(self.logits), log_e_chosen)
         return torch.where(z > 0.5, -log_e_chosen, other)
 
     def kl_to_uniform(self) -> Tensor:
         """KL(q || uniform) = Σ π log π + N log K, [*batch]."""
         sites, classes = self.logits.shape[-2:]
-        log_pi = self.logits.log_softmax(-1)
+        log_pi = log_softmax(self.logits)
         return (log_pi.exp() * log_pi).sum((-2, -1)) + sites * math.log(classes)
 
     def _log_exponential(self, n: int, generator: Generator | None) -> Tensor:
