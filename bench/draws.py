@@ -23,16 +23,28 @@ COUNTED_ROWS, COUNTED_ELEMENTS, TUNING_SHARE = 8, 2e7, 8
 
 
 @dataclass(frozen=True)
+class Work:
+    """Evaluations and differentiations of f for one gradient draw, and the deterministic costs of a call for `rows`."""
+
+    evaluations: int
+    differentiations: int
+    costs: Costs
+    rows: int
+
+    def draws(self, elements: float, most: int) -> int:
+        """How many draws, at most `most`, make about `elements` numbers of 4 bytes, over all operations."""
+        return int(min(most, max(1, 4 * elements * self.rows / self.costs.bytes)))
+
+
+@dataclass(frozen=True)
 class Draws:
     """What was measured: moments of each group's gradient beside its exact value [D]."""
 
     moments: dict[str, Moments]
     exact: dict[str, np.ndarray]
-    evaluations: int
-    differentiations: int
+    work: Work
     tuned_steps: int
     claim: Claim
-    costs: Costs
 
 
 class Layers:
@@ -68,14 +80,13 @@ class Layers:
 
 def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> Draws:
     """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises."""
-    tuned = tune(layers, task, settings, seed)
+    work = count_work(layers, task)
+    tuned = tune(layers, task, settings, seed, work.draws(settings.chunk_elements / TUNING_SHARE, settings.tuning_rows))
     layers.train(False)
     look = f"/look {settings.look}" if settings.look else ""
     sample, lower = stream(seed, f"sample{look}", task.device), stream(seed, f"lower{look}", task.device)
-    evaluations, differentiations = count_calls(layers, task)
-    costs = draw_costs(layers, task)
-    rows = rows_within(settings.elements / settings.blocks, layers, task, settings.rows)
-    chunk = min(rows, rows_within(settings.chunk_elements, layers, task, settings.rows))
+    rows = work.draws(settings.elements / settings.blocks, settings.rows)
+    chunk = work.draws(settings.chunk_elements, rows)
     exact = {group: tensor.flatten() for group, tensor in task.exact(layers.top).items()}
     accumulators: dict[str, Accumulator] = {}
     for _ in range(settings.blocks):
@@ -95,7 +106,7 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
         if not np.isfinite(moment.variance).all():
             raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
-    return Draws(moments, known, evaluations, differentiations, tuned, layers.top.claim(), costs)
+    return Draws(moments, known, work, tuned, layers.top.claim())
 
 
 def unit(vector: Tensor) -> Tensor:
@@ -115,22 +126,12 @@ def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
     return counted.evaluations, counted.differentiations
 
 
-def draw_costs(layers: Layers, task: Toy) -> Costs:
-    """The deterministic costs of one call for COUNTED_ROWS gradient draws in eval(), fewer where they are very wide."""
-    rows = _counted_rows(layers, task)
+def count_work(layers: Layers, task: Toy) -> Work:
+    """Of COUNTED_ROWS gradient draws in eval(), fewer where f alone makes them very wide."""
+    evaluations, differentiations = count_calls(layers, task)
+    rows = int(min(COUNTED_ROWS, max(1, COUNTED_ELEMENTS / (max(1, evaluations) * task.width))))
     sample, lower = stream(0, "count", task.device), stream(0, "count-lower", task.device)
-    return count_costs(lambda: _draw(layers, task, rows, sample, lower))
-
-
-def _counted_rows(layers: Layers, task: Toy) -> int:
-    widest = max(1, count_calls(layers, task)[0]) * task.width
-    return int(min(COUNTED_ROWS, max(1, COUNTED_ELEMENTS / widest)))
-
-
-def rows_within(elements: float, layers: Layers, task: Toy, most: int) -> int:
-    """How many gradient draws, at most `most`, make about `elements` numbers of 4 bytes, over all operations."""
-    per_row = draw_costs(layers, task).bytes / 4 / _counted_rows(layers, task)
-    return int(min(most, max(1, elements / per_row)))
+    return Work(evaluations, differentiations, count_costs(lambda: _draw(layers, task, rows, sample, lower)), rows)
 
 
 def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
@@ -150,13 +151,12 @@ def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Genera
     return result | {name: flatten([next(gradients) for _ in group]) for name, group in shared.items()}
 
 
-def tune(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> int:
-    """Move running state and tuned parameters at the task's frozen parameters; returns the steps taken."""
+def tune(layers: Layers, task: Toy, settings: DrawSettings, seed: int, rows: int) -> int:
+    """Move running state and tuned parameters at the frozen parameters, `rows` draws a step; returns the steps."""
     if not any([*e.parameters(), *e.buffers()] for e in layers.estimators):
         return 0
     generator, lower = stream(seed, "tuning", task.device), stream(seed, "tuning-lower", task.device)
     tuners = [Tuner(estimator, lr=1e-2) for estimator in layers.estimators]
-    rows = rows_within(settings.chunk_elements / TUNING_SHARE, layers, task, settings.tuning_rows)
     layers.train(True)
     for _ in range(settings.tuning_steps):
         once = task.params().detach()

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from .stopwatch import Block
 from .telemetry import Reading
-from .timing import Block
 
 
 class Journal:

@@ -18,8 +18,9 @@ from .cells import Cell
 from .draws import Layers, draw_gradients
 from .journal import Journal
 from .rows import Row, outcome
+from .stopwatch import Timed
 from .store import Store
-from .timing import Timed, time_group, timed_draws, timed_steps
+from .timing import time_group, timed_draws, timed_steps
 from .training import Diverged, Point, train
 
 

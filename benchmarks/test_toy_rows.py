@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from dvae_bench.bench.draws import Layers, _draw, rows_within, unit
+from dvae_bench.bench.draws import Layers, _draw, count_work, unit
 from dvae_bench.bench.moments import Accumulator
 from dvae_bench.bench.settings import DrawSettings
 from dvae_bench.bench.streams import stream
@@ -41,7 +41,7 @@ def test_rows(benchmark: Callable, name: str) -> None:
     layers = Layers(ESTIMATORS.find(name).load(), {}, task, torch.device("cpu"))
     layers.train(False)
     sample, lower, by_hand = (stream(0, purpose) for purpose in ("sample", "lower", "by hand"))
-    rows = rows_within(settings.chunk_elements, layers, task, settings.rows)
+    rows = count_work(layers, task).draws(settings.chunk_elements, settings.rows)
     directions = {group: unit(exact.flatten()).float() for group, exact in task.exact(layers.top).items()}
     params, draw = task.params().detach().expand(rows, SIZE).clone(), minimal_rows(name, SIZE)
 

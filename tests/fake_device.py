@@ -15,7 +15,7 @@ import torch
 from dvae_bench.bench import draws, timing, training
 from dvae_bench.bench.check.fake_device import DEVICE, outcome, register
 from dvae_bench.bench.clock import CpuClock, Timeline
-from dvae_bench.bench.draws import Layers, draw_costs
+from dvae_bench.bench.draws import Layers, count_work
 from dvae_bench.bench.settings import ClockSettings
 from dvae_bench.bench.timing import timed_draws, timed_steps
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
@@ -54,7 +54,7 @@ def toy(text: str) -> None:
     (name,) = TASKS.select([text])
     task = TASKS.find(name.family).load()(DEVICE, **name.values)
     layers = Layers(Rloo, {}, task, torch.device(DEVICE))
-    assert draw_costs(layers, task).syncs == 0
+    assert count_work(layers, task).costs.syncs == 0
     timed_draws(layers, task, ClockSettings(rows=3), seed=0).call(Timeline(CpuClock()))
     for group, tensors in task.groups().items():
         assert {tensor.device.type for tensor in tensors} == {DEVICE}, f"{group} is elsewhere"

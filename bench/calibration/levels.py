@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator, default_rng
 
 from .. import statistics as st
+from .. import unbiasedness as ub
 from ..compare.effect import WORDS, ratio
 from ..compare.metrics import MARGINS
 from ..moments import Moments
@@ -40,7 +41,7 @@ def calibrate(case: Case, seed: int, null_runs: int, power_runs: int, variance_r
 
 def false_alarms(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
     """Runs that the guard declines to judge, and those among the others where the true mean is called biased."""
-    p = np.array([st.bias_p_value(moments, case.exact, 1.0) for moments in case.moments(rng, runs)])
+    p = np.array([ub.bias_p_value(moments, case.exact, 1.0) for moments in case.moments(rng, runs)])
     yield _share("not testable", np.isnan(p))
     for level in LEVELS:
         yield _share(f"{level:g}", p[~np.isnan(p)] <= level)
@@ -56,10 +57,10 @@ def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
     exact, norm = case.exact, float(np.linalg.norm(case.exact))
     sizes, anywhere, variance = [], [], np.zeros(len(exact))
     for run, moments in enumerate(case.moments(rng, runs)):
-        sizes.append(st.smallest_detectable_bias(moments, exact, 1.0))
+        sizes.append(ub.smallest_detectable_bias(moments, exact, 1.0))
         variance += moments.variance / runs
         if run < RANDOM_DIRECTIONS:
-            anywhere.append(norm * st.detectable_anywhere(moments, exact, 1.0))
+            anywhere.append(norm * ub.detectable_anywhere(moments, exact, 1.0))
     detectable, size, se = float(np.median(sizes)), float(np.median(anywhere)), np.sqrt(variance / case.n)
     planted = {f"scale, {scale:g} x detectable": scale * detectable * exact for scale in SCALES}
     if len(exact) > 1:
@@ -73,7 +74,7 @@ def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
     found = {name: 0 for name in planted}
     for moments in case.moments(rng, runs):
         for name, bias in planted.items():
-            found[name] += st.bias_p_value(shifted(moments, bias), exact, 1.0) <= st.ALPHA
+            found[name] += ub.bias_p_value(shifted(moments, bias), exact, 1.0) <= ub.ALPHA
         if ANYWHERE in planted:
             planted[ANYWHERE] = size * _direction(rng, len(exact))
     for name, bias in planted.items():

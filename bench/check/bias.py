@@ -22,11 +22,12 @@ from ...estimators.names import Name
 from ...estimators.registry import TASKS
 from ...tasks.contract import Toy
 from .. import statistics as st
+from .. import unbiasedness as ub
 from ..draws import Draws, Layers, draw_gradients
 from ..settings import DrawSettings
 from .case import Case, Failed, Skipped
 
-ALPHA = st.ALPHA
+ALPHA = ub.ALPHA
 WANTED = 0.2
 ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
@@ -58,8 +59,8 @@ def examine(cls: type[Estimator], values: dict[str, Any], toy: Toy, rows: int = 
     judged = {group: (draws.moments[group], draws.exact[group], f_scale) for group in known}
     return Findings(
         draws,
-        {group: st.bias_p_value(*case) for group, case in judged.items()},
-        {group: st.smallest_detectable_bias(*case) for group, case in judged.items()},
+        {group: ub.bias_p_value(*case) for group, case in judged.items()},
+        {group: ub.smallest_detectable_bias(*case) for group, case in judged.items()},
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .. import statistics as st
+from .. import unbiasedness as ub
 from ..draws import Draws
 from ..rows import Row, row
 from .collector import Collector
@@ -34,14 +35,14 @@ class Bias(Collector):
             yield row("bias_norm", norm, n, direction="lower", group=group)
             yield row("bias_rel", relative, n, direction="lower", group=group)
             yield row("bias_sq", st.bias_squared(moments, exact), n, direction="lower", group=group)
-            p = st.bias_p_value(moments, exact, f_scale)
+            p = ub.bias_p_value(moments, exact, f_scale)
             status, reason = ("not testable", RARE.format(n)) if np.isnan(p) else ("ok", "")
             yield row("bias_p", p, n, group=group, status=status, reason=reason)
-            detectable = st.smallest_detectable_bias(moments, exact, f_scale)
+            detectable = ub.smallest_detectable_bias(moments, exact, f_scale)
             yield row("bias_sdb", detectable, n, direction="lower", group=group)
-            anywhere = st.detectable_anywhere(moments, exact, f_scale)
+            anywhere = ub.detectable_anywhere(moments, exact, f_scale)
             yield row("bias_sdb_any", anywhere, n, direction="lower", group=group)
-            if p <= st.ALPHA:
-                found = st.biased_coordinates(moments, exact, f_scale)
+            if p <= ub.ALPHA:
+                found = ub.biased_coordinates(moments, exact, f_scale)
                 named = ", ".join(map(str, found[:NAMED])) + (", ..." if len(found) > NAMED else "")
                 yield row("biased_coordinates", len(found), n, direction="lower", group=group, reason=named)

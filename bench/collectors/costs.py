@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..costs import Costs
 from ..draws import Draws
 from ..rows import Row, row
-from ..timing import Timings
+from ..stopwatch import Timings
 from .collector import Collector
 
 
@@ -18,7 +18,7 @@ class DrawCosts(Collector):
     source = "draws"
 
     def rows(self, measured: Draws) -> Iterator[Row]:
-        yield from cost_rows(measured.costs)
+        yield from cost_rows(measured.work.costs)
 
 
 class StepCosts(Collector):

@@ -16,5 +16,5 @@ class Evaluations(Collector):
     source = "draws"
 
     def rows(self, measured: Draws) -> Iterator[Row]:
-        yield row("evaluations", measured.evaluations, 1, direction="lower")
-        yield row("differentiations", measured.differentiations, 1, direction="lower")
+        yield row("evaluations", measured.work.evaluations, 1, direction="lower")
+        yield row("differentiations", measured.work.differentiations, 1, direction="lower")

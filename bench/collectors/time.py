@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import statistics as st
 from ..rows import Row, row
-from ..timing import Timings
+from ..stopwatch import Timings
 from .collector import Collector
 
 HOST_BOUND = 0.9

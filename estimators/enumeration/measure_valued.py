@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Latent, Objective, sites
+from ..latents.latent import gumbel
 
 
 class Parts(NamedTuple):
@@ -44,10 +45,10 @@ class MeasureValued(Estimator):
     def sample(self, latent: Latent, generator: Generator | None) -> Parts:
         log_pi = sites.log_probs(latent)
         classes = log_pi.shape[-1]
-        gumbel = sites.gumbel((classes - 1, *log_pi.shape), log_pi, generator)
+        noise = gumbel((classes - 1, *log_pi.shape), log_pi, generator)
         every = torch.arange(classes, device=log_pi.device)
         excluded = (every[1:].unsqueeze(-1) == every).view(classes - 1, *[1] * (log_pi.dim() - 1), classes)
-        negative = (log_pi + gumbel).masked_fill(excluded, -torch.inf).argmax(-1)
+        negative = (log_pi + noise).masked_fill(excluded, -torch.inf).argmax(-1)
         return Parts(sites.classes(latent, latent.sample(1, generator)), negative)
 
     def gradient(self, f: Objective, latent: Latent, draw: Parts) -> Estimate:

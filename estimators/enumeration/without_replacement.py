@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 
 from ..contract import expand_right
 from ..latents import Latent, sites
+from ..latents.latent import gumbel
 
 
 def most_probable(log_pi: Tensor, m: int) -> Tensor:
@@ -69,7 +70,7 @@ def draw_rest(latent: Latent, taken: Tensor, generator: Generator | None) -> Ten
     log_pi = sites.log_probs(latent)
     count, classes = log_pi.shape[-2:]
     log_q = subtrees(log_pi, taken).movedim(0, -3).flatten(-3)
-    chosen = (log_q + sites.gumbel(tuple(log_q.shape), log_q, generator)).argmax(-1, keepdim=True)
+    chosen = (log_q + gumbel(tuple(log_q.shape), log_q, generator)).argmax(-1, keepdim=True)
     prefix = taken.take_along_dim((chosen // (count * classes)).unsqueeze(0), 0)
     free = sites.classes(latent, latent.sample(1, generator))
     site, own = torch.arange(count, device=taken.device), chosen // classes % count

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from .latent import Latent, LatentSpec, uniform
+from .latent import Latent, LatentSpec, gumbel
 
 LANES = 16
 
@@ -62,7 +62,7 @@ class Categorical(Latent):
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
         """Gumbel noise -log(-log u)."""
-        return -self._log_exponential(n, generator)
+        return gumbel((n, *self.logits.shape), self.logits, generator)
 
     def perturb(self, noise: Tensor) -> Tensor:
         """log π + G: normalised log-probabilities, so that its law given the argmax is `condition`'s."""
@@ -79,7 +79,7 @@ class Categorical(Latent):
         """Gumbels given their argmax (REBAR, Tucker et al. 2017, appendix): with E_i ~ Exp(1) and b the chosen class,
         z̃_b = -log E_b and z̃_i = -log(E_i / π_i + E_b), in log space.
         """
-        log_e = self._log_exponential(n, generator)
+        log_e = -self.noise(n, generator)
         log_e_chosen = (log_e * z).sum(-1, keepdim=True)
         other = -torch.logaddexp(log_e - log_softmax(self.logits), log_e_chosen)
         return torch.where(z > 0.5, -log_e_chosen, other)
@@ -89,7 +89,3 @@ class Categorical(Latent):
         sites, classes = self.logits.shape[-2:]
         log_pi = log_softmax(self.logits)
         return (log_pi.exp() * log_pi).sum((-2, -1)) + sites * math.log(classes)
-
-    def _log_exponential(self, n: int, generator: Generator | None) -> Tensor:
-        """log E, E ~ Exp(1)."""
-        return uniform((n, *self.logits.shape), self.logits, generator).log_().neg_().log_()

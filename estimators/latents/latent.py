@@ -129,3 +129,8 @@ def uniform(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -
     """Uniform draws strictly inside (0, 1), on the device and in the dtype of `like`."""
     u = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
     return u.clamp_min_(torch.finfo(like.dtype).eps / 4)
+
+
+def gumbel(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
+    """Gumbel noise -log(-log u), on the device and in the dtype of `like`."""
+    return uniform(shape, like, generator).log_().neg_().log_().neg_()

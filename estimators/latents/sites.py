@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .latent import Latent, Objective, uniform
+from .latent import Latent, Objective
 
 
 def log_probs(latent: Latent) -> Tensor:
@@ -54,8 +54,3 @@ def every_class(f: Objective, latent: Latent, own: Tensor) -> Tensor:
 def at_params(latent: Latent, gradient: Tensor) -> Tensor:
     """A gradient in the logits of all classes [*batch, D, K] at the latent's own parameters [*batch, *param_shape]."""
     return gradient[..., 1] if latent.spec.kind == "bernoulli" else gradient
-
-
-def gumbel(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
-    """Gumbel noise -log(-log u), on the device and in the dtype of `like`."""
-    return uniform(shape, like, generator).log_().neg_().log_().neg_()

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Latent, Objective
 from .reinmax_rao import midpoint
-from .surrogates import pulled_back, softmax_jacobian
-
-
-class Relaxed(NamedTuple):
-    """A draw z [1, *batch, *event] and 1 + k Gumbel-softmax samples given z at the midpoint's logits; no gradient."""
-
-    hard: Tensor
-    soft: Tensor
+from .surrogates import Relaxed, pulled_back, softmax_jacobian
 
 
 class ReinmaxCv(Estimator):

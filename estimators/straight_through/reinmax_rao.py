@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Latent, Objective
-from .surrogates import pulled_back, softmax_jacobian
-
-
-class Relaxed(NamedTuple):
-    """A draw z [1, *batch, *event] and k Gumbel-softmax samples given z at the midpoint's logits; no gradient."""
-
-    hard: Tensor
-    soft: Tensor
+from .surrogates import Relaxed, pulled_back, softmax_jacobian
 
 
 class ReinmaxRao(Estimator):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..latents import Latent
+
+
+class Relaxed(NamedTuple):
+    """A draw z [1, *batch, *event] and Gumbel-softmax samples given it, along the first dimension; no gradient."""
+
+    hard: Tensor
+    soft: Tensor
 
 
 def pulled_back(z: Tensor, params: Tensor, pullback: Callable[[Tensor], Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench import statistics as st
+from dvae_bench.bench import unbiasedness as ub
 from dvae_bench.bench.calibration import levels
 from dvae_bench.bench.calibration.cases import BLOCKS, Case, TwoPoint, cases
 from dvae_bench.bench.calibration.page import (
@@ -74,7 +74,7 @@ def test_false_alarms_stay_at_their_level(name: str) -> None:
 
 def test_planted_biases_are_found() -> None:
     rows = {row["quantity"]: row for row in levels.power(ALL["light-20/256000"], np.random.default_rng(5), 60)}
-    assert rows[levels.PROMISED]["hits"] >= stats.binom.ppf(1e-4, 60, st.POWER)
+    assert rows[levels.PROMISED]["hits"] >= stats.binom.ppf(1e-4, 60, ub.POWER)
     assert rows["scale, 1.5 x detectable"]["hits"] == 60
     assert rows["scale, 0.25 x detectable"]["hits"] < 30
     assert rows["all coordinates, 2 se"]["hits"] == 60
@@ -157,7 +157,7 @@ def test_the_targets_hold_at_a_fresh_seed(case: Case) -> None:
         for level in JUDGED:
             at_most(level, INFLATION * float(level), verdicts if verdicts > 1500 else 3000)
     if "power" in case.parts:
-        at_least(levels.PROMISED, st.POWER)
+        at_least(levels.PROMISED, ub.POWER)
     if "variance" in case.parts:
         at_least("covered", COVERED)
         if rows["kurtosis"]["value"] > KURTOSIS:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 import torch
 from dvae_bench.bench.costs import Costs, count_costs
-from dvae_bench.bench.draws import Layers, count_calls, draw_costs
+from dvae_bench.bench.draws import Layers, count_calls, count_work
 from dvae_bench.bench.timing import timed_steps
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import Latent, Objective
@@ -47,7 +47,7 @@ def toy(name: str = "bit-table") -> Toy:
 def rows(cls: type[Rloo], task: Toy) -> dict[str, int]:
     layers = Layers(cls, {}, task, CPU)
     evaluations, differentiations = count_calls(layers, task)
-    counted = asdict(draw_costs(layers, task))
+    counted = asdict(count_work(layers, task).costs)
     return counted | {"evaluations": evaluations, "differentiations": differentiations}
 
 
@@ -105,7 +105,7 @@ def test_what_does_not_wait_is_not_called_a_sync(code: Callable[[], object]) -> 
 def test_every_call_costs_the_same_and_none_waits(plugin: object, task: str) -> None:
     on = toy(task)
     try:
-        first, second = (draw_costs(Layers(plugin.load(), {}, on, CPU), on) for _ in range(2))  # type: ignore[attr-defined]
+        first, second = (count_work(Layers(plugin.load(), {}, on, CPU), on).costs for _ in range(2))  # type: ignore[attr-defined]
     except Unsupported as reason:
         pytest.skip(str(reason))
     assert first == second and first.operations > 0 and first.bytes > 0

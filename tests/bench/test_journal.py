@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench import timing
 from dvae_bench.bench.cells import plan
 from dvae_bench.bench.journal import Journal
 from dvae_bench.bench.presets import PRESETS
 from dvae_bench.bench.runner import Progress, run_cells
+from dvae_bench.bench.stopwatch import Block, Stopwatch
 from dvae_bench.bench.store import Store
 from dvae_bench.bench.telemetry import Reading
-from dvae_bench.bench.timing import Block, Stopwatch
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 COOL = Block([{"sample": 1.5, "total": 2.0}], 1.0, 2.5, None)
@@ -50,11 +49,11 @@ def test_an_interrupted_run_makes_only_the_missing_blocks(tmp_path: Path, monkey
         made.append(watch)
         return block(watch)
 
-    monkeypatch.setattr(timing.Stopwatch, "block", interrupted)
-    monkeypatch.setattr(timing.Stopwatch, "stop_reason", lambda watch: "budget" if len(watch.clean) >= 6 else "")
+    monkeypatch.setattr(Stopwatch, "block", interrupted)
+    monkeypatch.setattr(Stopwatch, "stop_reason", lambda watch: "budget" if len(watch.clean) >= 6 else "")
     with pytest.raises(KeyboardInterrupt):
         run_cells(cells, store, Progress())
-    monkeypatch.setattr(timing.Stopwatch, "block", lambda watch: made.append(watch) or block(watch))
+    monkeypatch.setattr(Stopwatch, "block", lambda watch: made.append(watch) or block(watch))
     counts = run_cells(cells, store, Progress())
     assert counts == {"reused": 3, "ok": 3}
     assert len(made) == 3 * preset.clock.rounds, "no block was measured twice"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import accelerator, telemetry, timing
+from dvae_bench.bench import accelerator, stopwatch, telemetry, timing
 from dvae_bench.bench.cells import Cell, plan
 from dvae_bench.bench.clock import CpuClock, Timeline
 from dvae_bench.bench.collectors.costs import StepCosts
@@ -21,9 +21,10 @@ from dvae_bench.bench.collectors.time import Time
 from dvae_bench.bench.presets import Preset
 from dvae_bench.bench.runner import Progress, run_cells
 from dvae_bench.bench.settings import ClockSettings
+from dvae_bench.bench.stopwatch import Timed, Timings
 from dvae_bench.bench.store import Store
 from dvae_bench.bench.telemetry import Reading, Telemetry
-from dvae_bench.bench.timing import Timed, Timings, time_group, timed_steps
+from dvae_bench.bench.timing import time_group, timed_steps
 from dvae_bench.bench.tracing import write_traces
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.names import UsageError
@@ -78,8 +79,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         def read(self) -> Reading | None:
             return next(world.readings, COOL)
 
-    monkeypatch.setattr(timing, "time", world)
-    monkeypatch.setattr(timing, "clock_for", lambda device: WorldClock())
+    monkeypatch.setattr(stopwatch, "time", world)
+    monkeypatch.setattr(stopwatch, "clock_for", lambda device: WorldClock())
     monkeypatch.setattr(timing, "Telemetry", lambda device: WorldTelemetry())
     return world
 
@@ -113,7 +114,7 @@ class TestStopwatch:
         assert by_metric(timings)["calls"]["value"] == 7
 
     def test_an_estimate_of_zero_is_guarded(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(timing, "WARM_SECONDS", 0.0)
+        monkeypatch.setattr(stopwatch, "WARM_SECONDS", 0.0)
         timings = alone(world.timed("a", 0.0), ClockSettings(warmup=1, repetitions=6, rounds=2, seconds=0.001))
         assert timings.calls == 20
 
@@ -208,7 +209,7 @@ class Asynchronous(CpuClock):
 class TestOnAnAccelerator:
     @pytest.fixture
     def timings(self, world: World, monkeypatch: pytest.MonkeyPatch) -> Timings:
-        monkeypatch.setattr(timing, "clock_for", lambda device: Asynchronous())
+        monkeypatch.setattr(stopwatch, "clock_for", lambda device: Asynchronous())
         monkeypatch.setattr(accelerator, "peak_memory", lambda call, device: 4096)
         monkeypatch.setattr(accelerator, "launches", lambda gradient, device: 12)
         return alone(world.timed("a", 1_000.0))
@@ -221,7 +222,7 @@ class TestOnAnAccelerator:
 
     @pytest.mark.parametrize(("enqueue", "bound"), [(89.0, 0.0), (90.0, 1.0)])
     def test_host_bound(self, timings: Timings, enqueue: float, bound: float) -> None:
-        blocks = [timing.Block(block.spans, enqueue, 100.0, block.reading) for block in timings.blocks]
+        blocks = [stopwatch.Block(block.spans, enqueue, 100.0, block.reading) for block in timings.blocks]
         rows = by_metric(Timings(timings.phases, blocks, [], 1, "budget", True))
         assert rows["host_bound"]["value"] == bound and rows["time_enqueue"]["value"] == enqueue
 

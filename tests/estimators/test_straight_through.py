@@ -19,9 +19,10 @@ from dvae_bench.estimators.straight_through.gapped_st import GappedSt
 from dvae_bench.estimators.straight_through.gumbel_rao import GumbelRao
 from dvae_bench.estimators.straight_through.mve import Mve
 from dvae_bench.estimators.straight_through.reinmax_cv import ReinmaxCv
-from dvae_bench.estimators.straight_through.reinmax_rao import ReinmaxRao, Relaxed, midpoint
+from dvae_bench.estimators.straight_through.reinmax_rao import ReinmaxRao, midpoint
 from dvae_bench.estimators.straight_through.slope_annealed_st import SlopeAnnealedSt
 from dvae_bench.estimators.straight_through.st_gumbel_softmax import StGumbelSoftmax
+from dvae_bench.estimators.straight_through.surrogates import Relaxed
 from torch import Generator, Tensor
 
 EXACT = 1e-12

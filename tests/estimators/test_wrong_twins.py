@@ -72,7 +72,7 @@ class RawCondition(Categorical):
     """exp φ in place of π in the law of the Gumbels given their argmax."""
 
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
-        log_e = self._log_exponential(n, generator)
+        log_e = -self.noise(n, generator)
         log_e_chosen = (log_e * z).sum(-1, keepdim=True)
         return torch.where(z > 0.5, -log_e_chosen, -torch.logaddexp(log_e - self.logits, log_e_chosen))
 
