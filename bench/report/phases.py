@@ -25,10 +25,14 @@ COLOURS = {  # of "Paired": forward light, backward dark
 }
 _COLUMNS = 3
 _LINE = 0.19
+_CUT = 5.0
 
 
 def draw(rows: pd.DataFrame) -> Figure | str:
-    """One panel a training task, one bar an estimator: medians of the phases end to end, and of the whole step."""
+    """One panel a training task, one bar an estimator: medians of the phases end to end, and of the whole step.
+
+    Bars beyond _CUT times the median step are cut, with their length written at the edge.
+    """
     rows = rows[is_training(rows)]
     phases = pd.DataFrame({phase: measured(rows, "clock", f"time_{phase}")["value"] for phase in COLOURS}) / 1000
     if phases.empty:
@@ -68,3 +72,10 @@ def _bars(axes: Axes, phases: pd.DataFrame, total: pd.DataFrame, order: list[str
         axes.barh(y, length, left=ends[phase] - length, height=0.7, color=colour, edgecolor="white", lw=0.3)
     error = whiskers(total["value"], total["lo"], total["hi"])
     axes.errorbar(total["value"], y, xerr=error, fmt="|", color="black", ms=7, mew=1.2, elinewidth=0.8)
+    most = _CUT * float(total["value"].median())
+    if float(total["value"].max()) > most:
+        axes.set_xlim(0, most)
+        for place, value in zip(y, total["value"], strict=True):
+            if value > most:
+                axes.text(most, place, f"{value:.0f} ▸ ", ha="right", va="center", fontsize="small",
+                          bbox={"color": "white", "pad": 0.5})  # fmt: skip
