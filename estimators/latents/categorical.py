@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from .latent import Latent, LatentSpec, gumbel
+from .latent import Latent, LatentSpec, gumbel, log_exponential
 
 LANES = 16
 
@@ -79,7 +79,7 @@ class Categorical(Latent):
         """Gumbels given their argmax (REBAR, Tucker et al. 2017, appendix): with E_i ~ Exp(1) and b the chosen class,
         z̃_b = -log E_b and z̃_i = -log(E_i / π_i + E_b), in log space.
         """
-        log_e = -self.noise(n, generator)
+        log_e = log_exponential((n, *self.logits.shape), self.logits, generator)
         log_e_chosen = (log_e * z).sum(-1, keepdim=True)
         other = -torch.logaddexp(log_e - log_softmax(self.logits), log_e_chosen)
         return torch.where(z > 0.5, -log_e_chosen, other)

@@ -131,6 +131,11 @@ def uniform(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -
     return u.clamp_min_(torch.finfo(like.dtype).eps / 4)
 
 
+def log_exponential(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
+    """log E with E ~ Exp(1), on the device and in the dtype of `like`."""
+    return uniform(shape, like, generator).log_().neg_().log_()
+
+
 def gumbel(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
-    """Gumbel noise -log(-log u), on the device and in the dtype of `like`."""
-    return uniform(shape, like, generator).log_().neg_().log_().neg_()
+    """Gumbel noise -log E, on the device and in the dtype of `like`."""
+    return log_exponential(shape, like, generator).neg_()
