@@ -22,7 +22,7 @@ PAIRS = [
     ("storchastic", "reinforce-ema", "reinforce-ema", "nonlinear"),
     ("storchastic", "rloo", "loo", "nonlinear"),
     ("storchastic", "rebar", "rebar", "nonlinear"),
-    ("storchastic", "relax", "relax", "nonlinear"),
+    ("storchastic", "relax-network", "relax", "nonlinear"),
     ("storchastic", "arm", "arm", "nonlinear"),
     ("storchastic", "disarm", "disarm", "nonlinear"),
     ("storchastic", "gumbel-softmax", "gumbel-softmax", "nonlinear"),

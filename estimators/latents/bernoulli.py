@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -72,5 +73,19 @@ class Bernoulli(Latent):
 
     def kl_to_uniform(self) -> Tensor:
         """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""
-        bits = self.logits.shape[-1]
-        return (self.probs * self.logits + logsigmoid(-self.logits)).sum(-1) + bits * math.log(2)
+        return _KlToUniform.apply(self.logits)
+
+
+class _KlToUniform(torch.autograd.Function):
+    """Bernoulli.kl_to_uniform with its derivative p_d (1 - p_d) φ_d written out: less time than autograd's."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(logits)
+        return torch.addcmul(logsigmoid(-logits), logits.sigmoid(), logits).sum(-1) + logits.shape[-1] * math.log(2)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (logits,) = ctx.saved_tensors
+        p = logits.sigmoid()
+        return torch.addcmul(p, p, p, value=-1).mul(logits).mul(g.unsqueeze(-1))

@@ -51,7 +51,7 @@ class GumbelSoftmax(Estimator):
         return latent.noise(1, generator)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
-        return Estimate(f(latent.relax(latent.perturb(draw), self.temperature())).mean(0))
+        return Estimate(f(latent.relax(latent.perturb(draw), self.temperature())).squeeze(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
         if self.rate > 0:
