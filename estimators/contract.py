@@ -96,6 +96,8 @@ class Estimator(nn.Module, ABC):
     The class body holds the facts as literals, read without importing the file: `name`, `aliases`, `latents`,
     `differentiates` (whether f is differentiated in z), `bound`, `hyperparameters`, `cost`, `reference`.
 
+    latents: the kinds it is defined for, of estimators.latents.KINDS; `latent` below is of one of them.
+
     bound: f is the joint energy -log p(x, z), with no φ in it; the estimator makes the log weights
     -f(z) - log q(z) itself, and its loss is minus its bound on log p(x).
     """
@@ -123,14 +125,14 @@ class Estimator(nn.Module, ABC):
         """What this estimator, with these hyper-parameters, says it estimates."""
 
     @abstractmethod
-    def sample(self, latent: Latent, generator: Generator | None) -> Any:
+    def sample(self, latent: Any, generator: Generator | None) -> Any:
         """Everything random the gradient needs; the only place that uses the generator for z."""
 
     @abstractmethod
-    def gradient(self, f: Objective, latent: Latent, draw: Any) -> Estimate:
+    def gradient(self, f: Objective, latent: Any, draw: Any) -> Estimate:
         """Evaluate f at the draw and estimate the gradient."""
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Any) -> Tensor:
         """What `claim` speaks of the gradient of, exactly, [*batch]: E_q f(z), but for bounds. No state enters it."""
         return expectation(f, latent)
 

@@ -21,7 +21,7 @@ for step in range(100):
     latent = Bernoulli(encoder(x))
     estimate = rebar.estimate(f, latent)
     tuner.step(estimate.tuning_loss)
-    loss = (estimate.spliced(latent) + latent.kl_to_uniform()).mean()
+    loss = (estimate.spliced(latent) + latent.kl_to_prior()).mean()
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

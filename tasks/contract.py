@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..estimators.contract import Estimator
-from ..estimators.latents import LATENTS, Latent, LatentSpec, Objective, expectation
+from ..estimators.latents import Latent, LatentSpec, Objective, expectation, latent_at
 from ..estimators.names import resolve
 
-Lower = Callable[[Objective, Latent], Tensor]
+Lower = Callable[[Objective, Any], Tensor]
 """How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
 
 
@@ -46,7 +46,7 @@ class Task(ABC):
 
     def latent(self, params: Tensor) -> Latent:
         """The top layer's latent."""
-        return LATENTS[self.layers[0].kind](params)
+        return latent_at(self.layers[0], params)
 
 
 class Toy(Task):

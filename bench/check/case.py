@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import softplus
 
 from ...estimators.contract import Estimate, Estimator, Unsupported
-from ...estimators.latents import LATENTS, Latent, LatentSpec
+from ...estimators.latents import Latent, LatentSpec, latent_at
 from ...estimators.names import Name
 from ...estimators.registry import Plugin
 from ...estimators.tuning import Tuner
@@ -106,7 +106,7 @@ class Case:
         return torch.randn(*batch, *self.spec.param_shape, generator=seeded(1), dtype=torch.float64).to(dtype)
 
     def latent(self, params: Tensor) -> Latent:
-        return LATENTS[self.kind](params)
+        return latent_at(self.spec, params)
 
     def objective(self, latent: Latent, x: Tensor | None = None) -> Softplus:
         """A nonlinear f with data x [*batch, FEATURES] of its own for each row."""

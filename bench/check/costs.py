@@ -11,7 +11,7 @@ import torch
 from ...estimators.contract import Estimator, Unsupported
 from ...estimators.costs import Cost
 from ...estimators.counting import CountedObjective
-from ...estimators.latents import LATENTS, LatentSpec
+from ...estimators.latents import LatentSpec, latent_at
 from ...estimators.names import UsageError, check_value
 from .case import Case, Failed, require, seeded
 
@@ -74,7 +74,7 @@ def hyperparameters(estimator: Estimator) -> dict[str, Any]:
 def recorded(estimator: Estimator, spec: LatentSpec) -> tuple[int, int]:
     """Evaluations and differentiations of f that one gradient draw makes."""
     params = torch.randn(1, *spec.param_shape, generator=seeded(1)).requires_grad_()
-    latent = LATENTS[spec.kind](params)
+    latent = latent_at(spec, params)
     counted = CountedObjective(lambda z: z.flatten(-len(spec.event_shape)).cumsum(-1).sin().sum(-1))
     estimator(counted, latent, seeded()).sum().backward(inputs=[params])
     return counted.evaluations, counted.differentiations

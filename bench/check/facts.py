@@ -6,7 +6,7 @@ import re
 
 from ...estimators.contract import Claim, Estimator
 from ...estimators.costs import Cost
-from ...estimators.latents import LATENTS
+from ...estimators.latents import KINDS
 from ...estimators.names import UsageError, check_value
 from ...estimators.registry import ESTIMATORS, Plugin
 from .case import Case, Failed, require
@@ -26,7 +26,7 @@ def declared(plugin: Plugin, cls: type[Estimator]) -> None:
     require(not unread, f"list and show cannot read what is no literal: {', '.join(sorted(unread))}")
     for key, kind in (REQUIRED | OPTIONAL).items():
         require(isinstance(getattr(cls, key), kind), f"`{key}` must be a {kind.__name__}")
-    require(set(cls.latents) <= set(LATENTS), f"latents must be of {', '.join(LATENTS)}, got {cls.latents}")
+    require(set(cls.latents) <= set(KINDS), f"latents must be of {', '.join(KINDS)}, got {cls.latents}")
     require(cls.name == plugin.name, f"the class is called {cls.name!r}, but registered as {plugin.name!r}")
     taken = {name for other in ESTIMATORS if other != plugin for name in (other.name, *other.facts.get("aliases", ()))}
     for name in (cls.name, *cls.aliases):

@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from ...estimators.latents import LATENTS
+from ...estimators.latents import latent_at
 from ...estimators.names import Name
 from ...estimators.registry import Plugin
 from ...estimators.tuning import Tuner
@@ -84,9 +84,9 @@ def training_steps(case: Case, train: bool) -> None:
 
     for _ in range(2):
         with NothingOnTheCpu():
-            latent = LATENTS[spec.kind](encoder(x).unflatten(-1, spec.param_shape))
+            latent = latent_at(spec, encoder(x).unflatten(-1, spec.param_shape))
             estimate = estimator.estimate(f, latent, None)
-            loss = (estimate.spliced(latent) + latent.kl_to_uniform()).mean()
+            loss = (estimate.spliced(latent) + latent.kl_to_prior()).mean()
         tuner.step(estimate.tuning_loss)
         optimizer.zero_grad()
         with NothingOnTheCpu():

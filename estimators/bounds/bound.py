@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..contract import expand_right
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 STEP = 0.25
 
 
-def log_weights(f: Objective, latent: Latent, z: Tensor) -> Tensor:
+def log_weights(f: Objective, latent: Discrete, z: Tensor) -> Tensor:
     """log w = log p(x, z) - log q(z) = -f(z) - log q(z), [n, *batch]; log q is differentiable in φ."""
     return -f(z) - latent.log_prob(z)
 
@@ -35,7 +35,7 @@ def leave_one_out(log_w: Tensor) -> Tensor:
     return replaced(log_w, torch.full_like(log_w, -math.inf)).logsumexp(0) - math.log(len(log_w) - 1)
 
 
-def weighted_score(weight: Tensor, latent: Latent, z: Tensor) -> Tensor:
+def weighted_score(weight: Tensor, latent: Discrete, z: Tensor) -> Tensor:
     """Σ_k weight_k ∇ log q(z_k), detached: weight [n, *batch] -> [*batch, *param_shape]."""
     score = latent.score(z)
     return (expand_right(weight.detach(), score) * score).sum(0)
@@ -68,7 +68,7 @@ def expected_bound(log_q: Tensor, log_w: Tensor, n: int) -> Tensor:
     return scale + STEP * (decay(s.squeeze(1)) - transform**n).sum(0) - math.log(n)
 
 
-def exact_loss(f: Objective, latent: Latent, n: int) -> Tensor:
+def exact_loss(f: Objective, latent: Discrete, n: int) -> Tensor:
     """-E log (1/n) Σ_k w(z_k) by enumeration, [*batch]: what the loss of an unbiased estimator is on average."""
     z = latent.support()
     return -expected_bound(latent.log_prob(z), log_weights(f, latent, z), n)

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..coupled.pairs import antithetic, disarm
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .bound import exact_loss, log_mean_exp, log_weights, replaced
 
@@ -34,11 +34,11 @@ class LocalDisarm(Estimator):
     def claim(self) -> Claim:
         return Claim(target="bound")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         logits = latent.params.detach()
         return antithetic(latent, uniform((self.n, *logits.shape), logits, generator))
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w, log_w_twin = log_weights(f, latent, draw.flatten(0, 1)).unflatten(0, (2, self.n))
         sides = [one_sided(latent, draw, log_w, log_w_twin)]
         if self.symmetrized == "yes":
@@ -46,11 +46,11 @@ class LocalDisarm(Estimator):
         bound, slope = (torch.stack(each).mean(0) for each in zip(*sides, strict=True))
         return Estimate(-bound, -slope)
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         return exact_loss(f, latent, self.n)
 
 
-def one_sided(latent: Latent, pair: Tensor, log_w: Tensor, log_w_twin: Tensor) -> tuple[Tensor, Tensor]:
+def one_sided(latent: Discrete, pair: Tensor, log_w: Tensor, log_w_twin: Tensor) -> tuple[Tensor, Tensor]:
     """L [*batch], and Σ_k ½ (L - L_k) (b_k - b'_k) σ(|φ|) [*batch, D]."""
     bound, changed = log_mean_exp(log_w), log_mean_exp(replaced(log_w, log_w_twin))
     return bound, disarm(latent, pair, torch.stack([bound.expand_as(changed), changed])).sum(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .bound import exact_loss, log_mean_exp, log_weights, weighted_score
 
 
@@ -30,13 +30,13 @@ class Multisample(Estimator):
     def claim(self) -> Claim:
         return Claim(target="bound")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w = log_weights(f, latent, draw)
         bound = log_mean_exp(log_w)
         return Estimate(-bound, -weighted_score(bound.expand_as(log_w), latent, draw))
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         return exact_loss(f, latent, self.n)

@@ -7,7 +7,7 @@ import math
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .bound import exact_loss, leave_one_out, log_mean_exp, log_weights, weighted_score
 
 
@@ -34,15 +34,15 @@ class Ovis(Estimator):
     def claim(self) -> Claim:
         return Claim(target="bound", unbiased=self.gamma == 0)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w = log_weights(f, latent, draw)
         bound = log_mean_exp(log_w)
         baseline = leave_one_out(log_w.detach()) + (1 - self.gamma) * math.log1p(-1 / self.n)
         signal = bound - baseline + self.gamma * log_w.softmax(0)
         return Estimate(-bound, -weighted_score(signal, latent, draw))
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         return exact_loss(f, latent, self.n)

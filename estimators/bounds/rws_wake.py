@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .bound import expected_bound, log_mean_exp, weighted_score
 
 
@@ -33,14 +33,14 @@ class RwsWake(Estimator):
     def claim(self) -> Claim:
         return Claim(target="bound", unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w = -f(draw) - latent.log_prob(draw).detach()
         return Estimate(-log_mean_exp(log_w), -weighted_score(log_w.softmax(0), latent, draw))
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         z = latent.support()
         log_joint, log_q = -f(z), latent.log_prob(z)
         bound = expected_bound(log_q.detach(), log_joint - log_q.detach(), self.n)

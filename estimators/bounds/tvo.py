@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 
 class Tvo(Estimator):
@@ -40,10 +40,10 @@ class Tvo(Estimator):
     def claim(self) -> Claim:
         return Claim(target="bound", unbiased=self.points == 1)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_joint, log_q = -f(draw), latent.log_prob(draw)
         log_w, terms = log_joint - log_q, []
         for beta, width in self.intervals():
@@ -54,7 +54,7 @@ class Tvo(Estimator):
             terms.append(width * (mean + covariance - covariance.detach()))
         return Estimate(-torch.stack(terms).sum(0))
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         z = latent.support()
         log_joint, log_q = -f(z), latent.log_prob(z)
         log_w = log_joint - log_q

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .bound import exact_loss, leave_one_out, log_mean_exp, log_weights, replaced, weighted_score
 
 
@@ -33,10 +33,10 @@ class Vimco(Estimator):
     def claim(self) -> Claim:
         return Claim(target="bound")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w = log_weights(f, latent, draw)
         bound = log_mean_exp(log_w)
         signal = bound - self.baseline(log_w.detach())
@@ -48,5 +48,5 @@ class Vimco(Estimator):
             return leave_one_out(log_w)
         return log_mean_exp(replaced(log_w, (log_w.sum(0) - log_w) / (self.n - 1)))
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         return exact_loss(f, latent, self.n)

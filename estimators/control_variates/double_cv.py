@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from .leave_one_out import differentiate, leave_one_out
 
 
@@ -37,10 +37,10 @@ class DoubleCv(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, slope = differentiate(f, draw)
         score, p = latent.score(draw), latent.probs.detach()
         with torch.set_grad_enabled(self.training):

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import expand_right
-from ..latents import Latent
+from ..latents import Discrete
 
 
 class Perturbed(NamedTuple):
@@ -20,7 +20,7 @@ class Perturbed(NamedTuple):
     conditioned: Tensor
 
 
-def perturb(latent: Latent, generator: Generator | None) -> Perturbed:
+def perturb(latent: Discrete, generator: Generator | None) -> Perturbed:
     """z, b = H(z) and z̃ ~ q(z given b), each [1, *batch, *event]."""
     leaf = latent.params.detach().requires_grad_()
     with torch.enable_grad():

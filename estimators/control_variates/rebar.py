@@ -9,7 +9,7 @@ import torch
 from torch import Generator, nn
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from .perturbed import Perturbed, controlled_gradient, perturb
 
 
@@ -40,10 +40,10 @@ class Rebar(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Perturbed:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Perturbed:
         return perturb(latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Perturbed) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Perturbed) -> Estimate:
         f_hard = f(draw.hard)
         with torch.enable_grad():
             relaxed = latent.relax(torch.cat([draw.free, draw.conditioned]), self.log_tau.exp())

@@ -11,7 +11,7 @@ from torch import Generator, nn
 from torch.nn.functional import leaky_relu
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from ..networks import Network
 from .perturbed import Perturbed, controlled_gradient, perturb
 
@@ -54,10 +54,10 @@ class Relax(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Perturbed:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Perturbed:
         return perturb(latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Perturbed) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Perturbed) -> Estimate:
         f_hard = f(draw.hard)
         with torch.enable_grad():
             z = torch.cat([draw.free, draw.conditioned])

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from ..networks import Network
 from .leave_one_out import differentiate, leave_one_out
 
@@ -49,10 +49,10 @@ class Rodeo(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, slope = differentiate(f, draw)
         score, flip = latent.score(draw), 1 - 2 * draw
         q_flip = (flip * latent.params.detach()).sigmoid()

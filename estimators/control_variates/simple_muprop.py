@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 
 
 class SimpleMuProp(Estimator):
@@ -32,10 +32,10 @@ class SimpleMuProp(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw[0])
         with torch.no_grad():
             f_mean = f(latent.probs.unsqueeze(0))[0]

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 
 
 class AugmentReinforce(Estimator):
@@ -35,10 +35,10 @@ class AugmentReinforce(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z = f(latent.harden(latent.perturb(draw)))
         weight = 1 - self.classes * latent.relax(-draw, 1.0)
         return Estimate(f_z.mean(0), (expand_right(f_z.detach(), weight) * weight).mean(0))

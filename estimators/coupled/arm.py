@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import antithetic
 
@@ -27,9 +27,9 @@ class Arm(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return uniform(tuple(latent.params.shape), latent.params, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z = f(antithetic(latent, draw))
         return Estimate(f_z.mean(0), expand_right((f_z[0] - f_z[1]).detach(), draw) * (draw - 0.5))

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 
 
@@ -43,7 +43,7 @@ class Arms(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         logits, shape = latent.params.detach(), (self.n, *latent.params.shape)
         if self.copula == "dirichlet":
             share = uniform(shape, logits, generator).log()
@@ -54,7 +54,7 @@ class Arms(Estimator):
             low = (x - x.mean(0)) * math.sqrt(self.n / (self.n - 1)) < _quantile(logits)
         return torch.where(logits < 0, low, ~low).to(logits.dtype)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score, logits = f(draw), latent.score(draw), latent.params.detach()
         advantage = (f_z - f_z.mean(0)).detach() / (self.n - 1)
         both_low = _both_uniforms_low if self.copula == "dirichlet" or self.n == 2 else _both_normals_low

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .swaps import ReferenceSwaps, centred, swap_with_reference
 
 
@@ -24,10 +24,10 @@ class Ars(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> ReferenceSwaps:
+    def sample(self, latent: Discrete, generator: Generator | None) -> ReferenceSwaps:
         return swap_with_reference(latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: ReferenceSwaps) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: ReferenceSwaps) -> Estimate:
         f_z = f(draw.z)
         dirichlet = (-draw.noise).softmax(-1)
         reference = dirichlet.gather(-1, draw.ref.expand(*dirichlet.shape[:-1], 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .swaps import ReferenceSwaps, centred, integrated_reference, swap_with_reference
 
 
@@ -23,15 +23,15 @@ class ArsPlus(Estimator):
     aliases = ("ars+",)
     latents = ("categorical",)
     cost = "K evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (ARS+)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (ARS+)"
 
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> ReferenceSwaps:
+    def sample(self, latent: Discrete, generator: Generator | None) -> ReferenceSwaps:
         return swap_with_reference(latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: ReferenceSwaps) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: ReferenceSwaps) -> Estimate:
         f_z = f(draw.z)
         agree = (draw.z == draw.z[:1]).all(0).all(-1, keepdim=True)
         weight = integrated_reference(latent, draw.noise, draw.ref).masked_fill(agree, 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .swaps import AllSwaps, centred, swap_all, table
 
 
@@ -25,10 +25,10 @@ class Arsm(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> AllSwaps:
+    def sample(self, latent: Discrete, generator: Generator | None) -> AllSwaps:
         return swap_all(latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: AllSwaps) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: AllSwaps) -> Estimate:
         f_z, classes = f(draw.z), draw.noise.shape[-1]
         f_mj = f_z[table(classes, f_z.device)]
         weight = 1 / classes - (-draw.noise).softmax(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .swaps import AllSwaps, centred, swap_all, table
 
 
@@ -22,15 +22,15 @@ class ArsmPlus(Estimator):
     aliases = ("arsm+",)
     latents = ("categorical",)
     cost = "K * (K - 1) / 2 + 1 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (ARSM+)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (ARSM+)"
 
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> AllSwaps:
+    def sample(self, latent: Discrete, generator: Generator | None) -> AllSwaps:
         return swap_all(latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: AllSwaps) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: AllSwaps) -> Estimate:
         f_z, place = f(draw.z), table(draw.noise.shape[-1], draw.noise.device)
         chosen = draw.z.argmax(-1)[place]
         agree = (chosen == chosen[0]).all(0).movedim(0, -1)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..latents import Latent
+from ..latents import Discrete
 from ..latents.latent import uniform
 
 
@@ -69,7 +69,7 @@ def path(code: Code, z: Tensor) -> Tensor:
     return ((code.yes | code.no) & (z.unsqueeze(-2) > 0.5)).any(-1).to(z.dtype)
 
 
-def antithetic_pair(code: Code, latent: Latent, generator: Generator | None) -> CodedPair:
+def antithetic_pair(code: Code, latent: Discrete, generator: Generator | None) -> CodedPair:
     """With u ~ U(0, 1) at each node, the bits 1[u > 1 - σ(v)] and 1[u < σ(v)]."""
     p = node_logits(code, latent.params.detach()).sigmoid()
     u = uniform(tuple(p.shape), p, generator)
@@ -77,7 +77,7 @@ def antithetic_pair(code: Code, latent: Latent, generator: Generator | None) -> 
     return CodedPair(code, bits, decode(code, bits))
 
 
-def disarm_gradient(f_z: Tensor, latent: Latent, draw: CodedPair) -> Tensor:
+def disarm_gradient(f_z: Tensor, latent: Discrete, draw: CodedPair) -> Tensor:
     """DisARM for the bits, in terms of φ: [*batch, N, K]. f_z: [2, *batch], detached.
 
     A node on both paths gets ½ (f - f') (b - b') σ(|v|); one on the path of z alone ½ (f - f') (b - σ(v)), because z'

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import averaged, bitflip, flip
 
@@ -41,14 +41,14 @@ class Bitflip(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Flipped:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Flipped:
         z = latent.sample(1, generator)[0]
         bits = z.shape[-1]
         u = uniform((*z.shape[:-1], 1), z, generator)
         chosen = torch.arange(bits, device=z.device) == (bits * u).floor()
         return Flipped(flip(z, chosen), chosen)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Flipped) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Flipped) -> Estimate:
         f_z = f(draw.pair)
         grad = draw.chosen.shape[-1] * bitflip(latent, draw.chosen, f_z)
         return Estimate(averaged(latent, draw.chosen, f_z), grad)

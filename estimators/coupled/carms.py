@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .couplings import COUPLINGS, pairs
 
 
@@ -43,10 +43,10 @@ class Carms(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> CoupledDraws:
+    def sample(self, latent: Discrete, generator: Generator | None) -> CoupledDraws:
         return CoupledDraws(*COUPLINGS[self.coupling](latent, self.n, generator))
 
-    def gradient(self, f: Objective, latent: Latent, draw: CoupledDraws) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: CoupledDraws) -> Estimate:
         f_z = f(draw.z)
         i, j = pairs(self.n, f_z.device)
         apart = draw.z[i] - draw.z[j]

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ..latents import Latent
+from ..latents import Discrete
 from ..latents.latent import uniform
 from .binary_codes import decode, node_logits, path, stick_breaking
 
@@ -29,13 +29,13 @@ def copula_uniforms(n: int, like: Tensor, generator: Generator | None) -> Tensor
     return (1 - e / e.sum(0)) ** (n - 1)
 
 
-def independent(latent: Latent, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+def independent(latent: Discrete, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
     """No coupling: r = 1."""
     z = latent.sample(n, generator)
     return z, torch.ones_like(z[pairs(n, z.device)[0], ..., 0])
 
 
-def inverse_cdf(latent: Latent, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+def inverse_cdf(latent: Discrete, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
     """z_i is the inverse of the cdf at u_i, under an order of the classes that all draws of a site share. One of
     K (K - 1) / 2 orders is drawn at each: for every two classes, the less likely first, the other last, and the rest
     between in ascending order of their logits. P is the mean over the orders, so that no two classes have P = 0.
@@ -74,7 +74,7 @@ def left_ends(logits: Tensor, pi: Tensor) -> Tensor:
     return left.gather(-1, rank.expand(left.shape))
 
 
-def stick_breaking_bits(latent: Latent, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+def stick_breaking_bits(latent: Discrete, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
     """Each class is asked by coupled bits 1[u_i < p], in ascending order of the logits, and z_i is the first whose bit
     is 1. With C(p) = P(u_i < p, u_j < p), and m the first class whose bits differ,
 

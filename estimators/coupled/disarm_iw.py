@@ -7,7 +7,7 @@ from torch import Generator
 from torch.nn.functional import logsigmoid
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .binary_codes import CodedPair, antithetic_pair, node_logits, path, stick_breaking
 
 
@@ -23,15 +23,15 @@ class DisarmIw(Estimator):
     name = "disarm-iw"
     latents = ("categorical",)
     cost = "2 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (DisARM-IW)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-IW)"
 
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> CodedPair:
+    def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(stick_breaking(latent.params), latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: CodedPair) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: CodedPair) -> Estimate:
         f_z = f(draw.z)
         v = node_logits(draw.code, latent.params.detach())
         differ = draw.bits[0] != draw.bits[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .binary_codes import CodedPair, antithetic_pair, balanced_tree, disarm_gradient
 
 
@@ -23,14 +23,14 @@ class DisarmTree(Estimator):
     name = "disarm-tree"
     latents = ("categorical",)
     cost = "2 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (DisARM-Tree)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-Tree)"
 
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> CodedPair:
+    def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(balanced_tree(latent.params), latent, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: CodedPair) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: CodedPair) -> Estimate:
         f_z = f(draw.z)
         return Estimate(f_z.mean(0), disarm_gradient(f_z.detach(), latent, draw))

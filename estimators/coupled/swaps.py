@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ..latents import Latent
+from ..latents import Discrete
 from ..latents.latent import uniform
 
 
@@ -31,7 +31,7 @@ class AllSwaps(NamedTuple):
     z: Tensor
 
 
-def swap_with_reference(latent: Latent, generator: Generator | None) -> ReferenceSwaps:
+def swap_with_reference(latent: Discrete, generator: Generator | None) -> ReferenceSwaps:
     noise = latent.noise(1, generator)[0]
     classes = noise.shape[-1]
     ref = (classes * uniform((*noise.shape[:-2], 1, 1), noise, generator)).long()
@@ -39,13 +39,13 @@ def swap_with_reference(latent: Latent, generator: Generator | None) -> Referenc
     return ReferenceSwaps(noise, ref, swapped(latent, noise, m, ref))
 
 
-def swap_all(latent: Latent, generator: Generator | None) -> AllSwaps:
+def swap_all(latent: Discrete, generator: Generator | None) -> AllSwaps:
     noise = latent.noise(1, generator)[0]
     m, j = (index.view(-1, *[1] * noise.dim()) for index in pairs(noise.shape[-1], noise.device))
     return AllSwaps(noise, swapped(latent, noise, m, j))
 
 
-def swapped(latent: Latent, noise: Tensor, m: Tensor, j: Tensor) -> Tensor:
+def swapped(latent: Discrete, noise: Tensor, m: Tensor, j: Tensor) -> Tensor:
     """z^{m⇄j}, [n, *batch, N, K]: z with the entries m and j of every site's noise exchanged.
 
     m and j broadcast to [n, *batch, 1, 1].
@@ -77,7 +77,7 @@ def centred(f_z: Tensor) -> Tensor:
     return (f_z - f_z.mean(0)).detach()
 
 
-def integrated_reference(latent: Latent, noise: Tensor, ref: Tensor) -> Tensor:
+def integrated_reference(latent: Discrete, noise: Tensor, ref: Tensor) -> Tensor:
     """1 - K E[π'_j given the swaps z^{m⇄j} for all m and the ratios of the other entries], [*batch, N, 1].
 
     Everything but x = E_j fixed, z^{m⇄j} = m just where x < t_m = π_m min(E_m / π_j, min_{c≠m,j} E_c / π_c) and the

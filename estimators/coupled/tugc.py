@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import antithetic, averaged, bitflip, disarm, flip
 
@@ -43,7 +43,7 @@ class Tugc(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Pairs:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Pairs:
         z = latent.sample(1, generator)[0]
         smaller = (-latent.params.detach().abs()).sigmoid()
         rank = smaller.argsort(dim=-1, stable=True).argsort(dim=-1)
@@ -53,7 +53,7 @@ class Tugc(Estimator):
         twins = antithetic(latent, uniform(tuple(z.shape), z, generator))
         return Pairs(torch.cat([twins, flip(z, chosen)]), chosen, nearly_certain)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Pairs) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Pairs) -> Estimate:
         f_z = f(draw.z)
         flipped = draw.nearly_certain.sum(-1, keepdim=True) * bitflip(latent, draw.chosen, f_z[2:])
         grad = torch.where(draw.nearly_certain, flipped, disarm(latent, draw.z[:2], f_z[:2]))

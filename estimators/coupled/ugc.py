@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import antithetic, averaged, bitflip, disarm, flip
 
@@ -41,7 +41,7 @@ class Ugc(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Pairs:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Pairs:
         z = latent.sample(1, generator)[0]
         bits = z.shape[-1]
         j = (bits * uniform((*z.shape[:-1], 1), z, generator)).floor()
@@ -49,7 +49,7 @@ class Ugc(Estimator):
         twins = antithetic(latent, uniform(tuple(z.shape), z, generator))
         return Pairs(torch.cat([twins, flip(z, chosen)]), chosen)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Pairs) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Pairs) -> Estimate:
         f_z = f(draw.z)
         bits = draw.chosen.shape[-1]
         nearly_certain = (-latent.params.detach().abs()).sigmoid() < 1 / (2 * bits)

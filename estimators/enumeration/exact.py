@@ -8,7 +8,7 @@ import torch
 from torch import Generator
 
 from ..contract import Claim, Estimate, Estimator, Unsupported, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 
 
 class Exact(Estimator):
@@ -35,10 +35,10 @@ class Exact(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> None:
+    def sample(self, latent: Discrete, generator: Generator | None) -> None:
         return None
 
-    def gradient(self, f: Objective, latent: Latent, draw: None) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: None) -> Estimate:
         value = grad = torch.zeros((), device=latent.params.device, dtype=latent.params.dtype)
         for z in latent.blocks(self.block):
             q, f_z = latent.log_prob(z).detach().exp(), f(z)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 
 
 class LocalExpectation(Estimator):
@@ -29,10 +29,10 @@ class LocalExpectation(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         pi = sites.log_probs(latent).exp()
         f_class = sites.every_class(f, latent, sites.classes(latent, draw))
         mean = (pi * f_class).sum(-1, keepdim=True)

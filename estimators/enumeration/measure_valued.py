@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 from ..latents.latent import gumbel
 
 
@@ -42,7 +42,7 @@ class MeasureValued(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Parts:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Parts:
         log_pi = sites.log_probs(latent)
         classes = log_pi.shape[-1]
         noise = gumbel((classes - 1, *log_pi.shape), log_pi, generator)
@@ -51,7 +51,7 @@ class MeasureValued(Estimator):
         negative = (log_pi + noise).masked_fill(excluded, -torch.inf).argmax(-1)
         return Parts(sites.classes(latent, latent.sample(1, generator)), negative)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Parts) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Parts) -> Estimate:
         pi = sites.log_probs(latent).exp()
         count, classes = pi.shape[-2:]
         every = torch.arange(1, classes, device=pi.device).view(-1, *[1] * (draw.own.dim() - 1))

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, Unsupported
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 
 
 def sparsemax(logits: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Sparsemax(Estimator):
     def claim(self) -> Claim:
         return Claim(target="other-law")
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         """Σ_z s(z) f(z), [*batch]."""
         bits = latent.spec.kind == "bernoulli"
         logits = torch.stack([torch.zeros_like(latent.params), latent.params], -1) if bits else latent.params
@@ -63,8 +63,8 @@ class Sparsemax(Estimator):
             value = value + (reduce(torch.mul, site.sum(-1).unbind(-1)) * f(z)).sum(0)
         return value
 
-    def sample(self, latent: Latent, generator: Generator | None) -> None:
+    def sample(self, latent: Discrete, generator: Generator | None) -> None:
         return None
 
-    def gradient(self, f: Objective, latent: Latent, draw: None) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: None) -> Estimate:
         return Estimate(self.target(f, latent))

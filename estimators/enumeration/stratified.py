@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 from ..latents.latent import uniform
 
 
@@ -32,13 +32,13 @@ class Stratified(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         cdf = sites.log_probs(latent).exp().cumsum(-1)
         shape = (self.n, *cdf.shape[:-1])
         stratum = uniform(shape, cdf, generator).argsort(0)
         u = (stratum + uniform(shape, cdf, generator)) / self.n
         return sites.configurations(latent, (u.unsqueeze(-1) >= cdf[..., :-1]).sum(-1))
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
         return Estimate(f_z.mean(0), (expand_right(f_z.detach(), score) * score).mean(0))

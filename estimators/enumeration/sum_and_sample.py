@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 from .without_replacement import draw_rest, log_rest, most_probable
 
 
@@ -42,14 +42,14 @@ class SumAndSample(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Weighted:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Weighted:
         log_pi = sites.log_probs(latent)
         top = most_probable(log_pi, min(self.k, latent.spec.configurations) - 1)
         z = sites.configurations(latent, torch.cat([top, draw_rest(latent, top, generator)]))
         log_weight = torch.cat([latent.log_prob(z[:-1]).detach(), log_rest(log_pi, top).unsqueeze(0)])
         return Weighted(z, log_weight)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Weighted) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Weighted) -> Estimate:
         weighted = draw.log_weight.exp() * f(draw.z)
         score = latent.score(draw.z)
         return Estimate(weighted.sum(0), (expand_right(weighted.detach(), score) * score).sum(0))

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 from .without_replacement import draw_rest, log_rest
 
 
@@ -52,13 +52,13 @@ class UnorderedSet(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         drawn = sites.classes(latent, latent.sample(1, generator))
         for _ in range(min(self.k, latent.spec.configurations) - 1):
             drawn = torch.cat([drawn, draw_rest(latent, drawn, generator)])
         return sites.configurations(latent, drawn)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score, log_q = f(draw), latent.score(draw), latent.log_prob(draw).detach()
         log_v = log_completions(log_q, log_rest(sites.log_probs(latent), sites.classes(latent, draw)))
         one = [1 << s for s in range(draw.shape[0])]

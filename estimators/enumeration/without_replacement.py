@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from ..contract import expand_right
-from ..latents import Latent, sites
+from ..latents import Discrete, sites
 from ..latents.latent import gumbel
 
 
@@ -65,7 +65,7 @@ def log_rest(log_pi: Tensor, taken: Tensor) -> Tensor:
     return subtrees(log_pi, taken).movedim(0, -1).flatten(-3).logsumexp(-1)
 
 
-def draw_rest(latent: Latent, taken: Tensor, generator: Generator | None) -> Tensor:
+def draw_rest(latent: Discrete, taken: Tensor, generator: Generator | None) -> Tensor:
     """One configuration [1, *batch, D] from q given that it is not in `taken`; any where nothing is left."""
     log_pi = sites.log_probs(latent)
     count, classes = log_pi.shape[-2:]

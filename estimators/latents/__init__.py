@@ -1,9 +1,29 @@
 """Latent distributions q_φ(z given x): one packed tensor of parameters each."""
 
+from torch import Tensor
+
 from .bernoulli import Bernoulli
 from .categorical import Categorical
-from .latent import Latent, LatentSpec, Objective, expectation
+from .latent import Discrete, Latent, LatentSpec, Objective, expectation
 
-LATENTS: dict[str, type[Latent]] = {"bernoulli": Bernoulli, "categorical": Categorical}
+LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
+KINDS = (*LATENTS, "continuous", "encodings")
 
-__all__ = ["LATENTS", "Bernoulli", "Categorical", "Latent", "LatentSpec", "Objective", "expectation"]
+
+def latent_at(spec: LatentSpec, params: Tensor) -> Latent:
+    """The latent of this spec with these parameters [*batch, *param_shape]."""
+    return LATENTS[spec.kind](params)
+
+
+__all__ = [
+    "KINDS",
+    "LATENTS",
+    "Bernoulli",
+    "Categorical",
+    "Discrete",
+    "Latent",
+    "LatentSpec",
+    "Objective",
+    "expectation",
+    "latent_at",
+]

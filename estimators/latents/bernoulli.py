@@ -9,10 +9,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from .latent import Latent, LatentSpec, uniform
+from .latent import Discrete, LatentSpec, uniform
 
 
-class Bernoulli(Latent):
+class Bernoulli(Discrete):
     """D independent bits with params = logits φ [*batch, D]; p = σ(φ), z in {0, 1}^D."""
 
     def __init__(self, logits: Tensor) -> None:
@@ -71,13 +71,13 @@ class Bernoulli(Latent):
         sign = 1 - 2 * z
         return sign * (logsigmoid(sign * self.logits - v.log()) + torch.log1p(-v))
 
-    def kl_to_uniform(self) -> Tensor:
+    def kl_to_prior(self) -> Tensor:
         """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""
-        return _KlToUniform.apply(self.logits)
+        return _KlToPrior.apply(self.logits)
 
 
-class _KlToUniform(torch.autograd.Function):
-    """Bernoulli.kl_to_uniform with its derivative p_d (1 - p_d) φ_d written out: less time than autograd's."""
+class _KlToPrior(torch.autograd.Function):
+    """Bernoulli.kl_to_prior with its derivative p_d (1 - p_d) φ_d written out: less time than autograd's."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:

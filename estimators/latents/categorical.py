@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from .latent import Latent, LatentSpec, gumbel, log_exponential
+from .latent import Discrete, LatentSpec, gumbel, log_exponential
 
 LANES = 16
 
@@ -22,7 +22,7 @@ def log_softmax(logits: Tensor) -> Tensor:
     return logits.log_softmax(-1) if logits.shape[-1] >= LANES else logits.mT.log_softmax(-2).mT
 
 
-class Categorical(Latent):
+class Categorical(Discrete):
     """N independent one-hot sites of K classes with params = logits φ [*batch, N, K]; π = softmax(φ)."""
 
     def __init__(self, logits: Tensor) -> None:
@@ -84,7 +84,7 @@ class Categorical(Latent):
         other = -torch.logaddexp(log_e - log_softmax(self.logits), log_e_chosen)
         return torch.where(z > 0.5, -log_e_chosen, other)
 
-    def kl_to_uniform(self) -> Tensor:
+    def kl_to_prior(self) -> Tensor:
         """KL(q || uniform) = Σ π log π + N log K, [*batch]."""
         sites, classes = self.logits.shape[-2:]
         log_pi = log_softmax(self.logits)

@@ -1,7 +1,9 @@
-"""What every discrete latent offers an estimator."""
+"""What a latent offers an estimator: a law to draw from and its score; a discrete one its configurations too."""
 
 from __future__ import annotations
 
+import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from torch import Generator, Tensor
 class LatentSpec:
     """The shape of a latent, enough to build baselines and control-variate networks.
 
-    kind: "bernoulli" or "categorical". event_shape: shape of one z. param_shape: shape of its parameters.
+    kind: one of KINDS. event_shape: shape of one z. param_shape: shape of its parameters. family: which continuous
+    distribution. codes: the size of the codebook that encodings are quantised to.
     """
 
     kind: str
     event_shape: tuple[int, ...]
     param_shape: tuple[int, ...]
+    family: str = ""
+    codes: int = 0
 
     @classmethod
     def bernoulli(cls, bits: int) -> LatentSpec:
@@ -31,21 +36,22 @@ class LatentSpec:
 
     @property
     def configurations(self) -> int:
-        """The number of values z can take."""
+        """The number of values z can take; sys.maxsize for a continuum."""
         if self.kind == "bernoulli":
             return int(2 ** self.event_shape[0])
-        sites, classes = self.event_shape
-        return int(classes**sites)
+        if self.kind == "categorical":
+            return int(self.event_shape[1] ** self.event_shape[0])
+        return int(self.codes ** self.event_shape[0]) if self.codes else sys.maxsize
 
     def __str__(self) -> str:
-        return f"{self.kind} {'x'.join(map(str, self.event_shape))}"
+        return f"{self.family or self.kind} {'x'.join(map(str, self.event_shape))}"
 
 
 class Latent(ABC):
     """A distribution over z [*batch, *event] with one packed tensor `params` [*batch, *param_shape].
 
-    Shapes follow torch.distributions: n draws have shape [n, *batch, *event]. `score`, `sample` and the
-    noise see detached parameters; `probs`, `log_prob`, `perturb` and `condition` are differentiable.
+    Shapes follow torch.distributions: n draws have shape [n, *batch, *event]. `score` and `sample` see detached
+    parameters; `log_prob` and `kl_to_prior` are differentiable.
     """
 
     def __init__(self, params: Tensor) -> None:
@@ -55,18 +61,36 @@ class Latent(ABC):
     @abstractmethod
     def spec(self) -> LatentSpec: ...
 
-    @property
     @abstractmethod
-    def probs(self) -> Tensor:
-        """The mean of z, [*batch, *event]."""
+    def sample(self, n: int, generator: Generator | None) -> Tensor:
+        """n draws of z, no gradient."""
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log q(z), [n, *batch]; defined (linear in z) for relaxed z too."""
+        """log q(z), [n, *batch]."""
 
     @abstractmethod
     def score(self, z: Tensor) -> Tensor:
         """∇_params log q(z), detached, [n, *batch, *param_shape]."""
+
+    @abstractmethod
+    def kl_to_prior(self) -> Tensor:
+        """KL(q || p), [*batch], with p the kind's own prior: uniform over configurations, standard normal, ..."""
+
+    @abstractmethod
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) under that prior, [n, *batch]."""
+
+
+class Discrete(Latent):
+    """A latent of finitely many configurations. `log_prob` is linear in z and defined for relaxed z too; the noise sees
+    detached parameters; `probs`, `perturb` and `condition` are differentiable.
+    """
+
+    @property
+    @abstractmethod
+    def probs(self) -> Tensor:
+        """The mean of z, [*batch, *event]."""
 
     @abstractmethod
     def configurations(self, start: int, stop: int) -> Tensor:
@@ -96,12 +120,10 @@ class Latent(ABC):
     def tempered_probs(self, tau: float) -> Tensor:
         """`probs` with the logits divided by tau."""
 
-    @abstractmethod
-    def kl_to_uniform(self) -> Tensor:
-        """KL(q || uniform prior), [*batch]; differentiable."""
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        return z.new_full(z.shape[: z.dim() - len(self.spec.event_shape)], -math.log(self.spec.configurations))
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
-        """n draws of z, no gradient."""
         with torch.no_grad():
             return self.harden(self.perturb(self.noise(n, generator)))
 
@@ -120,7 +142,12 @@ Objective = Callable[[Tensor], Tensor]
 
 
 def expectation(f: Objective, latent: Latent) -> Tensor:
-    """E_q f(z) = Σ_z q(z) f(z) by enumeration, [*batch]; differentiable in everything f and q depend on."""
+    """E_q f(z) = Σ_z q(z) f(z) by enumeration, [*batch]; differentiable in everything f and q depend on.
+
+    Raises TypeError for a latent that is not discrete.
+    """
+    if not isinstance(latent, Discrete):
+        raise TypeError(f"a {latent.spec} latent cannot be enumerated")
     z = latent.support()
     return (latent.log_prob(z).exp() * f(z)).sum(0)
 

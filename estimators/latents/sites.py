@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .latent import Latent, Objective
+from .latent import Discrete, Objective
 
 
-def log_probs(latent: Latent) -> Tensor:
+def log_probs(latent: Discrete) -> Tensor:
     """log π of every class of every site, detached, [*batch, D, K]."""
     logits = latent.params.detach()
     if latent.spec.kind == "bernoulli":
@@ -17,12 +17,12 @@ def log_probs(latent: Latent) -> Tensor:
     return logits.log_softmax(-1)
 
 
-def classes(latent: Latent, z: Tensor) -> Tensor:
+def classes(latent: Discrete, z: Tensor) -> Tensor:
     """The class of every site of z [n, *batch, *event], [n, *batch, D]."""
     return z.long() if latent.spec.kind == "bernoulli" else z.argmax(-1)
 
 
-def configurations(latent: Latent, classes: Tensor) -> Tensor:
+def configurations(latent: Discrete, classes: Tensor) -> Tensor:
     """z [n, *batch, *event] from the class of every site [n, *batch, D]."""
     if latent.spec.kind == "bernoulli":
         return classes.to(latent.params.dtype)
@@ -37,7 +37,7 @@ def one_replaced(own: Tensor, others: Tensor) -> Tensor:
     return torch.where(at_site, others.unsqueeze(1), own)
 
 
-def every_class(f: Objective, latent: Latent, own: Tensor) -> Tensor:
+def every_class(f: Objective, latent: Discrete, own: Tensor) -> Tensor:
     """f_dc = f(z with site d set to class c), [*batch, D, K], z having the classes `own` [1, *batch, D].
 
     One call of f with z and the D (K - 1) configurations that differ from it in one site.
@@ -51,6 +51,6 @@ def every_class(f: Objective, latent: Latent, own: Tensor) -> Tensor:
     return f_site.gather(-1, (every - own[0].unsqueeze(-1)) % classes)
 
 
-def at_params(latent: Latent, gradient: Tensor) -> Tensor:
+def at_params(latent: Discrete, gradient: Tensor) -> Tensor:
     """A gradient in the logits of all classes [*batch, D, K] at the latent's own parameters [*batch, *param_shape]."""
     return gradient[..., 1] if latent.spec.kind == "bernoulli" else gradient

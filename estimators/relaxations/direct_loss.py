@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 
 
 class DirectLoss(Estimator):
@@ -34,10 +34,10 @@ class DirectLoss(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         perturbed = latent.perturb(draw).detach()
         own = sites.classes(latent, latent.harden(perturbed))
         pi = sites.log_probs(latent).exp()

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 
 class GumbelEntmax(Estimator):
@@ -33,10 +33,10 @@ class GumbelEntmax(Estimator):
     def claim(self) -> Claim:
         return Claim(target="own-relaxed", unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         x = latent.perturb(draw) / self.tau
         if latent.spec.kind == "bernoulli":
             z = entmax(torch.stack([x, torch.zeros_like(x)], -1), self.alpha)[..., 0]

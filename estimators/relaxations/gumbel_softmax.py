@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from ..names import UsageError
 
 
@@ -47,10 +47,10 @@ class GumbelSoftmax(Estimator):
     def claim(self) -> Claim:
         return Claim(target="own-relaxed", unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         return Estimate(f(latent.relax(latent.perturb(draw), self.temperature())).squeeze(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective, expectation
+from ..latents import Discrete, Objective, expectation
 
 
 class Imle(Estimator):
@@ -43,13 +43,13 @@ class Imle(Estimator):
     def claim(self) -> Claim:
         return Claim(target="discrete" if self.tau == 1 else "other-law", unbiased=False)
 
-    def target(self, f: Objective, latent: Latent) -> Tensor:
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
         return expectation(f, type(latent)(latent.params / self.tau))
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         z, nothing = _PerturbAndMap.apply(latent.params, latent, self.tau * draw, self.lambd)
         return Estimate((f(z) + nothing).mean(0))
 
@@ -58,7 +58,7 @@ class _PerturbAndMap(torch.autograd.Function):
     """z [n, *batch, *event], and zeros [n, *batch] whose gradient is the weight of each f(z) in the loss."""
 
     @staticmethod
-    def forward(ctx: Any, params: Tensor, latent: Latent, noise: Tensor, lambd: float) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, params: Tensor, latent: Discrete, noise: Tensor, lambd: float) -> tuple[Tensor, Tensor]:
         perturbed = latent.perturb(noise)
         z = latent.harden(perturbed)
         ctx.save_for_backward(perturbed, z)

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective, sites
+from ..latents import Discrete, Objective, sites
 from ..latents.latent import uniform
 
 
@@ -45,7 +45,7 @@ class StochasticTriples(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Triple:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Triple:
         pi, own = sites.log_probs(latent).exp(), sites.classes(latent, latent.sample(1, generator))
         x, c = own[0].unsqueeze(-1), torch.arange(pi.shape[-1], device=pi.device)
         side = torch.stack([pi * (c < x), pi * (c > x)], -2)
@@ -62,6 +62,6 @@ class StochasticTriples(Estimator):
         y = (own + (kept[..., 1] - kept[..., 0]).long()).clamp(0, len(c) - 1)
         return Triple(sites.configurations(latent, torch.cat([own, y])), sites.at_params(latent, weight))
 
-    def gradient(self, f: Objective, latent: Latent, draw: Triple) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Triple) -> Estimate:
         f_z, f_y = f(draw.z)
         return Estimate(f_z, expand_right((f_y - f_z).detach(), draw.weight) * draw.weight)

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 
 class GreedyBaseline(Estimator):
@@ -27,10 +27,10 @@ class GreedyBaseline(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
         with torch.no_grad():
             f_greedy = f(latent.harden(latent.params).unsqueeze(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .surrogates import pulled_back
 
 
@@ -28,9 +28,9 @@ class Darn(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f quadratic in each site")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         weight = 0.5 * ((1 - 2 * draw) * latent.params.detach()).sigmoid()
         return Estimate(f(pulled_back(draw, latent.params, lambda j: weight * j)).mean(0))

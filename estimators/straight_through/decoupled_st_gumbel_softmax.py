@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 
 class DecoupledStGumbelSoftmax(Estimator):
@@ -36,10 +36,10 @@ class DecoupledStGumbelSoftmax(Estimator):
     def claim(self) -> Claim:
         return Claim(target="discrete" if self.tau_forward == 1 else "other-law", unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         z = latent.harden(latent.params / self.tau_forward + draw)
         soft = latent.relax(latent.params / self.tau_backward + draw, 1.0)
         return Estimate(f(z + (soft - soft.detach())).mean(0))

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .surrogates import pulled_back, softmax_jacobian
 
 
@@ -35,15 +35,15 @@ class GappedSt(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         y = latent.relax(self.gapped(latent, draw), self.tau)
         z = pulled_back(draw, latent.params, lambda j: softmax_jacobian(latent, y, j) / self.tau)
         return Estimate(f(z).mean(0))
 
-    def gapped(self, latent: Latent, z: Tensor) -> Tensor:
+    def gapped(self, latent: Discrete, z: Tensor) -> Tensor:
         """φ', no gradient."""
         logits = latent.params.detach()
         if latent.spec.kind == "bernoulli":

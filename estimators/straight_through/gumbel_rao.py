@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .surrogates import Relaxed, pulled_back, softmax_jacobian
 
 
@@ -33,12 +33,12 @@ class GumbelRao(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Relaxed:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Relaxed:
         with torch.no_grad():
             z = latent.sample(1, generator)
             return Relaxed(z, latent.relax(latent.condition(z[0], self.k, generator), self.tau))
 
-    def gradient(self, f: Objective, latent: Latent, draw: Relaxed) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
         def pullback(j: Tensor) -> Tensor:
             return softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / self.tau
 

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .surrogates import pulled_back, softmax_jacobian
 
 
@@ -37,10 +37,10 @@ class Mve(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f linear in each site (and quadratic in each as temp → ∞)")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         logits, t = latent.params.detach(), self.temp
 
         def pullback(j: Tensor) -> Tensor:

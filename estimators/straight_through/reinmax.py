@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .surrogates import pulled_back, softmax_jacobian
 
 
@@ -29,10 +29,10 @@ class Reinmax(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f quadratic in each site" if self.tau == 1 else "")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         pi = latent.probs.detach()
         tempered = pi if self.tau == 1 else latent.tempered_probs(self.tau).detach()
         half = 0.5 * (tempered + draw)

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .reinmax_rao import midpoint
 from .surrogates import Relaxed, pulled_back, softmax_jacobian
 
@@ -39,13 +39,13 @@ class ReinmaxCv(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f quadratic in each site")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Relaxed:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Relaxed:
         with torch.no_grad():
             z = latent.sample(1, generator)
             middle = midpoint(latent, z[0])
             return Relaxed(z, middle.relax(middle.condition(z[0], 1 + self.k, generator), self.tau))
 
-    def gradient(self, f: Objective, latent: Latent, draw: Relaxed) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
         pi = latent.probs.detach()
         half = 0.5 * (pi + draw.hard)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 from .surrogates import Relaxed, pulled_back, softmax_jacobian
 
 
@@ -32,13 +32,13 @@ class ReinmaxRao(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Relaxed:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Relaxed:
         with torch.no_grad():
             z = latent.sample(1, generator)
             middle = midpoint(latent, z[0])
             return Relaxed(z, middle.relax(middle.condition(z[0], self.k, generator), self.tau))
 
-    def gradient(self, f: Objective, latent: Latent, draw: Relaxed) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
         pi = latent.probs.detach()
 
         def pullback(j: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class ReinmaxRao(Estimator):
         return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
 
 
-def midpoint(latent: Latent, z: Tensor) -> Latent:
+def midpoint(latent: Discrete, z: Tensor) -> Discrete:
     """The latent with probabilities π_D = ½ (π + z), halfway to the draw z [*batch, *event]; no gradient."""
     logits = latent.params.detach()
     if latent.spec.kind == "bernoulli":

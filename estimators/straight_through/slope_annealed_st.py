@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Discrete, LatentSpec, Objective
 
 
 class SlopeAnnealedSt(Estimator):
@@ -48,10 +48,10 @@ class SlopeAnnealedSt(Estimator):
         """a."""
         return (self.start * (1 + self.rate * self.calls)).clamp_max(self.max_slope)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         p = (self.slope() * latent.params).sigmoid()
         return Estimate(f(draw + (p - p.detach())).mean(0))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 
 class StGumbelSoftmax(Estimator):
@@ -24,10 +24,10 @@ class StGumbelSoftmax(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         perturbed = latent.perturb(draw)
         soft = latent.relax(perturbed, self.tau)
         return Estimate(f(latent.harden(perturbed) + (soft - soft.detach())).mean(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Latent, Objective
+from ..latents import Discrete, Objective
 
 
 class StraightThrough(Estimator):
@@ -24,9 +24,9 @@ class StraightThrough(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f linear in each site (multilinear) at tau=1")
 
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.sample(1, generator)
 
-    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         p = latent.tempered_probs(self.tau)
         return Estimate(f(draw + (p - p.detach())).mean(0))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..latents import Latent
+from ..latents import Discrete
 
 
 class Relaxed(NamedTuple):
@@ -34,7 +34,7 @@ class _PulledBack(torch.autograd.Function):
         return None, ctx.pullback(gradient).sum(0), None
 
 
-def softmax_jacobian(latent: Latent, p: Tensor, v: Tensor) -> Tensor:
+def softmax_jacobian(latent: Discrete, p: Tensor, v: Tensor) -> Tensor:
     """S(p) v = (diag(p) - p pᵀ) v over the classes of each site; p (1 - p) v for bits."""
     if latent.spec.kind == "bernoulli":
         return p * (1 - p) * v

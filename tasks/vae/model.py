@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...estimators.latents import LATENTS, Latent, LatentSpec, Objective
+from ...estimators.latents import Latent, LatentSpec, Objective, latent_at
 
 PIXELS = 784
 
@@ -37,7 +37,7 @@ class Vae(nn.Module):
         return self.encoder(x).unflatten(-1, self.spec.param_shape)
 
     def latent(self, params: Tensor) -> Latent:
-        return LATENTS[self.spec.kind](params)
+        return latent_at(self.spec, params)
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x given z): x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch], in nats."""
@@ -47,23 +47,19 @@ class Vae(nn.Module):
     def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
         """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled; -log p(x, z) for a bound."""
         if bound:
-            return lambda z: self.reconstruction(x, z) - self.log_prior()
+            return lambda z: self.reconstruction(x, z) - latent.prior_log_prob(z)
         if self.kl == "analytic":
             return lambda z: self.reconstruction(x, z)
         fixed = self.latent(latent.params.detach())
-        return lambda z: self.reconstruction(x, z) + fixed.log_prob(z) - self.log_prior()
+        return lambda z: self.reconstruction(x, z) + fixed.log_prob(z) - fixed.prior_log_prob(z)
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
         """KL(q || p), [*rows, batch], when it is analytic; a bound has log q inside it."""
-        return latent.kl_to_uniform() if self.kl == "analytic" and not bound else None
-
-    def log_prior(self) -> float:
-        """log p(z), the same for every hard z."""
-        return -math.log(self.spec.configurations)
+        return latent.kl_to_prior() if self.kl == "analytic" and not bound else None
 
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent) -> Tensor:
         """log p(x, z) - log q(z given x) at hard z, [n, batch]."""
-        return self.log_prior() - self.reconstruction(x, z) - latent.log_prob(z)
+        return latent.prior_log_prob(z) - self.reconstruction(x, z) - latent.log_prob(z)
 
 
 def mlp(*widths: int) -> nn.Sequential:

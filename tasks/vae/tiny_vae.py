@@ -77,7 +77,7 @@ def trained(data: str) -> tuple[Vae, Tensor]:
         rows = torch.randint(len(dataset.train), (BATCH,), generator=generator)
         x = to_batch(dataset.train[rows], "dynamic", generator)
         latent = vae.latent(vae.encode(x))
-        loss = estimator(vae.objective(x, latent), latent, generator) + latent.kl_to_uniform()
+        loss = estimator(vae.objective(x, latent), latent, generator) + latent.kl_to_prior()
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()

@@ -160,7 +160,7 @@ def test_extreme_logits_are_finite(kind: str, dtype: torch.dtype) -> None:
     latent = extreme(kind, dtype)
     z = latent.sample(20, seeded(15))
     relaxed = latent.relax(latent.perturb(latent.noise(20, seeded(16))), 0.1)
-    for result in (latent.log_prob(z), latent.log_prob(1 - z), latent.kl_to_uniform(), relaxed, latent.probs):
+    for result in (latent.log_prob(z), latent.log_prob(1 - z), latent.kl_to_prior(), relaxed, latent.probs):
         (gradient,) = torch.autograd.grad(result.sum(), latent.params)
         assert result.isfinite().all()
         assert gradient.isfinite().all()
@@ -176,11 +176,11 @@ def test_relaxed_logits_harden_as_tau_falls(kind: str) -> None:
 
 
 @every_kind
-def test_kl_to_uniform(kind: str) -> None:
+def test_kl_to_prior(kind: str) -> None:
     latent = make(kind, 5)
     enumerated = expectation(latent.log_prob, latent) + math.log(latent.spec.configurations)
-    torch.testing.assert_close(latent.kl_to_uniform(), enumerated)
-    gradients = [torch.autograd.grad(kl.sum(), latent.params)[0] for kl in (latent.kl_to_uniform(), enumerated)]
+    torch.testing.assert_close(latent.kl_to_prior(), enumerated)
+    gradients = [torch.autograd.grad(kl.sum(), latent.params)[0] for kl in (latent.kl_to_prior(), enumerated)]
     torch.testing.assert_close(*gradients)
 
 
@@ -215,4 +215,4 @@ def test_two_classes_are_a_bit() -> None:
     logits = torch.randn(3, generator=seeded(20), dtype=torch.float64)
     bit, site = Bernoulli(logits), Categorical(torch.stack([torch.zeros_like(logits), logits], -1))
     torch.testing.assert_close(site.probs[:, 1], bit.probs)
-    torch.testing.assert_close(site.kl_to_uniform(), bit.kl_to_uniform())
+    torch.testing.assert_close(site.kl_to_prior(), bit.kl_to_prior())

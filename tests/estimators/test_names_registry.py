@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dvae_bench.estimators import estimator, registry
 from dvae_bench.estimators.contract import Claim, Estimator, Unsupported
-from dvae_bench.estimators.latents import LATENTS, LatentSpec
+from dvae_bench.estimators.latents import KINDS, LatentSpec
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import (
     COLLECTORS,
@@ -173,7 +173,7 @@ def test_facts_are_complete(plugin: Plugin) -> None:
     for fact in ("aliases", "differentiates", "hyperparameters"):
         assert plugin.facts.get(fact, getattr(Estimator, fact)) == getattr(cls, fact)
     assert plugin.facts["doc"] and plugin.facts["about"]
-    assert set(plugin.facts["latents"]) <= set(LATENTS)
+    assert set(plugin.facts["latents"]) <= set(KINDS)
     assert plugin.name == plugin.name.lower() and ":" not in plugin.name
 
 
