@@ -16,7 +16,7 @@ from torch import Generator
 from ..estimators.contract import Estimator
 from ..estimators.counting import CountedObjective
 from ..tasks.contract import Toy
-from ..tasks.vae.mnist_vae import MnistVae
+from ..tasks.vae.mnist_task import MnistTask
 from .clock import Timeline, marked
 from .costs import count_costs
 from .draws import Layers, count_work
@@ -57,7 +57,7 @@ def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -
     return Timed(call, gradient, per=rows)
 
 
-def timed_steps(task: MnistVae, estimator: Estimator, seed: int) -> Timed:
+def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
     """A training step, minibatch already on the device."""
     step = TrainStep(task, estimator, seed)
     data = task.batches(stream(seed, "data", task.device))

@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ..estimators import estimator as build
 from ..estimators.contract import Estimate, Estimator
 from ..estimators.counting import CountedObjective
-from ..estimators.score_function.rloo import Rloo
 from ..estimators.tuning import Tuner
-from ..tasks.vae.bounds import elbo, importance_weighted
-from ..tasks.vae.mnist_vae import MnistVae
-from ..tasks.vae.model import Vae
+from ..tasks.vae.latent_model import LatentModel
+from ..tasks.vae.mnist_task import MnistTask
 from .clock import Timeline, marked
 from .settings import TrainSettings
 from .statistics import Figure, relative_bias_between
 from .streams import stream
 
 TOGETHER = 10_000_000
+REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
+"""Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Diverged(Exception):
 class TrainStep:
     """One optimiser step: encode, sample, objective, gradient, backward, update."""
 
-    def __init__(self, task: MnistVae, estimator: Estimator, seed: int) -> None:
+    def __init__(self, task: MnistTask, estimator: Estimator, seed: int) -> None:
         self.vae = task.model(seed)
         self.estimator = estimator.train()
         self.optimizer = task.optimizer(self.vae)
@@ -95,7 +96,7 @@ class TrainStep:
 
 
 def train(
-    task: MnistVae, estimator: Estimator, settings: TrainSettings, seed: int, tick: Callable[[float], None]
+    task: MnistTask, estimator: Estimator, settings: TrainSettings, seed: int, tick: Callable[[float], None]
 ) -> list[Point]:
     """Train for `steps`, or fewer where they take more than `seconds`, evaluating at evenly spaced steps and the last.
 
@@ -129,36 +130,40 @@ def train(
 
 
 def evaluate(
-    step: TrainStep, task: MnistVae, settings: TrainSettings, seed: int, x: Tensor, final: bool
+    step: TrainStep, task: MnistTask, settings: TrainSettings, seed: int, x: Tensor, final: bool
 ) -> dict[str, np.ndarray | Figure]:
-    """Bounds on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
+    """The task's own figures on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
 
-    At the last step also the bias at the cut against a reference, the mean of RLOO draws of 4 (unbiased), its own
-    error carried into the interval; for a bound, whose gradient is another, there is none.
+    At the last step also what takes importance sampling, and the bias at the cut against a reference, its own error
+    carried into the interval; for a bound, whose gradient is another, there is none.
     """
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Figure] = {}
-    for name, images in (("elbo_train", task.train), ("elbo_test", task.test)):
-        bounds = elbo(step.vae, task.evaluation_images(images, settings.images), generator)
-        metrics[name] = bounds.cpu().numpy()
+    for split, images in (("train", task.train), ("test", task.test)):
+        found = task.figures(step.vae, task.evaluation_images(images, settings.images), generator)
+        metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
     if final:
         images = task.evaluation_images(task.test, settings.iw_images)
-        bounds = importance_weighted(step.vae, images, settings.iw_samples, generator)
-        metrics["iw_test"] = bounds.cpu().numpy()
+        found = task.figures(step.vae, images, generator, settings.iw_samples)
+        metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
     step.estimator.eval()
     cut = cut_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
     step.estimator.train()
     metrics["var_cut"] = squared_distances(cut).cpu().numpy()
     metrics["var_encoder"] = squared_distances(encoder_draws(step.vae, x, cut)).cpu().numpy()
-    if final and not step.estimator.bound:
-        rloo = Rloo(step.vae.spec, n=4).eval()
-        parts = [cut_draws(step.vae, rloo, x, 16, generator) for _ in range(settings.reference_draws // 16)]
-        reference = torch.cat(parts).flatten(1).cpu().numpy()
-        metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), reference)
+    if final and not step.estimator.bound and step.vae.spec.kind in REFERENCES:
+        reference = build(REFERENCES[step.vae.spec.kind], step.vae.spec).eval()
+        parts = [cut_draws(step.vae, reference, x, 16, generator) for _ in range(settings.reference_draws // 16)]
+        long_mean = torch.cat(parts).flatten(1).cpu().numpy()
+        metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), long_mean)
     return metrics
 
 
-def cut_draws(vae: Vae, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
+def _on_host(samples: Tensor) -> np.ndarray | Figure:
+    return samples.cpu().numpy() if samples.dim() else Figure(float(samples))
+
+
+def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
     """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
 
     As many draws at a time as evaluate f on about TOGETHER pixels, after a first one alone that counts.
@@ -176,7 +181,7 @@ def cut_draws(vae: Vae, estimator: Estimator, x: Tensor, draws: int, generator: 
     return torch.cat(parts)
 
 
-def encoder_draws(vae: Vae, x: Tensor, cut: Tensor) -> Tensor:
+def encoder_draws(vae: LatentModel, x: Tensor, cut: Tensor) -> Tensor:
     """Cut gradients [draws, batch, *param_shape] carried to the encoder's parameters, [draws, parameters]."""
     gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), cut, is_grads_batched=True)
     return torch.cat([gradient.flatten(1) for gradient in gradients], 1)

@@ -22,7 +22,7 @@ from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
 from dvae_bench.estimators.latents import Latent, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
-from dvae_bench.tasks.vae import mnist_vae, tiny_vae
+from dvae_bench.tasks.vae import mnist_task, mnist_vae, tiny_vae
 from dvae_bench.tasks.vae.datasets import Dataset
 from torch import Tensor, nn
 
@@ -96,7 +96,7 @@ def stand_ins() -> None:
     for module in (draws, timing, training):
         module.stream = lambda *purpose: None  # type: ignore[attr-defined]
     nn.Module.to = move  # type: ignore[assignment, method-assign]
-    mnist_vae.load_mnist = tiny_vae.load_mnist = data  # type: ignore[attr-defined]
+    mnist_task.load_mnist = tiny_vae.load_mnist = data  # type: ignore[attr-defined]
     tiny_vae.trained = trained  # type: ignore[assignment]
     tiny_vae.copy = SimpleNamespace(deepcopy=lambda module: module)  # type: ignore[attr-defined]
 

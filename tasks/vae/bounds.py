@@ -11,15 +11,18 @@ from .model import Vae
 
 
 @torch.no_grad()
-def elbo(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 1000) -> Tensor:
-    """E_q log p(x, z) - log q(z given x) by one draw of z, with the KL analytic where the model has it so; [images]."""
-    bounds = []
+def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 1000) -> dict[str, Tensor]:
+    """ "elbo" = -("reconstruction" + "kl") by one draw of z, each [images]: E_q log p(x given z) - KL(q || p).
+
+    The KL is sampled where the model is trained so, else analytic.
+    """
+    parts = []
     for images in x.split(chunk):
         latent = vae.latent(vae.encode(images))
-        loss = vae.objective(images, latent)(latent.sample(1, generator))[0]
-        regulariser = vae.regulariser(latent)
-        bounds.append(-loss if regulariser is None else -loss - regulariser)
-    return torch.cat(bounds)
+        z = latent.sample(1, generator)
+        reconstruction, kl = vae.reconstruction(images, z)[0], vae.divergence(latent, z)
+        parts.append({"elbo": -reconstruction - kl, "reconstruction": reconstruction, "kl": kl})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 @torch.no_grad()

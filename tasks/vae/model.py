@@ -10,21 +10,30 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ...estimators.latents import Latent, LatentSpec, Objective, latent_at
+from .latent_model import LatentModel
 
 PIXELS = 784
 
 
-class Vae(nn.Module):
+class Vae(LatentModel):
     """q(z given x) with logits encoder(x), a uniform prior, and Bernoulli pixels with logits decoder(z).
 
     hidden: widths of the encoder's tanh layers, mirrored in the decoder; () makes both linear.
     kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
-    E ∇ log q(z) = 0. data_mean [784]: the output bias starts at its logit.
+    E ∇ log q(z) = 0. likelihood: "bernoulli", or "l2", the squared distance of the decoder's probabilities to x, which
+    is no bound on log p(x). data_mean [784]: the output bias starts at its logit.
     """
 
-    def __init__(self, spec: LatentSpec, hidden: tuple[int, ...], data_mean: Tensor, kl: str = "analytic") -> None:
+    def __init__(
+        self,
+        spec: LatentSpec,
+        hidden: tuple[int, ...],
+        data_mean: Tensor,
+        kl: str = "analytic",
+        likelihood: str = "bernoulli",
+    ) -> None:
         super().__init__()
-        self.spec, self.kl = spec, kl
+        self.spec, self.kl, self.likelihood = spec, kl, likelihood
         self.encoder = mlp(PIXELS, *hidden, math.prod(spec.param_shape))
         self.decoder = mlp(math.prod(spec.event_shape), *reversed(hidden), PIXELS)
         output = self.decoder[-1]
@@ -33,29 +42,38 @@ class Vae(nn.Module):
             output.bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3)))
 
     def encode(self, x: Tensor) -> Tensor:
-        """x [batch, 784] -> params [batch, *param_shape]."""
         return self.encoder(x).unflatten(-1, self.spec.param_shape)
 
     def latent(self, params: Tensor) -> Latent:
         return latent_at(self.spec, params)
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
-        """-log p(x given z): x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch], in nats."""
+        """-log p(x given z), or the distance: x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch]."""
         logits = self.decoder(z.flatten(-len(self.spec.event_shape)))
+        if self.likelihood == "l2":
+            return (logits.sigmoid() - x).square().sum(-1)
         return binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
         """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled; -log p(x, z) for a bound."""
         if bound:
             return lambda z: self.reconstruction(x, z) - latent.prior_log_prob(z)
-        if self.kl == "analytic":
+        if self.kl != "sampled":
             return lambda z: self.reconstruction(x, z)
         fixed = self.latent(latent.params.detach())
         return lambda z: self.reconstruction(x, z) + fixed.log_prob(z) - fixed.prior_log_prob(z)
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
-        """KL(q || p), [*rows, batch], when it is analytic; a bound has log q inside it."""
-        return latent.kl_to_prior() if self.kl == "analytic" and not bound else None
+        """KL(q || p) or its stand-in, [*rows, batch], where f has no log q inside it."""
+        if bound or self.kl == "sampled":
+            return None
+        return latent.kl_to_prior()
+
+    def divergence(self, latent: Latent, z: Tensor) -> Tensor:
+        """KL(q || p), [batch]: at the draws z [1, batch, *event] where it is sampled, else analytic."""
+        if self.kl == "sampled":
+            return latent.log_prob(z)[0] - latent.prior_log_prob(z)[0]
+        return latent.kl_to_prior()
 
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent) -> Tensor:
         """log p(x, z) - log q(z given x) at hard z, [n, batch]."""

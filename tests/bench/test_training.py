@@ -29,7 +29,7 @@ from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS
-from dvae_bench.tasks.vae.bounds import elbo, importance_weighted
+from dvae_bench.tasks.vae.bounds import elbo_parts, importance_weighted
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 from dvae_bench.tasks.vae.tiny_vae import TinyVae, trained
@@ -162,7 +162,7 @@ class TestBounds:
         vae.kl = kl
         with torch.no_grad():
             exact = (log_q(vae, x).exp() * (log_joint(vae, x) - log_q(vae, x))).sum(0)
-        draws = elbo(vae, x.repeat(2000, 1), stream(0, "evaluation")).view(2000, len(x))
+        draws = elbo_parts(vae, x.repeat(2000, 1), stream(0, "evaluation"))["elbo"].view(2000, len(x))
         error, se = draws.mean(0) - exact, draws.std(0) / 2000**0.5
         assert (error.abs() < 4.5 * se + 1e-3).all()
 
@@ -180,7 +180,10 @@ class TestBounds:
         many = x.repeat(repeats, 1)
         with torch.no_grad():
             exact = log_joint(vae, x).logsumexp(0)
-        ladder = [elbo(vae, many, generator), *(importance_weighted(vae, many, k, generator) for k in (5, 50))]
+        ladder = [
+            elbo_parts(vae, many, generator)["elbo"],
+            *(importance_weighted(vae, many, k, generator) for k in (5, 50)),
+        ]
         means = [draws.view(repeats, -1).mean(0) for draws in ladder] + [exact]
         errors = [draws.view(repeats, -1).std(0) / repeats**0.5 for draws in ladder] + [torch.zeros_like(exact)]
         for (low, low_se), (high, high_se) in itertools.pairwise(zip(means, errors, strict=True)):
@@ -191,7 +194,7 @@ class TestBounds:
         vae, x = tiny
         vae.kl = "sampled"
         one = importance_weighted(vae, x, 1, stream(0, "evaluation"))
-        torch.testing.assert_close(one, elbo(vae, x, stream(0, "evaluation")))
+        torch.testing.assert_close(one, elbo_parts(vae, x, stream(0, "evaluation"))["elbo"])
 
     @pytest.mark.parametrize("rows", [1, 8, 43, 5000])
     def test_streaming_in_chunks_changes_nothing_but_rounding(
@@ -275,9 +278,10 @@ class TestTrain:
         ticks: list[float] = []
         points = train(linear, build("rloo", linear.spec), TINY, 0, ticks.append)
         assert [point.step for point in points] == [2, 4, 6] and ticks == pytest.approx([1 / 3, 2 / 3, 1])
-        sizes = {"elbo_train": 20, "elbo_test": 20, "var_cut": 4, "var_encoder": 4}
+        images = {f"{name}_{split}": 20 for name in ("elbo", "reconstruction", "kl") for split in ("train", "test")}
+        sizes = images | {"var_cut": 4, "var_encoder": 4}
         for point, iw in zip(points, (0, 0, 8), strict=True):
-            expected = sizes | ({"iw_test": iw} if iw else {})
+            expected = sizes | ({"iw_test": iw, "gap_test": iw} if iw else {})
             samples = {name: s for name, s in point.metrics.items() if not isinstance(s, Figure)}
             assert {name: len(s) for name, s in samples.items()} == expected
             assert ("bias_reference" in point.metrics) == bool(iw) and point.metrics["var_ema"].value > 0
