@@ -79,7 +79,10 @@ class Layers:
 
 
 def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> Draws:
-    """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises."""
+    """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises, and UsageError for
+    parameters that are not finite.
+    """
+    task.latent(task.params()).validate()
     work = count_work(layers, task)
     tuned = tune(layers, task, settings, seed, work.draws(settings.chunk_elements / TUNING_SHARE, settings.tuning_rows))
     layers.train(False)
@@ -122,7 +125,8 @@ def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
     generator = stream(0, "count", task.device)
     f, _ = task.loss_parts(layers.top, latent, layers.lower(generator))
     counted = CountedObjective(f)
-    layers.top(counted, latent, generator).sum().backward(inputs=[once])
+    shared = [tensor for group in task.groups().values() for tensor in group]
+    layers.top(counted, latent, generator).sum().backward(inputs=[once, *shared])
     return counted.evaluations, counted.differentiations
 
 

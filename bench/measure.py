@@ -35,7 +35,7 @@ class Given(Toy):
         return self.leaf
 
     def latent(self, params: Tensor) -> Latent:
-        return type(self.given)(params)
+        return self.given.at(params)
 
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return self.f

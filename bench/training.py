@@ -105,6 +105,8 @@ def train(
     Raises Diverged with the curve so far when the loss is not finite at an evaluation.
     """
     step_once = TrainStep(task, estimator, seed)
+    model = step_once.vae
+    model.latent(model.encode(task.evaluation_images(task.train, task.batch))).validate()
     data = task.batches(stream(seed, "data", task.device))
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
     ema = GradientEma(list(step_once.vae.encoder.parameters()))

@@ -36,12 +36,14 @@ class Claim:
     target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (of its relaxed law), "bound" (of the bound
     that it makes of f, `Estimator.target`), "other-law".
     unbiased: for that target, under every f. exact_for: the functions f for which it is unbiased all the same.
+    random: False where the method itself draws nothing, so that its gradient has no variance to speak of.
     """
 
     target: str = "discrete"
     unbiased: bool = True
     finite_variance: bool = True
     exact_for: str = ""
+    random: bool = True
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
-TABLES = {"bernoulli": "bit-table", "categorical": "category-table"}
+TABLES = {"bernoulli": "bit-table", "categorical": "category-table", "encodings": "vq-table"}
 OF_F = ("value", "decoder")
 """The groups that `value` answers for; the others are the claim's."""
 
@@ -89,7 +89,7 @@ def toys(kind: str, data: bool = False) -> list[Name]:
     for plugin in TASKS.builtin.values():
         if "draws" in plugin.fact("sources", ("draws",)) and bool(plugin.fact("dataset")) == data:
             rules = plugin.fact("hyperparameters", {}).items()
-            swept = [f"{key}={{{','.join(rule['choices'])}}}" for key, rule in rules if "choices" in rule]
+            swept = [f"{key}={{{','.join(map(str, rule['choices']))}}}" for key, rule in rules if "choices" in rule]
             texts.append(f"{plugin.name}:{','.join(SIZES.get(plugin.name, []) + swept)}")
     return [toy for toy in TASKS.select(texts) if make(toy).layers[0].kind == kind]
 

@@ -18,6 +18,7 @@ from .case import Case, Failed, require, seeded
 SPECS = {
     "bernoulli": (LatentSpec.bernoulli(3), LatentSpec.bernoulli(5), LatentSpec.bernoulli(1)),
     "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(3, 4), LatentSpec.categorical(1, 5)),
+    "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(3, 1, 2, "linear-codebook")),
 }
 
 
@@ -76,5 +77,5 @@ def recorded(estimator: Estimator, spec: LatentSpec) -> tuple[int, int]:
     params = torch.randn(1, *spec.param_shape, generator=seeded(1)).requires_grad_()
     latent = latent_at(spec, params)
     counted = CountedObjective(lambda z: z.flatten(-len(spec.event_shape)).cumsum(-1).sin().sum(-1))
-    estimator(counted, latent, seeded()).sum().backward(inputs=[params])
+    estimator(counted, latent, seeded()).sum().backward(inputs=latent.tensors)
     return counted.evaluations, counted.differentiations

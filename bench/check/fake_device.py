@@ -76,6 +76,7 @@ def training_steps(case: Case, train: bool) -> None:
         encoder = nn.Linear(PIXELS, math.prod(spec.param_shape))
         decoder = nn.Linear(math.prod(spec.event_shape), PIXELS)
         x, estimator = torch.rand(BATCH, PIXELS), case.cls(spec, **case.name.values).train(train)
+        law = latent_at(spec, torch.zeros(spec.param_shape))
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer, tuner = torch.optim.SGD(parameters, 0.1), Tuner(estimator)
 
@@ -84,7 +85,7 @@ def training_steps(case: Case, train: bool) -> None:
 
     for _ in range(2):
         with NothingOnTheCpu():
-            latent = latent_at(spec, encoder(x).unflatten(-1, spec.param_shape))
+            latent = law.at(encoder(x).unflatten(-1, spec.param_shape))
             estimate = estimator.estimate(f, latent, None)
             loss = (estimate.spliced(latent) + latent.kl_to_prior()).mean()
         tuner.step(estimate.tuning_loss)

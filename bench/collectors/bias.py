@@ -17,8 +17,9 @@ RARE = "rare events: too few of the {} draws carry the mean; a larger preset dra
 
 
 class Bias(Collector):
-    """For each group with an exact gradient: the bias, its test, the smallest bias the test would have
-    seen along the gradient and in a random direction, and the coordinates that are off."""
+    """For each group with an exact gradient: the bias, its test, the smallest bias the test would have seen along the
+    gradient and in a random direction (of one that draws something), and the coordinates that are off.
+    """
 
     name = "bias"
     source = "draws"
@@ -38,10 +39,11 @@ class Bias(Collector):
             p = ub.bias_p_value(moments, exact, f_scale)
             status, reason = ("not testable", RARE.format(n)) if np.isnan(p) else ("ok", "")
             yield row("bias_p", p, n, group=group, status=status, reason=reason)
-            detectable = ub.smallest_detectable_bias(moments, exact, f_scale)
-            yield row("bias_sdb", detectable, n, direction="lower", group=group)
-            anywhere = ub.detectable_anywhere(moments, exact, f_scale)
-            yield row("bias_sdb_any", anywhere, n, direction="lower", group=group)
+            if measured.claim.random:
+                detectable = ub.smallest_detectable_bias(moments, exact, f_scale)
+                yield row("bias_sdb", detectable, n, direction="lower", group=group)
+                anywhere = ub.detectable_anywhere(moments, exact, f_scale)
+                yield row("bias_sdb_any", anywhere, n, direction="lower", group=group)
             if p <= ub.ALPHA:
                 found = ub.biased_coordinates(moments, exact, f_scale)
                 named = ", ".join(map(str, found[:NAMED])) + (", ..." if len(found) > NAMED else "")

@@ -12,6 +12,7 @@ from ..rows import Row, row
 from .collector import Collector
 
 HEAVY = "kurtosis {:.3g} and largest share {:.2g} of {} draws: no interval can be trusted"
+FIXED = "the method draws nothing: its gradient at one data point is a constant, and not an estimate of an expectation"
 INFINITE = "the method claims no finite variance: the median of the blocks' variances, no interval"
 
 
@@ -26,6 +27,9 @@ class Variance(Collector):
 
     def rows(self, measured: Draws) -> Iterator[Row]:
         for group, moments in measured.moments.items():
+            if not measured.claim.random:
+                yield row("var_total", float("nan"), moments.n, group=group, status="not applicable", reason=FIXED)
+                continue
             n, spread = moments.n, None if moments.block_spread is None else moments.block_spread.tolist()
             total, status, reason = st.total_variance(moments), "ok", ""
             if not measured.claim.finite_variance:

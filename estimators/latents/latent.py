@@ -1,4 +1,4 @@
-"""What a latent offers an estimator: a law to draw from and its score; a discrete one its configurations too."""
+"""What a latent offers an estimator: a law to draw from and its score; an enumerable one its configurations too."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Generator, Tensor
+
+from ..names import UsageError
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class LatentSpec:
     """The shape of a latent, enough to build baselines and control-variate networks.
 
     kind: one of KINDS. event_shape: shape of one z. param_shape: shape of its parameters. family: which continuous
-    distribution. codes: the size of the codebook that encodings are quantised to.
+    distribution, or which codebook if not a free one. codes: the size of the codebook that encodings are quantised to.
     """
 
     kind: str
@@ -33,6 +36,10 @@ class LatentSpec:
     @classmethod
     def categorical(cls, sites: int, classes: int) -> LatentSpec:
         return cls("categorical", (sites, classes), (sites, classes))
+
+    @classmethod
+    def encodings(cls, sites: int, width: int, codes: int, family: str = "") -> LatentSpec:
+        return cls("encodings", (sites, width), (sites, width), family, codes)
 
     @property
     def configurations(self) -> int:
@@ -61,6 +68,22 @@ class Latent(ABC):
     @abstractmethod
     def spec(self) -> LatentSpec: ...
 
+    def at(self, params: Tensor) -> Self:
+        """The same law at other parameters."""
+        return type(self)(params)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What the law depends on and gradients go to: the parameters, and whatever else belongs to the model."""
+        return [self.params]
+
+    def validate(self) -> None:
+        """Raises UsageError where these are not finite. It waits for the device: for entry points, not every step."""
+        if not all(bool(tensor.isfinite().all()) for tensor in self.tensors):
+            raise UsageError(
+                f"the parameters of this {self.spec} latent hold NaN or infinity; check the encoder's input and weights"
+            )
+
     @abstractmethod
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         """n draws of z, no gradient."""
@@ -82,19 +105,30 @@ class Latent(ABC):
         """log p(z) under that prior, [n, *batch]."""
 
 
-class Discrete(Latent):
-    """A latent of finitely many configurations. `log_prob` is linear in z and defined for relaxed z too; the noise sees
-    detached parameters; `probs`, `perturb` and `condition` are differentiable.
+class Enumerable(Latent):
+    """A latent of finitely many configurations, all alike under its prior."""
+
+    @abstractmethod
+    def configurations(self, start: int, stop: int) -> Tensor:
+        """The configurations of z numbered start to stop - 1, [stop - start, *batch, *event]."""
+
+    def support(self) -> Tensor:
+        """Every configuration of z, [configurations, *batch, *event]."""
+        return self.configurations(0, self.spec.configurations)
+
+    def prior_log_prob(self, z: Tensor) -> Tensor:
+        return z.new_full(z.shape[: z.dim() - len(self.spec.event_shape)], -math.log(self.spec.configurations))
+
+
+class Discrete(Enumerable):
+    """Bits or one-hot sites. `log_prob` is linear in z and defined for relaxed z too; the noise sees detached
+    parameters; `probs`, `perturb` and `condition` are differentiable.
     """
 
     @property
     @abstractmethod
     def probs(self) -> Tensor:
         """The mean of z, [*batch, *event]."""
-
-    @abstractmethod
-    def configurations(self, start: int, stop: int) -> Tensor:
-        """The configurations of z numbered start to stop - 1, [stop - start, *batch, *event]."""
 
     @abstractmethod
     def noise(self, n: int, generator: Generator | None) -> Tensor:
@@ -120,16 +154,9 @@ class Discrete(Latent):
     def tempered_probs(self, tau: float) -> Tensor:
         """`probs` with the logits divided by tau."""
 
-    def prior_log_prob(self, z: Tensor) -> Tensor:
-        return z.new_full(z.shape[: z.dim() - len(self.spec.event_shape)], -math.log(self.spec.configurations))
-
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         with torch.no_grad():
             return self.harden(self.perturb(self.noise(n, generator)))
-
-    def support(self) -> Tensor:
-        """Every configuration of z, [configurations, *batch, *event]."""
-        return self.configurations(0, self.spec.configurations)
 
     def blocks(self, size: int) -> Iterator[Tensor]:
         """`support` in blocks of at most `size` configurations."""
@@ -144,9 +171,9 @@ Objective = Callable[[Tensor], Tensor]
 def expectation(f: Objective, latent: Latent) -> Tensor:
     """E_q f(z) = Σ_z q(z) f(z) by enumeration, [*batch]; differentiable in everything f and q depend on.
 
-    Raises TypeError for a latent that is not discrete.
+    Raises TypeError for a latent that is a continuum.
     """
-    if not isinstance(latent, Discrete):
+    if not isinstance(latent, Enumerable):
         raise TypeError(f"a {latent.spec} latent cannot be enumerated")
     z = latent.support()
     return (latent.log_prob(z).exp() * f(z)).sum(0)

@@ -1,0 +1,116 @@
+"""The code vectors that encodings are quantised to. They belong to the model, as the decoder's weights do."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ..names import UsageError
+
+
+@torch.no_grad()
+def nearest(points: Tensor, vectors: Tensor) -> Tensor:
+    """argmin_k ||e - c_k||², e of points [*, D], c_k of vectors [M, D] -> [*]; the first of equals."""
+    flat = points.flatten(0, -2)
+    return torch.addmm(vectors.square().sum(-1), flat, vectors.mT, alpha=-2).argmin(-1).view(points.shape[:-1])
+
+
+class Codebook(nn.Module):
+    """M code vectors c_k of width D, `vectors` [M, D], a parameter: trained by gradients, or moved by averages.
+
+    counts [M] and sums [M, D]: the moving averages N and m of section 2.4, which start at one vector a code.
+    """
+
+    family: ClassVar[str] = ""
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(self, vectors: Tensor) -> None:
+        """Raises UsageError for a table without a code."""
+        super().__init__()
+        self.vectors = nn.Parameter(_table(vectors))
+        self.register_buffer("counts", vectors.new_ones(len(vectors)))
+        self.register_buffer("sums", _table(vectors))
+
+    @classmethod
+    def random(cls, codes: int, width: int, like: Tensor) -> Self:
+        """Standard normal, on the device and in the dtype of `like`, drawn on the CPU from a seed of its own: the same
+        every time and everywhere.
+        """
+        if codes < 1 or width < 1:
+            raise UsageError(f"a codebook needs at least one code of at least one number; give codes >= 1, got {codes}")
+        vectors = torch.randn(codes, width, generator=torch.Generator().manual_seed(0), device="cpu")
+        return cls(like.new_empty(codes, width).copy_(vectors))
+
+    @torch.no_grad()
+    def move(self, points: Tensor, codes: Tensor, decay: float, eps: float) -> None:
+        """N_k <- γ N_k + (1 - γ) n_k, m_k <- γ m_k + (1 - γ) Σ_{points of code k} e, c_k = m_k / N'_k,
+
+        with N'_k = (N_k + ε) / (Σ N + M ε) Σ N, Laplace-smoothed: an unused code divides by no zero.
+        points [P, D], codes [P].
+        """
+        ones = self.counts.new_ones(()).expand(len(codes))
+        self.counts.mul_(decay).index_add_(0, codes, ones, alpha=1 - decay)
+        self.sums.mul_(decay).index_add_(0, codes, points, alpha=1 - decay)
+        total = self.counts.sum()
+        smoothed = (self.counts + eps).mul_(total / (total + len(self.counts) * eps))
+        torch.div(self.sums, smoothed.unsqueeze(-1), out=self.vectors)
+
+    @torch.no_grad()
+    def revive(self, candidates: Tensor, below: float) -> None:
+        """Put candidates [M, D] in place of the codes whose count N_k is below a threshold, each with a count of 1."""
+        dead = self.counts < below
+        self.counts.masked_fill_(dead, 1.0)
+        for table in (self.sums, self.vectors):
+            table.copy_(torch.where(dead.unsqueeze(-1), candidates, table))
+
+    @torch.no_grad()
+    def start_at(self, points: Tensor, iterations: int, generator: Generator | None) -> None:
+        """Lloyd's k-means on points [P, D], P at least M, from M of them chosen at random; empty clusters stay."""
+        if len(points) < len(self.vectors):
+            raise UsageError(f"k-means of {len(self.vectors)} codes needs as many encodings, got {len(points)}")
+        order = torch.randperm(len(points), generator=generator, device=points.device)
+        centres = points[order[: len(self.vectors)]]
+        for _ in range(iterations):
+            codes = nearest(points, centres)
+            sizes = torch.zeros_like(self.counts).index_add_(0, codes, torch.ones_like(points[:, 0])).unsqueeze(-1)
+            centres = torch.where(sizes > 0, torch.zeros_like(centres).index_add_(0, codes, points) / sizes, centres)
+        self.counts.fill_(1.0)
+        for table in (self.sums, self.vectors):
+            table.copy_(centres)
+
+
+class LinearCodebook(nn.Module):
+    """c_k = b_k W with frozen random b [M, D] and learned W [D, D], which starts at the identity: SimVQ's codebook.
+
+    Any gradient moves all codes, so that none dies.
+    """
+
+    family: ClassVar[str] = "linear-codebook"
+    base: Tensor
+
+    def __init__(self, base: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("base", _table(base))
+        self.map = nn.Parameter(torch.eye(base.shape[1], dtype=base.dtype, device=base.device))
+
+    @classmethod
+    def random(cls, codes: int, width: int, like: Tensor) -> Self:
+        """With the vectors of `Codebook.random` as base."""
+        return cls(Codebook.random(codes, width, like).vectors)
+
+    @property
+    def vectors(self) -> Tensor:
+        return self.base @ self.map
+
+
+CODEBOOKS: dict[str, type[Codebook] | type[LinearCodebook]] = {book.family: book for book in (Codebook, LinearCodebook)}
+
+
+def _table(vectors: Tensor) -> Tensor:
+    """A copy of vectors [M, D]. Raises UsageError unless there is one."""
+    if vectors.dim() != 2 or not vectors.numel():
+        raise UsageError(f"a codebook is [codes, width] with at least one code, got shape {list(vectors.shape)}")
+    return vectors.detach().clone()

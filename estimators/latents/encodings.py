@@ -1,0 +1,84 @@
+"""Encodings to be quantised, and the law that makes the choice of code random."""
+
+from __future__ import annotations
+
+import functools
+
+from torch import Generator, Tensor
+from torch.nn.functional import embedding
+
+from ..names import UsageError
+from .categorical import Categorical
+from .codebook import Codebook, LinearCodebook, nearest
+from .latent import Enumerable, LatentSpec
+
+
+class Encodings(Enumerable):
+    """N independent sites of a code vector each, with params = encodings e [*batch, N, D] and a codebook c [M, D].
+
+    q_T(code k at site i) = softmax_k(-||e_i - c_k||² / T), z_i = c_k, z [*batch, N, D]: stochastic vector quantisation,
+    whose limit at T = 0 is the deterministic one, `nearest`. The codebook is the model's: gradients reach it too.
+    """
+
+    def __init__(self, params: Tensor, codebook: Codebook | LinearCodebook, temperature: float = 1.0) -> None:
+        """Raises UsageError where encodings and codes differ in width, or the temperature is not above 0."""
+        super().__init__(params)
+        self.codebook, self.temperature, self.vectors = codebook, temperature, codebook.vectors
+        width = self.vectors.shape[1]
+        if params.dim() < 2 or params.shape[-1] != width:
+            raise UsageError(
+                f"encodings of shape {list(params.shape)} do not fit codes {width} wide; give [*batch, sites, {width}]"
+            )
+        if not temperature > 0:
+            raise UsageError(f"the temperature must be above 0, got {temperature}")
+
+    @property
+    def spec(self) -> LatentSpec:
+        sites, width = self.params.shape[-2:]
+        return LatentSpec.encodings(sites, width, len(self.vectors), self.codebook.family)
+
+    def at(self, params: Tensor) -> Encodings:
+        return Encodings(params, self.codebook, self.temperature)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        return [self.params, *self.codebook.parameters()]
+
+    @functools.cached_property
+    def law(self) -> Categorical:
+        """Which code, as one-hot sites [*batch, N, M] with logits (2 e·c_k - ||c_k||²) / T: -||e - c_k||² / T up to
+        ||e||² / T, which all codes share.
+        """
+        c = self.vectors
+        return Categorical((2 * self.params @ c.mT - c.square().sum(-1)) / self.temperature)
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Σ_k w_k c_k: weights [*, N, M], one-hot or relaxed -> z [*, N, D]."""
+        return weights @ self.vectors
+
+    def nearest(self) -> Tensor:
+        """The nearest code of every site, [*batch, N]."""
+        return nearest(self.params, self.vectors)
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        """The vectors of codes [*], [*, D]; differentiable in the codebook."""
+        return embedding(codes, self.vectors)
+
+    def sample(self, n: int, generator: Generator | None) -> Tensor:
+        return self.mix(self.law.sample(n, generator)).detach()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Σ_i log q_T(the code nearest to z_i): z holds code vectors."""
+        chosen = nearest(z, self.vectors).unsqueeze(-1)
+        return self.law.logits.log_softmax(-1).expand(*chosen.shape[:-1], -1).gather(-1, chosen).sum((-2, -1))
+
+    def score(self, z: Tensor) -> Tensor:
+        """2 (z - Σ_k π_k c_k) / T."""
+        return 2 * (z - self.mix(self.law.probs)).detach() / self.temperature
+
+    def configurations(self, start: int, stop: int) -> Tensor:
+        return self.mix(self.law.configurations(start, stop))
+
+    def kl_to_prior(self) -> Tensor:
+        """KL(q_T || uniform codes), [*batch]; N log M in the deterministic limit."""
+        return self.law.kl_to_prior()

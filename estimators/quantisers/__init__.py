@@ -1,0 +1,1 @@
+"""Vector quantisation: encodings of a row, each replaced by a code."""

@@ -1,0 +1,45 @@
+"""Finite scalar quantisation: no codebook, every number of an encoding rounded to one of a few levels."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Encodings, Objective
+from .parts import passed_on
+
+EPS = 1e-3
+
+
+class Fsq(Estimator):
+    """f(round(b) / ⌊L/2⌋), b = h tanh(e + atanh(o/h)) - o, h = (L - 1)(1 + ε) / 2, o = 1/2 for even L and else 0,
+
+    with ∂round(b)/∂b := 1: L levels in [-1, 1], one of them 0. The model's codebook is left alone: the L^D codes of a
+    site are its own.
+    """
+
+    name = "fsq"
+    latents = ("encodings",)
+    differentiates = True
+    hyperparameters = {"levels": {"default": 5, "min": 3}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Mentzer et al. 2023, Finite scalar quantization: VQ-VAE made simple, section 3"
+
+    levels: int
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law", unbiased=False, random=False)
+
+    def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
+        """The rounded numbers, [*batch, N, D]."""
+        return self._bounded(latent.params.detach()).round()
+
+    def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
+        unit = self.levels // 2
+        return Estimate(passed_on(f, draw / unit, self._bounded(latent.params) / unit))
+
+    def _bounded(self, e: Tensor) -> Tensor:
+        half, offset = (self.levels - 1) * (1 + EPS) / 2, (1 - self.levels % 2) / 2
+        return half * (e + math.atanh(offset / half)).tanh() - offset

@@ -1,0 +1,59 @@
+"""Lookup-free quantisation: every number of an encoding becomes its sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import softplus
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Encodings, LatentSpec, Objective
+from .parts import passed_on
+
+
+class Lfq(Estimator):
+    """f(sign(e)) + w Σ_i [H(p_i) + Σ_d p_id log u_d + (1 - p_id) log(1 - u_d)],  p_id = σ(4 s e_id),  ∂sign(e)/∂e := 1.
+
+    p is softmax(-s (e ∓ 1)²) of the two signs: entropy small for each encoding, and large for their mean over all data.
+    That mean, of the published -H(E p), is the moving average u of p over training (decay .99), so that rows stay
+    independent, and bits are taken as independent in it. The model's codebook is left alone: the 2^D codes are its own.
+    """
+
+    name = "lfq"
+    latents = ("encodings",)
+    differentiates = True
+    hyperparameters = {"weight": {"default": 0.1, "min": 0.0}, "inverse_temperature": {"default": 100.0, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Yu et al. 2024, Language model beats diffusion: tokenizer is key to visual generation, section 3.1"
+    DECAY = 0.99
+
+    weight: float
+    inverse_temperature: float
+    usage: Tensor
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.register_buffer("usage", torch.full(spec.event_shape[1:], 0.5))
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law", unbiased=False, random=False)
+
+    def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
+        """σ(4 s e), [*batch, N, D]."""
+        return (4 * self.inverse_temperature * latent.params.detach()).sigmoid()
+
+    def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
+        e = latent.params
+        logits = 4 * self.inverse_temperature * e
+        eps = torch.finfo(self.usage.dtype).eps
+        usage = torch.logit(self.usage, eps)
+        p = logits.sigmoid()
+        entropy = softplus(logits) - p * logits
+        balance = p * usage - softplus(usage)
+        sign = torch.where(e > 0, 1.0, -1.0).to(e)
+        return Estimate(passed_on(f, sign, e) + self.weight * (entropy + balance).sum((-2, -1)))
+
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        self.usage.lerp_(draw.flatten(0, -2).mean(0).to(self.usage.dtype), 1 - self.DECAY)

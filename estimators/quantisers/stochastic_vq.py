@@ -1,0 +1,39 @@
+"""Stochastic vector quantisation, unbiased."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Encodings, LatentSpec, Objective
+from ..score_function.rloo import Rloo
+
+
+class StochasticVq(Estimator):
+    """∇ E f(z), z_i the code k with probability q_T(k) = softmax(-||e_i - c_k||² / T): RLOO of n draws in the logits,
+    whose gradient goes on to encodings and codebook, and through z = c_k the codebook's path in f.
+    """
+
+    name = "stochastic-vq"
+    latents = ("encodings",)
+    differentiates = True
+    hyperparameters = {"n": {"default": 2, "min": 2}}
+    cost = "n evaluations, n differentiations"
+    reference = "Roy et al. 2018, Theory and experiments on vector quantized autoencoders, for the law; `rloo`"
+
+    n: int
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.rloo = Rloo(LatentSpec.categorical(spec.event_shape[0], spec.codes), n=self.n)
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
+        return self.rloo.sample(latent.law, generator)
+
+    def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
+        return Estimate(self.rloo.gradient(lambda z: f(latent.mix(z)), latent.law, draw).spliced(latent.law))

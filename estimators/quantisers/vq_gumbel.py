@@ -1,0 +1,39 @@
+"""Vector quantisation through relaxed codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Encodings, LatentSpec, Objective
+from ..relaxations.gumbel_softmax import GumbelSoftmax
+
+
+class VqGumbel(Estimator):
+    """∇ f(Σ_k w_k c_k), w = softmax((log q_T + G) / τ), q_T = softmax(-||e - c||² / T): Gumbel-softmax of the code's
+    law, in encodings and codebook. The gradient of the relaxed objective.
+    """
+
+    name = "vq-gumbel"
+    latents = ("encodings",)
+    differentiates = True
+    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Sønderby, Poole & Mnih 2017, Continuous relaxation training of discrete latent-variable image models"
+
+    tau: float
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.relaxed = GumbelSoftmax(LatentSpec.categorical(spec.event_shape[0], spec.codes), tau=self.tau)
+
+    def claim(self) -> Claim:
+        return Claim(target="own-relaxed", unbiased=False)
+
+    def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
+        return self.relaxed.sample(latent.law, generator)
+
+    def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
+        return self.relaxed.gradient(lambda weights: f(latent.mix(weights)), latent.law, draw)

@@ -1,0 +1,49 @@
+"""Vector quantisation with the rotation trick."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+from torch.nn.functional import normalize
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Encodings, Objective
+from .parts import codebook_and_commitment, passed_on
+
+
+def rotated(e: Tensor, code: Tensor) -> Tensor:
+    """λ R e, equal to the code, with λ and R constants: R turns u = e/||e|| into ĉ = c/||c|| in the plane of both,
+
+    R e = e - 2 (e·w) w + 2 (e·u) ĉ,  w = (u + ĉ) / ||u + ĉ||,  λ = ||c|| / ||e||.
+    """
+    point, c = e.detach(), code.detach()
+    u, towards = normalize(point, dim=-1), normalize(c, dim=-1)
+    w = normalize(u + towards, dim=-1)
+    scale = c.norm(dim=-1, keepdim=True) / point.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return scale * (e - 2 * (e * w).sum(-1, keepdim=True) * w + 2 * (e * u).sum(-1, keepdim=True) * towards)
+
+
+class VqRotation(Estimator):
+    """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := λ R in f (`rotated`).
+
+    The angle between a gradient and the code is kept between that gradient and the encoding.
+    """
+
+    name = "vq-rotation"
+    aliases = ("rotation-trick",)
+    latents = ("encodings",)
+    differentiates = True
+    hyperparameters = {"beta": {"default": 0.25, "min": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Fifty et al. 2024, Restructuring vector quantization with the rotation trick, section 4"
+
+    beta: float
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law", unbiased=False, random=False)
+
+    def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
+        return latent.nearest()
+
+    def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
+        e, code = latent.params, latent.look_up(draw)
+        return Estimate(passed_on(f, code, rotated(e, code)) + codebook_and_commitment(e, code, self.beta))

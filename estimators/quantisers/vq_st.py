@@ -1,0 +1,36 @@
+"""Vector quantisation with the straight-through gradient: the VQ-VAE."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Encodings, Objective
+from .parts import codebook_and_commitment, passed_on
+
+
+class VqSt(Estimator):
+    """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := 1 in f (section 2.4, (**)).
+
+    Norms are of an encoding, summed over the sites. Nothing is drawn: this is the gradient of no expectation.
+    """
+
+    name = "vq-st"
+    aliases = ("vq-vae",)
+    latents = ("encodings",)
+    differentiates = True
+    hyperparameters = {"beta": {"default": 0.25, "min": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "van den Oord, Vinyals & Kavukcuoglu 2017, Neural discrete representation learning, eq. 3"
+
+    beta: float
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law", unbiased=False, random=False)
+
+    def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
+        return latent.nearest()
+
+    def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
+        e, code = latent.params, latent.look_up(draw)
+        return Estimate(passed_on(f, code, e) + codebook_and_commitment(e, code, self.beta))
