@@ -10,11 +10,25 @@ from torch import Generator, Tensor, nn
 from ..names import UsageError
 
 
+BLOCK = 64
+
+
 @torch.no_grad()
 def nearest(points: Tensor, vectors: Tensor) -> Tensor:
     """argmin_k ||e - c_k||², e of points [*, D], c_k of vectors [M, D] -> [*]; the first of equals."""
     flat = points.flatten(0, -2)
-    return torch.addmm(vectors.square().sum(-1), flat, vectors.mT, alpha=-2).argmin(-1).view(points.shape[:-1])
+    distances = torch.addmm(vectors.square().sum(-1), flat, vectors.mT, alpha=-2)
+    return argmin(distances).view(points.shape[:-1])
+
+
+def argmin(values: Tensor) -> Tensor:
+    """argmin over the last of [P, M]: first the block of BLOCK that holds it, which torch's CPU kernels find faster."""
+    if values.shape[1] <= BLOCK or values.shape[1] % BLOCK:
+        return values.argmin(-1)
+    blocks = values.unflatten(1, (-1, BLOCK))
+    block = blocks.amin(-1).argmin(-1)
+    first = torch.arange(0, blocks.shape[0] * blocks.shape[1], blocks.shape[1], device=values.device)
+    return block * BLOCK + blocks.flatten(0, 1).index_select(0, first + block).argmin(-1)
 
 
 class Codebook(nn.Module):

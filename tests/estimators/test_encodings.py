@@ -17,7 +17,7 @@ from dvae_bench.estimators.latents import (
     expectation,
     latent_at,
 )
-from dvae_bench.estimators.latents.codebook import nearest
+from dvae_bench.estimators.latents.codebook import argmin, nearest
 from dvae_bench.estimators.names import UsageError
 from scipy import stats
 from torch import Tensor
@@ -196,3 +196,13 @@ def test_bad_input_is_one_sentence(make: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence) as raised:
         make()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("codes", (1, 64, 100, 128, 512))
+def test_the_nearest_code_in_blocks_is_the_first_of_the_nearest(codes: int) -> None:
+    """Small whole numbers: many ties."""
+    values = torch.randint(5, (300, codes), generator=seeded()).float()
+    assert torch.equal(argmin(values), values.argmin(-1))
+    points = normal(300, WIDTH, seed=5)
+    vectors = normal(codes, WIDTH, seed=6)
+    assert torch.equal(nearest(points, vectors), torch.cdist(points, vectors).argmin(-1))
