@@ -9,7 +9,6 @@ from torch import Generator, Tensor, nn
 
 from ..names import UsageError
 
-
 BLOCK = 64
 
 
