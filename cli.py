@@ -66,6 +66,9 @@ def run(
     ] = None,
     preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1 for draws and training.")] = 1,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps, in place of the preset's; evaluated ten times.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; timings want 1.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
@@ -94,7 +97,8 @@ def run(
     from dvae_bench.bench.screen import Screen
     from dvae_bench.bench.session import Session
 
-    session = Session.prepare(chosen, on, PRESETS[preset], seeds, device, threads, output or Path("results") / preset)
+    settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
+    session = Session.prepare(chosen, on, settings, seeds, device, threads, output or Path("results") / preset)
     screen = Screen(session)
     screen.plan(fresh)
     if dry_run:

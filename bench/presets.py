@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .settings import ClockSettings, DrawSettings, TrainSettings
@@ -40,6 +40,10 @@ class Preset:
 
     def settings(self, source: str) -> Any:
         return getattr(self, source)
+
+    def trained(self, steps: int) -> Preset:
+        """The same with so many training steps, however long they take, and ten evaluations."""
+        return replace(self, steps=replace(self.steps, steps=steps, seconds=1e6, evaluations=min(steps, 10)))
 
     def scale(self, source: str) -> float:
         """About how many times the work of the quick preset a cell of this source is."""

@@ -34,7 +34,7 @@ class Claim:
     """What a method says of itself; the referee checks it.
 
     target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (of its relaxed law), "bound" (of the bound
-    that it makes of f, `Estimator.target`), "other-law".
+    that it makes of f, `Estimator.target`), "other-law", "none" (nothing of f reaches the parameters).
     unbiased: for that target, under every f. exact_for: the functions f for which it is unbiased all the same.
     random: False where the method itself draws nothing, so that its gradient has no variance to speak of.
     """

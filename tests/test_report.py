@@ -84,6 +84,7 @@ def vae_rows(name: str, task: str, seeds: int, random: np.random.Generator) -> l
         rows += [
             row(**at, **bound, metric="elbo_train", value=elbo + 0.9),
             row(**at, **bound, metric="elbo_test", value=elbo, lo=elbo - 0.8, hi=elbo + 0.8),
+            row(**at, metric="kl_test", unit="nats", **near(25 * (1 - np.exp(-step / 400)), 0.02)),
             row(**at, metric="var_cut", **near(3e-5 * (variance + 0.02), 0.1)),
             row(**at, metric="var_encoder", **near(2e-3 * (variance + 0.05) * random.uniform(0.8, 1.2), 0.1)),
             row(**at, metric="seconds", unit="s", value=step * 0.003 * cost),
@@ -316,6 +317,7 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
     assert {path.stem for path in files} == {"variance-cost", "bias"} == {p.stem for p in tmp_path.iterdir()}
     assert notes == [
         "training: skipped, no task was trained",
+        "kl: skipped, no task reports a KL",
         "phases: skipped, no training step was timed by phases",
     ]
 

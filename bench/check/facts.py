@@ -12,7 +12,7 @@ from ...estimators.registry import ESTIMATORS, Plugin
 from .case import Case, Failed, require
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
-TARGETS = ("discrete", "own-relaxed", "bound", "other-law")
+TARGETS = ("discrete", "own-relaxed", "bound", "other-law", "none")
 REQUIRED = {"name": str, "latents": tuple, "cost": str, "reference": str}
 OPTIONAL = {"aliases": tuple, "differentiates": bool, "bound": bool, "hyperparameters": dict}
 

@@ -20,7 +20,10 @@ def splice(case: Case) -> str:
     loss = estimator(lambda z: (decoder(z.flatten(-len(spec.event_shape))) - x).square().sum(-1), latent, seeded())
     require(loss.requires_grad, "the loss has no gradient at all")
     loss.mean().backward()
-    for what, module in (("the encoder", encoder), ("f's own parameters", decoder)):
+    trained = [("f's own parameters", decoder)]
+    if estimator.claim().target != "none":
+        trained.append(("the encoder", encoder))
+    for what, module in trained:
         for parameter in module.parameters():
             require(
                 parameter.grad is not None and parameter.grad.abs().sum() > 0, f"{what} get no gradient from the loss"

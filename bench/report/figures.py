@@ -14,6 +14,7 @@ FIGURES = {
     "variance-cost": "variance of the gradient against evaluations and time",
     "bias": "relative bias, and the smallest that could have been seen",
     "training": "ELBO against steps and seconds",
+    "kl": "KL of the posterior to the prior during training",
     "phases": "where the time of a training step goes",
 }
 

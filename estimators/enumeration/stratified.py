@@ -33,11 +33,10 @@ class Stratified(Estimator):
         return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        cdf = sites.log_probs(latent).exp().cumsum(-1)
-        shape = (self.n, *cdf.shape[:-1])
-        stratum = uniform(shape, cdf, generator).argsort(0)
-        u = (stratum + uniform(shape, cdf, generator)) / self.n
-        return sites.configurations(latent, (u.unsqueeze(-1) >= cdf[..., :-1]).sum(-1))
+        shape = (self.n, *sites.shape(latent))
+        stratum = uniform(shape, latent.params, generator).argsort(0)
+        u = (stratum + uniform(shape, latent.params, generator)) / self.n
+        return sites.configurations(latent, sites.inverse_cdf(latent, u))
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)

@@ -17,6 +17,17 @@ def log_probs(latent: Discrete) -> Tensor:
     return logits.log_softmax(-1)
 
 
+def shape(latent: Discrete) -> torch.Size:
+    """[*batch, D]."""
+    return latent.params.shape if latent.spec.kind == "bernoulli" else latent.params.shape[:-1]
+
+
+def inverse_cdf(latent: Discrete, u: Tensor) -> Tensor:
+    """The class c of every site with u in [Σ_{i<c} π_i, Σ_{i≤c} π_i), [n, *batch, D] as u."""
+    cdf = log_probs(latent).exp().cumsum(-1)
+    return (u.unsqueeze(-1) >= cdf[..., :-1]).sum(-1)
+
+
 def classes(latent: Discrete, z: Tensor) -> Tensor:
     """The class of every site of z [n, *batch, *event], [n, *batch, D]."""
     return z.long() if latent.spec.kind == "bernoulli" else z.argmax(-1)

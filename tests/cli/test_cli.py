@@ -236,6 +236,13 @@ class TestRun:
         table = pd.read_csv(tmp_path / "tables" / "training.csv")
         assert table["data"].tolist() == ["mnist-5k"] and table["elbo_test"].notna().all()
 
+    def test_steps_replace_the_presets(self, command: Command, tmp_path: Path) -> None:
+        arguments = ["run", "-e", "rloo", "-t", "mnist-vae:arch=linear,batch=8", "-o", tmp_path]
+        command(*arguments, "--steps", "20")
+        rows = Store(tmp_path).rows()
+        assert sorted(set(rows[rows["metric"] == "elbo_test"]["step"])) == list(range(2, 21, 2))
+        assert "1 training" in command(*arguments, "--steps", "30", "--dry-run").out, "other steps are another cell"
+
     def test_dry_run_measures_nothing(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", lambda cell, tick: pytest.fail(f"measured {cell}"))
         ended = command("run", "-e", "all", "-t", "bit", "-o", tmp_path / "r", "--dry-run")

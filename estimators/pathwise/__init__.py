@@ -1,0 +1,1 @@
+"""Gradients through the sample: z = g(φ, ε) with ε of a fixed law."""

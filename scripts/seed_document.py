@@ -1,0 +1,73 @@
+"""docs/seed-document.md is its own script: `run` does the commands it prints, `fill` writes the tables it names.
+
+A command is a line of a code block that begins with `dvae-bench run` and has `-o results/seed/SECTION`; its tables and
+figures are kept below results/reference/seed/SECTION. A table is a line
+
+    <!-- table: SECTION/NAME: column, column, ... -->
+
+and the lines of the table after it. `run SECTION ...` does those sections only; `fill --check` only compares.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "seed-document.md"
+KEPT = ROOT / "results" / "reference" / "seed"
+TABLE = re.compile(r"(<!-- table: (\S+)/(\S+): (.+?) -->\n)(?:\|.*\n)*")
+
+
+def commands(page: str) -> dict[str, list[str]]:
+    """The commands of the page by section, each as arguments of dvae-bench."""
+    found: dict[str, list[str]] = {}
+    for line in re.sub(r"\\\n\s*", "", page).splitlines():
+        section = re.search(r"-o results/seed/(\S+)", line)
+        if line.startswith("dvae-bench run") and section:
+            found[section.group(1)] = shlex.split(line)[1:]
+    return found
+
+
+def run(page: str, sections: list[str]) -> None:
+    for section, arguments in commands(page).items():
+        if sections and section not in sections:
+            continue
+        print(f"{section}: dvae-bench {shlex.join(arguments)}", flush=True)
+        subprocess.run([sys.executable, "-m", "dvae_bench.cli", *arguments], cwd=ROOT, check=True)
+        for part in ("tables", "figures"):
+            shutil.rmtree(KEPT / section / part, ignore_errors=True)
+            shutil.copytree(ROOT / "results" / "seed" / section / part, KEPT / section / part)
+        shutil.copy(ROOT / "results" / "seed" / section / "context.json", KEPT / section)
+
+
+def filled(page: str) -> str:
+    """The page with every table as stored."""
+    return TABLE.sub(lambda found: found[1] + table(found[2], found[3], found[4].split(", ")), page)
+
+
+def table(section: str, name: str, columns: list[str]) -> str:
+    """The named columns of a stored Markdown table. Raises ValueError where it has no such column."""
+    lines = (KEPT / section / "tables" / f"{name}.md").read_text(encoding="utf-8").splitlines()
+    header, _, *body = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
+    places = [[cell.strip() for cell in header].index(column) for column in columns]
+    rows = [[line[place].strip() for place in places] for line in body]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in [columns, ["---"] * len(columns), *rows])
+
+
+def main() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    if sys.argv[1] == "run":
+        run(page, sys.argv[2:])
+    elif (wanted := filled(page)) != page:
+        if "--check" in sys.argv:
+            sys.exit("docs/seed-document.md is stale: run `make docs`")
+        PAGE.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
