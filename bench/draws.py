@@ -38,10 +38,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was measured: moments of each group's gradient beside its exact value [D]."""
+    """What was measured: moments of each group's gradient beside its exact value [D].
+
+    relaxed: the same of the estimator's own relaxed objective; empty where it has none or that is not known.
+    """
 
     moments: dict[str, Moments]
     exact: dict[str, np.ndarray]
+    relaxed: dict[str, np.ndarray]
     work: Work
     tuned_steps: int
     claim: Claim
@@ -106,7 +110,8 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
         if not np.isfinite(moment.variance).all():
             raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
-    return Draws(moments, known, work, tuned, layers.top.claim())
+    relaxed = {group: tensor.flatten().numpy() for group, tensor in task.relaxed(layers.top).items()}
+    return Draws(moments, known, relaxed, work, tuned, layers.top.claim())
 
 
 def unit(vector: Tensor) -> Tensor:
