@@ -16,6 +16,7 @@ from ..estimators.tuning import Tuner
 from ..tasks.contract import Lower, Task, Toy, flatten
 from .costs import Costs, count_costs
 from .moments import Accumulator, Moments
+from .rows import OWN
 from .settings import DrawSettings
 from .streams import stream
 
@@ -49,6 +50,12 @@ class Draws:
     work: Work
     tuned_steps: int
     claim: Claim
+
+    @property
+    def judged(self) -> dict[str, tuple[Moments, np.ndarray]]:
+        """Each group's moments and exact value; under group + OWN, against the own relaxed objective."""
+        found = {group: (self.moments[group], exact) for group, exact in self.exact.items()}
+        return found | {group + OWN: (self.moments[group], exact) for group, exact in self.relaxed.items()}
 
 
 class Layers:
