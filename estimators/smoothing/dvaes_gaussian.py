@@ -13,7 +13,8 @@ from .overlapping import Overlap, Overlapping
 class DvaesGaussian(Overlapping):
     """Overlapping smoothing with r(ζ|z) = N(z, 1/β): ζ is not confined to [0, 1].
 
-    R₀(δ) = Φ(√β δ) = s and 1 - R₀(1 - δ) = Φ(√β (δ - 1)).
+    R₀(δ) = Φ(√β δ) = s and 1 - R₀(1 - δ) = Φ(√β (δ - 1)). E ζ = q and E ζ² = q + 1/β, so that it is unbiased for E_q f
+    too where f is quadratic in each bit.
     """
 
     name = "dvaes-gaussian"
@@ -22,6 +23,8 @@ class DvaesGaussian(Overlapping):
     hyperparameters = {"beta": {"default": 40.0, "above": 0.0}}
     cost = "1 evaluation, 1 differentiation"
     reference = "Vahdat, Andriyash & Macready 2018, DVAE#"
+
+    exact_for = "f quadratic in each site"
 
     beta: float
 

@@ -45,13 +45,14 @@ class Overlapping(Estimator):
     """
 
     breaks: tuple[float, ...] = ()
+    exact_for = ""
 
     @abstractmethod
     def overlap(self, s: Tensor) -> Overlap:
         """The smoothing at uniforms s, without a gradient."""
 
     def claim(self) -> Claim:
-        return Claim(target="own-relaxed")
+        return Claim(target="own-relaxed", exact_for=self.exact_for)
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Draw:
         return Draw(latent.sample(1, generator), uniform((1, *latent.params.shape), latent.params, generator))
