@@ -16,6 +16,7 @@ from ..estimators.tuning import Tuner
 from ..tasks.contract import Lower, Task, Toy, flatten
 from .costs import Costs, count_costs
 from .moments import Accumulator, Moments
+from .rows import OWN
 from .settings import DrawSettings
 from .streams import stream
 
@@ -38,13 +39,23 @@ class Work:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was measured: moments of each group's gradient beside its exact value [D]."""
+    """What was measured: moments of each group's gradient beside its exact value [D].
+
+    relaxed: the same of the estimator's own relaxed objective; empty where it has none or that is not known.
+    """
 
     moments: dict[str, Moments]
     exact: dict[str, np.ndarray]
+    relaxed: dict[str, np.ndarray]
     work: Work
     tuned_steps: int
     claim: Claim
+
+    @property
+    def judged(self) -> dict[str, tuple[Moments, np.ndarray]]:
+        """Each group's moments and exact value; under group + OWN, against the own relaxed objective."""
+        found = {group: (self.moments[group], exact) for group, exact in self.exact.items()}
+        return found | {group + OWN: (self.moments[group], exact) for group, exact in self.relaxed.items()}
 
 
 class Layers:
@@ -109,7 +120,8 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
         if not np.isfinite(moment.variance).all():
             raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
-    return Draws(moments, known, work, tuned, layers.top.claim())
+    relaxed = {group: tensor.flatten().numpy() for group, tensor in task.relaxed(layers.top).items()}
+    return Draws(moments, known, relaxed, work, tuned, layers.top.claim())
 
 
 def unit(vector: Tensor) -> Tensor:

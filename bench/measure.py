@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import Latent, Objective, expectation
 from ..estimators.registry import ESTIMATORS
-from ..tasks.contract import Lower, Toy
+from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
 from .collectors.evaluations import Evaluations
 from .collectors.variance import Variance
@@ -40,13 +39,21 @@ class Given(Toy):
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return self.f
 
+    def in_float64(self) -> Given:
+        """As it is: the caller's f may know one dtype and device only."""
+        return self
+
     def exact(self, estimator: Estimator | None = None) -> dict[str, Tensor]:
         """By enumeration, in the caller's dtype; nothing where there are too many configurations."""
         if self.layers[0].configurations > self.ENUMERABLE:
             return {}
-        value = (estimator.target if estimator is not None else expectation)(self.f, self.latent(self.leaf))
-        (cut,) = torch.autograd.grad(value.sum(), self.leaf)
-        return {"value": value.detach().double().cpu(), "cut": cut.double().cpu()}
+        return self._averaged(estimator, estimator.target if estimator is not None else expectation)
+
+    def _averaged(
+        self, estimator: Estimator | None, average: Average, lower: Sequence[Lower] = ()
+    ) -> dict[str, Tensor]:
+        exact = super()._averaged(estimator, average, lower)
+        return {group: tensor.double().cpu() for group, tensor in exact.items()}
 
 
 def measure(

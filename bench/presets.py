@@ -18,6 +18,7 @@ QUICK_TASKS = (
 TASKS = (
     "bit",
     "bit-table",
+    "bit-table:d=2",
     "bit-table:extension={multilinear,cubic}",
     "category-table",
     "category-table:extension={multilinear,cubic}",

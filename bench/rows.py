@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 SCHEMA = 1
+OWN = " (own)"
+"""Ends the name of a group whose bias is against the gradient of the method's own relaxed objective."""
 
 IDENTITY = ("estimator", "family", "task", "data", "seed", "source", "device")
 MEASUREMENT = (

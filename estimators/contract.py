@@ -33,9 +33,11 @@ class Unsupported(Exception):
 class Claim:
     """What a method says of itself; the referee checks it.
 
-    target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (of its relaxed law), "bound" (of the bound
-    that it makes of f, `Estimator.target`), "other-law", "none" (nothing of f reaches the parameters).
-    unbiased: for that target, under every f. exact_for: the functions f for which it is unbiased all the same.
+    target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (∇ E f(ζ) of its relaxed ζ,
+    `Estimator.relaxed_target`), "bound" (of the bound that it makes of f, `Estimator.target`), "other-law", "none"
+    (nothing of f reaches the parameters).
+    unbiased: for that target, under every f; what is so for its relaxed law is measured against E_q f too, for which it
+    is biased. exact_for: the functions f for which it is unbiased all the same.
     random: False where the method itself draws nothing, so that its gradient has no variance to speak of.
     """
 
@@ -135,8 +137,12 @@ class Estimator(nn.Module, ABC):
         """Evaluate f at the draw and estimate the gradient."""
 
     def target(self, f: Objective, latent: Any) -> Tensor:
-        """What `claim` speaks of the gradient of, exactly, [*batch]: E_q f(z), but for bounds. No state enters it."""
+        """What the gradient is measured against, exactly, [*batch]: E_q f(z), but for bounds. No state enters it."""
         return expectation(f, latent)
+
+    def relaxed_target(self, f: Objective, latent: Any) -> Tensor | None:
+        """E f(ζ) under the method's own relaxed law, [*batch], by quadrature; None where that is not known."""
+        return None
 
     @property
     def targets_expectation(self) -> bool:

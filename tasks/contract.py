@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from ..estimators.names import resolve
 
 Lower = Callable[[Objective, Any], Tensor]
 """How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
+Average = Callable[[Objective, Any], Tensor | None]
+"""How a toy's f is averaged exactly: (f, latent) -> [*batch], or None where that cannot be done."""
 
 
 class Task(ABC):
@@ -104,15 +107,33 @@ class Toy(Task):
         own = estimator is not None and not estimator.targets_expectation
         if own and self.layers[0].configurations > self.ENUMERABLE:
             return {}
-        task = type(self)("cpu", torch.float64, **self.values)
-        params = task.params()
-        latent = task.latent(params)
         average = expectation if estimator is None else estimator.target
-        f, regulariser = task.loss_parts(estimator, latent, [average] * (len(task.layers) - 1))
+        return self.in_float64()._averaged(estimator, average, [average] * (len(self.layers) - 1))
+
+    def relaxed(self, estimator: Estimator) -> dict[str, Tensor]:
+        """As `exact`, of the estimator's own E f(ζ); nothing where that is not known, or there are lower layers."""
+        if len(self.layers) > 1:
+            return {}
+        toy = self.in_float64()
+        return toy._averaged(estimator, copy.deepcopy(estimator).to(toy.device).relaxed_target)
+
+    def in_float64(self) -> Toy:
+        """The same toy in float64 on the CPU."""
+        return type(self)("cpu", torch.float64, **self.values)
+
+    def _averaged(
+        self, estimator: Estimator | None, average: Average, lower: Sequence[Lower] = ()
+    ) -> dict[str, Tensor]:
+        """The value that `average` makes of f, and its gradients; nothing where it makes none."""
+        params = self.params()
+        latent = self.latent(params)
+        f, regulariser = self.loss_parts(estimator, latent, lower)
         value = average(f, latent)
+        if value is None:
+            return {}
         if regulariser is not None:
             value = value + regulariser
-        shared = task.groups()
+        shared = self.groups()
         wanted = [params, *(tensor for group in shared.values() for tensor in group)]
         gradients = iter(torch.autograd.grad(value.sum(), wanted))
         exact = {"value": value.detach(), "cut": next(gradients)}

@@ -17,8 +17,14 @@ RARE = "rare events: too few of the {} draws carry the mean; a larger preset dra
 
 
 class Bias(Collector):
+<<<<<<< HEAD
     """For each group with an exact gradient: the bias, its test, the smallest bias the test would have seen along the
     gradient and in a random direction (of one that draws something), and the coordinates that are off.
+=======
+    """For each group with an exact gradient: the bias, its test, the smallest bias the test would have
+    seen along the gradient and in a random direction, and the coordinates that are off. Groups named "(own)" are the
+    same draws against the method's own relaxed objective, where that is known.
+>>>>>>> smoothing
     """
 
     name = "bias"
@@ -26,8 +32,8 @@ class Bias(Collector):
 
     def rows(self, measured: Draws) -> Iterator[Row]:
         f_scale = float(measured.moments["value"].rms.max())
-        for group, exact in measured.exact.items():
-            moments, n = measured.moments[group], measured.moments[group].n
+        for group, (moments, exact) in measured.judged.items():
+            n = moments.n
             norm, size = st.bias_norm(moments, exact), float(np.linalg.norm(exact))
             relative = (
                 st.Figure(*(x / size for x in (norm.value, norm.se, norm.lo, norm.hi))) if size else st.Figure(np.nan)

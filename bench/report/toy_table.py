@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..rows import OWN
 from .numbers import MISSING, plain, with_interval
 from .rows import CELL, is_training, measured
 from .table import Table, informative
@@ -28,6 +29,7 @@ def toy_table(rows: pd.DataFrame) -> Table:
             "verdict": numbers["verdict"],
             "relative bias": [_bias(line) for line in lines],
             "other groups": numbers["other_groups"],
+            "own objective": numbers["own_objective"],
             "variance": [
                 with_interval(line["variance"], line["variance_lo"], line["variance_hi"])
                 + (f" ({line['variance_status']})" if line["variance_status"] else "")
@@ -39,31 +41,43 @@ def toy_table(rows: pd.DataFrame) -> Table:
         },
         dtype=object,
     )
-    return Table("toys", _caption(len(bias_tests(rows))), numbers, informative(text))
+    own = bool(text["own objective"].any())
+    if not own:
+        text = text.drop(columns="own objective")
+    return Table("toys", _caption(len(bias_tests(rows)), own), numbers, informative(text))
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     found = verdicts(rows).reset_index()
     own = found[found["group"].isin(["cut", ""])].drop_duplicates(CELL, keep="last").set_index(CELL)
-    others = found[~found["group"].isin(["cut", ""])].groupby(CELL)[["group", "verdict", "sdb"]].apply(_condense)
+    relaxed = found["group"].str.endswith(OWN)
+    others = _condensed(found[~relaxed & ~found["group"].isin(["cut", ""])])
+    objective = _condensed(found[relaxed].assign(group=found["group"].str.removesuffix(OWN)))
     bias = measured(rows, "draws", "bias_rel", "cut").add_prefix("bias_rel_")
     variance = measured(rows, "draws", "var_total", "cut").add_prefix("variance_")
     time = measured(rows, "clock", "time_total").add_prefix("time_")
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers = numbers.join(own[["verdict", "p_holm", "sdb", "sdb_any"]]).join(bias.drop(columns="bias_rel_status"))
-    numbers["other_groups"] = others.reindex(numbers.index) if len(others) else ""
+    numbers["other_groups"] = others.reindex(numbers.index)
+    numbers["own_objective"] = objective.reindex(numbers.index)
     numbers = numbers.join(variance)
     for metric in ("evaluations", "differentiations"):
         numbers[metric] = measured(rows, "draws", metric)["value"].reindex(numbers.index)
     numbers = numbers.join(time.drop(columns="time_status"))
     numbers = numbers.rename(columns={f"{name}_value": name for name in ("bias_rel", "variance", "time")})
-    words = ["verdict", "other_groups", "variance_status"]
+    words = ["verdict", "other_groups", "own_objective", "variance_status"]
     numbers[words] = numbers[words].astype(object).where(numbers[words].notna(), "")
     return numbers.reset_index().sort_values(["task", "data", "device", "variance", "estimator"], ignore_index=True)
 
 
+def _condensed(found: pd.DataFrame) -> pd.Series:
+    """[task, data, device, estimator] -> one phrase for all its groups."""
+    phrases = {cell: _condense(groups) for cell, groups in found.groupby(CELL)}
+    return pd.Series(phrases, index=pd.MultiIndex.from_tuples(phrases, names=CELL), dtype=object)
+
+
 def _condense(groups: pd.DataFrame) -> str:
-    """One phrase for all groups but the cut, naming those that are biased or could not be tested."""
+    """One phrase for several groups, naming those that are biased or could not be tested."""
     by_word = {str(word): sorted(part["group"]) for word, part in groups.groupby("verdict")}
     if set(by_word) == {UNBIASED}:
         return f"all unbiased (sdb up to {plain(groups['sdb'].max())})"
@@ -81,12 +95,15 @@ def _bias(line: Mapping[Any, Any]) -> str:
     return MISSING
 
 
-def _caption(tests: int) -> str:
+def _caption(tests: int, own: bool) -> str:
+    objective = (
+        "Own objective: the same draws against the gradient of the method's own relaxed objective. " if own else ""
+    )
     return (
         f"Toy tasks with exact gradients. Verdicts: Holm over the {tests} bias tests of this report, family-wise "
         f"alpha {ALPHA:g}. Relative bias: norm of the bias over norm of the exact gradient; sdb: the smallest bias "
         "along the gradient that the test detects with probability 0.95 at alpha 0.001, any: in a random direction. "
-        "Variance: trace of the "
+        f"{objective}Variance: trace of the "
         "covariance at the cut. evals, diffs: evaluations and differentiations of f for one gradient. Brackets are "
         "intervals at 95 per cent."
     )

@@ -31,7 +31,7 @@ class GumbelEntmax(Estimator):
     alpha: float
 
     def claim(self) -> Claim:
-        return Claim(target="own-relaxed", unbiased=False)
+        return Claim(target="own-relaxed")
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)

@@ -7,15 +7,19 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
 from ..names import UsageError
+from ..quadrature import smoothed_expectation, uniform_of_bit
 
 
 class GumbelSoftmax(Estimator):
     """∇_φ f(softmax((log π + G) / τ)); for bits ∇_φ f(σ((φ + logistic) / τ)), the binary Concrete.
 
-    The gradient of the relaxed objective, not of E_q f: f must accept relaxed z, and is biased for the discrete one.
+    The gradient of the relaxed objective, not of E_q f: f must accept relaxed z. Unbiased for the relaxed
+    objective, biased for the discrete one.
+
     With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps; the published schedules have tau=1,
     min_tau=0.5 and rates of 1e-5 to 1e-4.
     """
@@ -35,17 +39,15 @@ class GumbelSoftmax(Estimator):
     tau: float
     rate: float
     min_tau: float
-    steps: Tensor
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
-        if self.rate > 0:
-            if self.tau <= self.min_tau:
-                raise UsageError(f"{self.name}: tau={self.tau} cannot fall to min_tau={self.min_tau}; start above it")
-            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        if self.rate > 0 and self.tau <= self.min_tau:
+            raise UsageError(f"{self.name}: tau={self.tau} cannot fall to min_tau={self.min_tau}; start above it")
+        self.temperature = Schedule(self.tau, -self.rate, self.min_tau)
 
     def claim(self) -> Claim:
-        return Claim(target="own-relaxed", unbiased=False)
+        return Claim(target="own-relaxed")
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
@@ -54,11 +56,11 @@ class GumbelSoftmax(Estimator):
         return Estimate(f(latent.relax(latent.perturb(draw), self.temperature())).squeeze(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        if self.rate > 0:
-            self.steps.add_(1)
+        self.temperature.step()
 
-    def temperature(self) -> float | Tensor:
-        """τ after the training steps so far."""
-        if self.rate == 0:
-            return self.tau
-        return (self.tau * (-self.rate * self.steps).exp()).clamp_min(self.min_tau)
+    def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
+        def concrete(z: int, s: Tensor) -> Tensor:
+            noise = torch.logit(uniform_of_bit(z, s, latent.probs))
+            return latent.relax(latent.perturb(noise), self.temperature())
+
+        return smoothed_expectation(f, latent, concrete)

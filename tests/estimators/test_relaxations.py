@@ -56,7 +56,7 @@ def test_temperature_falls_with_training_steps_only() -> None:
 
 def test_an_annealed_temperature_is_that_temperature() -> None:
     annealed = GumbelSoftmax(LatentSpec.bernoulli(3), tau=1.0, rate=0.1)
-    annealed.steps.fill_(4)
+    annealed.temperature.steps.fill_(4)
     fixed = GumbelSoftmax(LatentSpec.bernoulli(3), tau=math.exp(-0.4))
     params, noise, f = normal(5, 3), normal(1, 5, 3, seed=1), lambda z: z.square().sum(-1)
     pair = [gradient(estimator, f, Bernoulli, params, noise) for estimator in (annealed, fixed)]

@@ -1,0 +1,30 @@
+"""DVAE++'s overlapping exponential smoothing."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from . import exponential
+from .overlapping import Overlap, Overlapping
+
+
+class DvaeppExp(Overlapping):
+    """Overlapping smoothing with r(ζ|0) = β e^-βζ / (1 - e^-β) on [0, 1] and r(ζ|1) = r(1 - ζ|0).
+
+    The paper inverts the mixture's CDF; the implicit gradient here is that inverse's derivative. DVAE# has it too.
+    """
+
+    name = "dvaepp-exp"
+    aliases = ("dvaes-exp",)
+    latents = ("bernoulli",)
+    differentiates = True
+    hyperparameters = {"beta": {"default": 12.0, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Vahdat, Macready, Bian, Khoshaman & Andriyash 2018, DVAE++"
+
+    beta: float
+
+    def overlap(self, s: Tensor) -> Overlap:
+        delta = exponential.quantile(self.beta, s)
+        near, far = (exponential.log_density(self.beta, x) for x in (delta, 1 - delta))
+        return Overlap(delta, s, exponential.survival(self.beta, delta), near, far)

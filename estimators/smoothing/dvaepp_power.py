@@ -1,0 +1,35 @@
+"""DVAE++'s overlapping power-function smoothing."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .overlapping import Overlap, Overlapping
+
+
+class DvaeppPower(Overlapping):
+    """Overlapping smoothing with r(ζ|0) = λ ζ^(λ - 1) on [0, 1], λ = 1/β, and r(ζ|1) = r(1 - ζ|0).
+
+    R₀(ζ) = ζ^λ, δ = s^β. The densities are infinite at their bit and are kept as logarithms. The power smoothing of
+    DVAE# is the same formula, with an importance-weighted objective around it, and an alias here.
+    """
+
+    name = "dvaepp-power"
+    aliases = ("dvaes-power",)
+    latents = ("bernoulli",)
+    differentiates = True
+    hyperparameters = {"beta": {"default": 40.0, "above": 0.0}}
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Vahdat, Macready, Bian, Khoshaman & Andriyash 2018, DVAE++; Vahdat, Andriyash & Macready 2018, DVAE#"
+
+    beta: float
+
+    def overlap(self, s: Tensor) -> Overlap:
+        power = 1 / self.beta
+        log_delta = self.beta * s.log()
+        log_rest = torch.log1p(-log_delta.exp())
+        near, far = (math.log(power) + (power - 1) * x for x in (log_delta, log_rest))
+        return Overlap(log_delta.exp(), s, -torch.expm1(power * log_rest), near, far)

@@ -1,0 +1,48 @@
+"""DVAE#'s overlapping smoothing with a uniform floor under the exponential."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..latents import LatentSpec
+from . import exponential
+from .overlapping import Overlap, Overlapping
+
+
+class DvaesUniformExp(Overlapping):
+    """Overlapping smoothing with r(ζ|0) = (1 - ε) β e^-βζ / (1 - e^-β) + ε on [0, 1] and r(ζ|1) = r(1 - ζ|0).
+
+    The floor ε bounds the ratio of the two densities. δ is uniform with probability ε, else exponential: s below ε, and
+    the rest of s, each stretched over [0, 1].
+    """
+
+    name = "dvaes-uniform-exp"
+    latents = ("bernoulli",)
+    differentiates = True
+    hyperparameters = {
+        "beta": {"default": 40.0, "above": 0.0},
+        "epsilon": {"default": 0.05, "above": 0.0, "below": 1.0},
+    }
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Vahdat, Andriyash & Macready 2018, DVAE#"
+
+    beta: float
+    epsilon: float
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.breaks = (self.epsilon,)
+
+    def overlap(self, s: Tensor) -> Overlap:
+        beta, floor = self.beta, self.epsilon
+        rest = ((s - floor) / (1 - floor)).clamp_min(0)
+        delta = torch.where(s < floor, s / floor, exponential.quantile(beta, rest))
+        within, crossed = (torch.lerp(of(beta, delta), delta, floor) for of in (exponential.cdf, exponential.survival))
+        near, far = (
+            (math.log1p(-floor) + exponential.log_density(beta, x)).exp().add(floor).log() for x in (delta, 1 - delta)
+        )
+        return Overlap(delta, within, crossed, near, far)

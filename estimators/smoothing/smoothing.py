@@ -1,0 +1,72 @@
+"""Smoothing transformations of bits, each a function of p and of one uniform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Generator, Tensor
+
+from ..annealing import Schedule
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Discrete, LatentSpec, Objective
+from ..latents.latent import uniform
+from ..names import UsageError
+from ..quadrature import smoothed_expectation, uniform_of_bit
+from .transforms import TRANSFORMS
+
+
+class Smoothing(Estimator):
+    """∇_φ f(ζ), ζ_d = f_i(β, σ(φ_d), ε_d) with ε_d ~ U(0, 1): the bits z = 1[ε ≥ 1 - p] with their step smoothed.
+
+    With u = (ε + p - 1) / p: f1 = log(u (e^β - 1) + 1) / β, f2 = 1 - (1 - u)^β, f2' (f2p) = u^(1/β) and f2'' (f2pp) =
+    (1 + β) u / (1 + β u) on [1 - p, 1] and 0 below: no gradient flows while the bit is 0. f3 and f3' (f3p) smooth both
+    sides of 1 - p. p is kept in [1e-7, 1 - 1e-7]. f1, the default with β = 5, is the DVAE's spike-and-exponential.
+
+    Unbiased for its own E f(ζ), biased for E_q f. From β = 2 on the variance of f2' and f3' is infinite: their roots
+    give dζ/dp ~ u^(1/β - 1). With rate > 0, β = min(max_beta, beta exp(rate t)) after t training steps.
+    """
+
+    name = "smoothing"
+    aliases = ("dvae-spike-exp",)
+    latents = ("bernoulli",)
+    differentiates = True
+    hyperparameters = {
+        "f": {"default": "f1", "choices": ("f1", "f2", "f2p", "f2pp", "f3", "f3p")},
+        "beta": {"default": 5.0, "above": 0.0},
+        "rate": {"default": 0.0, "min": 0.0},
+        "max_beta": {"default": 20.0, "above": 0.0},
+    }
+    cost = "1 evaluation, 1 differentiation"
+    reference = "Rolfe 2017, Discrete variational autoencoders (f1); Paul 2023, section 2.3, mended (the others)"
+
+    f: str
+    beta: float
+    rate: float
+    max_beta: float
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if self.rate > 0 and self.beta >= self.max_beta:
+            raise UsageError(f"{self.name}: beta={self.beta} cannot rise to max_beta={self.max_beta}; start below it")
+        self.sharpness = Schedule(self.beta, self.rate, self.max_beta)
+
+    def claim(self) -> Claim:
+        steepest = self.max_beta if self.rate > 0 else self.beta
+        return Claim(target="own-relaxed", finite_variance=self.f not in ("f2p", "f3p") or steepest < 2)
+
+    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
+        return uniform((1, *latent.params.shape), latent.params, generator)
+
+    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+        return Estimate(f(self.smooth(latent, draw)).squeeze(0))
+
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        self.sharpness.step()
+
+    def smooth(self, latent: Discrete, eps: Tensor) -> Tensor:
+        """ζ at ε [n, *batch, D]."""
+        p = latent.probs.clamp(1e-7, 1 - 1e-7)
+        return TRANSFORMS[self.f](self.sharpness(), p, eps)
+
+    def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
+        return smoothed_expectation(f, latent, lambda z, s: self.smooth(latent, uniform_of_bit(z, s, latent.probs)))
