@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Bernoulli": "dvae_bench.estimators.latents",
     "Categorical": "dvae_bench.estimators.latents",
+    "Continuous": "dvae_bench.estimators.latents",
+    "Gaussian": "dvae_bench.estimators.latents",
     "Latent": "dvae_bench.estimators.latents",
     "LatentSpec": "dvae_bench.estimators.latents",
     "Claim": "dvae_bench.estimators.contract",

@@ -31,7 +31,7 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
-TABLES = {"bernoulli": "bit-table", "categorical": "category-table"}
+TABLES = {"bernoulli": "bit-table", "categorical": "category-table", "continuous": "moments"}
 OF_F = ("value", "decoder")
 """The groups that `value` answers for; the others are the claim's."""
 

@@ -34,6 +34,10 @@ class LatentSpec:
     def categorical(cls, sites: int, classes: int) -> LatentSpec:
         return cls("categorical", (sites, classes), (sites, classes))
 
+    @classmethod
+    def continuous(cls, family: str, sites: int, columns: int) -> LatentSpec:
+        return cls("continuous", (sites,), (sites, columns), family)
+
     @property
     def configurations(self) -> int:
         """The number of values z can take; sys.maxsize for a continuum."""

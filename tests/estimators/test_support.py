@@ -23,6 +23,7 @@ TOYS = {
     "bernoulli, two layers": "two-layer",
     "one categorical site": "category-table:n=1",
     "categorical": "category-table:n=2,k=3",
+    "continuous": "moments",
 }
 TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
 

@@ -1,0 +1,1 @@
+"""Pathwise estimators: z = g(φ, ε) is differentiated through f."""
