@@ -18,6 +18,8 @@ _HOME = {
     "Categorical": "dvae_bench.estimators.latents",
     "Codebook": "dvae_bench.estimators.latents",
     "Encodings": "dvae_bench.estimators.latents",
+    "Continuous": "dvae_bench.estimators.latents",
+    "Gaussian": "dvae_bench.estimators.latents",
     "Latent": "dvae_bench.estimators.latents",
     "LatentSpec": "dvae_bench.estimators.latents",
     "Claim": "dvae_bench.estimators.contract",

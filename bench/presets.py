@@ -11,6 +11,7 @@ QUICK_TASKS = (
     "bit-table",
     "category-table",
     "two-layer",
+    "moments",
     "tiny-vae",
     "mnist-vae",
     "mnist-vae:arch=categorical",
@@ -24,6 +25,9 @@ TASKS = (
     "category-table:extension={multilinear,cubic}",
     "quadratic",
     "two-layer",
+    "moments:family={gaussian,student-t,uniform,multivariate-normal,log-normal,gamma,dirichlet,exponential,weibull}",
+    "cosine:family={gaussian,cauchy}",
+    "bell",
     "tiny-vae",
     "mnist-vae:arch={linear,nonlinear,categorical}",
 )

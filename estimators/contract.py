@@ -22,11 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .latents import Latent, LatentSpec, Objective, expectation
-from .names import resolve
-
-
-class Unsupported(Exception):
-    """This estimator cannot handle that latent or objective; the message is the reason."""
+from .names import Unsupported, resolve
 
 
 @dataclass(frozen=True)

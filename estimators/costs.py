@@ -27,7 +27,10 @@ WORDS = re.compile(r"(.+?) evaluations?(?:, (.+?) differentiations?)?(?: \(.*\))
 
 @dataclass(frozen=True)
 class Cost:
-    """Evaluations and differentiations of f for one gradient, in D sites, K classes and the hyper-parameters."""
+    """Evaluations and differentiations of f for one gradient, in D sites, K classes and the hyper-parameters.
+
+    K - 1 is the number of free parameters of a site, of a continuous latent too.
+    """
 
     evaluations: ast.expr
     differentiations: ast.expr

@@ -17,6 +17,10 @@ class UsageError(ValueError):
     """Bad input from the user; the message is one sentence that names the fix. The CLI exits with 2."""
 
 
+class Unsupported(Exception):
+    """This estimator cannot handle that latent or objective; the message is the reason."""
+
+
 @dataclass(frozen=True)
 class Name:
     """A family and its parameters as given; its string is the identity shown in every table."""

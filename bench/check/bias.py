@@ -32,14 +32,15 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
-<<<<<<< HEAD
-TABLES = {"bernoulli": "bit-table", "categorical": "category-table", "encodings": "vq-table"}
-=======
 FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"]}
 """Sizes at which the objective of a relaxation is known."""
-TABLES = {"bernoulli": "bit-table", "categorical": "category-table"}
+TABLES = {
+    "bernoulli": "bit-table",
+    "categorical": "category-table",
+    "continuous": "moments",
+    "encodings": "vq-table",
+}
 RELAXED = "own-relaxed"
->>>>>>> smoothing
 OF_F = ("value", "decoder")
 """The groups that `value` answers for; the others are the claim's."""
 
@@ -98,13 +99,8 @@ def toys(kind: str, data: bool = False, sizes: Mapping[str, list[str]] = SIZES) 
     for plugin in TASKS.builtin.values():
         if "draws" in plugin.fact("sources", ("draws",)) and bool(plugin.fact("dataset")) == data:
             rules = plugin.fact("hyperparameters", {}).items()
-<<<<<<< HEAD
             swept = [f"{key}={{{','.join(map(str, rule['choices']))}}}" for key, rule in rules if "choices" in rule]
-            texts.append(f"{plugin.name}:{','.join(SIZES.get(plugin.name, []) + swept)}")
-=======
-            swept = [f"{key}={{{','.join(rule['choices'])}}}" for key, rule in rules if "choices" in rule]
             texts.append(f"{plugin.name}:{','.join(sizes.get(plugin.name, []) + swept)}")
->>>>>>> smoothing
     return [toy for toy in TASKS.select(texts) if make(toy).layers[0].kind == kind]
 
 

@@ -25,6 +25,7 @@ SPECS = {
     "bernoulli": (LatentSpec.bernoulli(4), LatentSpec.bernoulli(1)),
     "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(1, 4)),
     "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(2, 2, 4, "linear-codebook")),
+    "continuous": (LatentSpec.continuous("gaussian", 4, 2),),
 }
 FEATURES = 5
 TUNED_STEPS = 5
@@ -57,13 +58,14 @@ class Softplus:
     x: Tensor
 
     def __call__(self, z: Tensor) -> Tensor:
-        shape, dtype = tuple(self.latent.params.shape), self.latent.params.dtype
+        params, spec = self.latent.params, self.latent.spec
+        shape, dtype = (*params.shape[: params.dim() - len(spec.param_shape)], *spec.event_shape), params.dtype
         require(
             z.dim() == len(shape) + 1 and tuple(z.shape[1:]) == shape,
             f"f is given z of shape {tuple(z.shape)}, not [n, *batch, *event] = [n, {', '.join(map(str, shape))}]",
         )
         require(z.dtype == dtype, f"f is given z in {z.dtype}, but the parameters are in {dtype}")
-        return softplus(z.flatten(-len(self.latent.spec.event_shape)) @ self.weight + self.x).sum(-1)
+        return softplus(z.flatten(-len(spec.event_shape)) @ self.weight + self.x).sum(-1)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ SPECS = {
     "bernoulli": (LatentSpec.bernoulli(3), LatentSpec.bernoulli(5), LatentSpec.bernoulli(1)),
     "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(3, 4), LatentSpec.categorical(1, 5)),
     "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(3, 1, 2, "linear-codebook")),
+    "continuous": (
+        LatentSpec.continuous("gaussian", 3, 2),
+        LatentSpec.continuous("exponential", 2, 1),
+        LatentSpec.continuous("laplace", 1, 2),
+    ),
 }
 
 
@@ -33,10 +38,9 @@ def cost(case: Case) -> str:
             estimator = case.cls(spec, **values).eval()
         except Unsupported:
             continue
-        sites, classes = (*spec.event_shape, 2)[:2]
         found = recorded(estimator, spec)
         try:
-            expected = documented.at(sites, classes, hyperparameters(estimator))
+            expected = documented.at(*sites_and_classes(spec), hyperparameters(estimator))
         except UsageError as error:
             raise Failed(str(error)) from error
         where = f"on {spec}" + "".join(f", {key}={value}" for key, value in values.items())
@@ -50,6 +54,14 @@ def cost(case: Case) -> str:
             f"{where}: `differentiates` is {case.cls.differentiates}, but f is differentiated {found[1]} times in z",
         )
     return case.cls.cost
+
+
+def sites_and_classes(spec: LatentSpec) -> tuple[int, int]:
+    """D and K, where K - 1 is the number of free parameters of a site."""
+    sites = spec.event_shape[0]
+    if spec.kind == "continuous":
+        return sites, spec.param_shape[1] + 1
+    return sites, spec.event_shape[1] if spec.kind == "categorical" else 2
 
 
 def variants(case: Case) -> Iterator[dict[str, Any]]:

@@ -9,11 +9,12 @@ from .case import Answer, Case, answer, require, seeded, worst
 
 DTYPES = (torch.float32, torch.float64)
 BATCHES = ((), (5,), (2, 3), (2, 1, 3), (0,), (2, 0))
-EXTREME = 50.0
+EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "continuous": 20.0}
+"""Of a continuous latent as far as the squares of f at z of size exp(20) are still finite in float32."""
 
 
 def dtypes(case: Case) -> str:
-    """float32 and float64 are kept, and logits of ±50 give finite numbers in both."""
+    """float32 and float64 are kept, and extreme parameters give finite numbers in both."""
     for dtype in DTYPES:
         for train in (False, True):
             estimator = case.fresh(dtype).train(train)
@@ -21,7 +22,7 @@ def dtypes(case: Case) -> str:
             _typed(found, dtype)
             for params in _extremes(case, dtype):
                 found = answer(case, estimator, params)
-                where = f"at logits of ±{EXTREME:.0f} in {dtype}, {'train' if train else 'eval'}()"
+                where = f"at parameters of ±{EXTREME[case.kind]:.0f} in {dtype}, {'train' if train else 'eval'}()"
                 for what, tensor in found.tensors:
                     require(tensor.isfinite().all(), f"the {what} is not finite {where}")
                 if found.estimate.tuning_loss is not None:
@@ -37,14 +38,15 @@ def _typed(found: Answer, dtype: torch.dtype) -> None:
 
 
 def _extremes(case: Case, dtype: torch.dtype) -> list[Tensor]:
-    """Signs mixed, all equal, and beside logits of ordinary size."""
+    """Signs mixed, all equal, and beside parameters of ordinary size."""
+    extreme = EXTREME[case.kind]
     ordinary = case.params(64, dtype=dtype)
-    mixed = EXTREME * ordinary.sign()
+    mixed = extreme * ordinary.sign()
     chosen = torch.rand(ordinary.shape, generator=seeded(5)) < 0.5
     return [
         mixed,
-        torch.full_like(mixed, EXTREME),
-        torch.full_like(mixed, -EXTREME),
+        torch.full_like(mixed, extreme),
+        torch.full_like(mixed, -extreme),
         torch.where(chosen, mixed, ordinary),
     ]
 

@@ -17,14 +17,9 @@ RARE = "rare events: too few of the {} draws carry the mean; a larger preset dra
 
 
 class Bias(Collector):
-<<<<<<< HEAD
     """For each group with an exact gradient: the bias, its test, the smallest bias the test would have seen along the
-    gradient and in a random direction (of one that draws something), and the coordinates that are off.
-=======
-    """For each group with an exact gradient: the bias, its test, the smallest bias the test would have
-    seen along the gradient and in a random direction, and the coordinates that are off. Groups named "(own)" are the
-    same draws against the method's own relaxed objective, where that is known.
->>>>>>> smoothing
+    gradient and in a random direction (of one that draws something), and the coordinates that are off. Groups named
+    "(own)" are the same draws against the method's own relaxed objective, where that is known.
     """
 
     name = "bias"

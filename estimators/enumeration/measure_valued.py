@@ -8,8 +8,9 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective, sites
+from ..latents import Continuous, Discrete, Latent, Objective, sites
 from ..latents.latent import gumbel
+from . import weak_derivatives
 
 
 class Parts(NamedTuple):
@@ -28,11 +29,14 @@ class MeasureValued(Estimator):
     Both parts share z_{-d}. Class 0 needs no evaluations of its own, since a shift of a site's logits changes nothing.
     On bits c' = 0 is certain, and this is `local-expectation`; on more classes it is that with c' sampled instead of
     summed. The value is the mean over d and c of π_dc f(z_{-d}, c) + (1 - π_dc) f(z_{-d}, c').
+
+    Of continuous laws the two parts are in weak_derivatives.py; there K - 1 is the number of parameters of a site. It
+    works where the score does not: on a uniform law, whose ends move.
     """
 
     name = "measure-valued"
     aliases = ("mvd", "weak-derivative")
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "continuous")
     cost = "2 * D * (K - 1) evaluations"
     reference = (
         "Pflug 1989, Sampling derivatives of probabilities; Mohamed, Rosca, Figurnov & Mnih 2020, "
@@ -42,7 +46,10 @@ class MeasureValued(Estimator):
     def claim(self) -> Claim:
         return Claim()
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> Parts:
+    def sample(self, latent: Latent, generator: Generator | None) -> Parts | weak_derivatives.Draw:
+        if isinstance(latent, Continuous):
+            return weak_derivatives.draw(latent, generator)
+        assert isinstance(latent, Discrete)
         log_pi = sites.log_probs(latent)
         classes = log_pi.shape[-1]
         noise = gumbel((classes - 1, *log_pi.shape), log_pi, generator)
@@ -51,7 +58,10 @@ class MeasureValued(Estimator):
         negative = (log_pi + noise).masked_fill(excluded, -torch.inf).argmax(-1)
         return Parts(sites.classes(latent, latent.sample(1, generator)), negative)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Parts) -> Estimate:
+    def gradient(self, f: Objective, latent: Latent, draw: Parts | weak_derivatives.Draw) -> Estimate:
+        if isinstance(draw, weak_derivatives.Draw):
+            return weak_derivatives.estimate(f, draw)
+        assert isinstance(latent, Discrete)
         pi = sites.log_probs(latent).exp()
         count, classes = pi.shape[-2:]
         every = torch.arange(1, classes, device=pi.device).view(-1, *[1] * (draw.own.dim() - 1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
 from .latent import Discrete, LatentSpec, uniform
+from .natural import PROBABILITY, unconstrained
 
 
 class Bernoulli(Discrete):
@@ -18,6 +19,11 @@ class Bernoulli(Discrete):
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
         self.logits = logits
+
+    @classmethod
+    def of(cls, **natural: Any) -> Self:
+        """From `probs` [*batch, D]. Raises ValueError where they are none."""
+        return cls(*unconstrained(cls.__name__, {"probs": PROBABILITY}, natural))
 
     @property
     def spec(self) -> LatentSpec:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
 
 from .latent import Discrete, LatentSpec, gumbel, log_exponential
+from .natural import SIMPLEX, unconstrained
 
 LANES = 16
 
@@ -28,6 +30,11 @@ class Categorical(Discrete):
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
         self.logits = logits
+
+    @classmethod
+    def of(cls, **natural: Any) -> Self:
+        """From `probs` [*batch, N, K]. Raises ValueError where they are none."""
+        return cls(*unconstrained(cls.__name__, {"probs": SIMPLEX}, natural))
 
     @property
     def spec(self) -> LatentSpec:

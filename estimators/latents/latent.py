@@ -41,6 +41,10 @@ class LatentSpec:
     def encodings(cls, sites: int, width: int, codes: int, family: str = "") -> LatentSpec:
         return cls("encodings", (sites, width), (sites, width), family, codes)
 
+    @classmethod
+    def continuous(cls, family: str, sites: int, columns: int) -> LatentSpec:
+        return cls("continuous", (sites,), (sites, columns), family)
+
     @property
     def configurations(self) -> int:
         """The number of values z can take; sys.maxsize for a continuum."""

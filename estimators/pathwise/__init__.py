@@ -1,1 +1,1 @@
-"""Gradients through the sample: z = g(φ, ε) with ε of a fixed law."""
+"""Pathwise gradients: z = g(φ, ε), ε of a fixed law, is differentiated through f."""

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Latent, LatentSpec, Objective, finite_score
 from ..networks import Network
 
 
@@ -32,7 +32,7 @@ class Nvil(Estimator):
     """
 
     name = "nvil"
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {
         "normalise": {"default": "yes", "choices": ("yes", "no")},
         "decay": {"default": 0.8, "min": 0.0, "below": 1.0},
@@ -55,9 +55,11 @@ class Nvil(Estimator):
             self.register_buffer(average, torch.zeros(()))
 
     def claim(self) -> Claim:
+        finite = finite_score(self.spec)
         if self.normalise == "no":
-            return Claim()
-        return Claim(unbiased=False, exact_for="f of standard deviation at most 1; else shrunk by 1 / √v")
+            return Claim(finite_variance=finite)
+        exact_for = "f of standard deviation at most 1; else shrunk by 1 / √v"
+        return Claim(unbiased=False, finite_variance=finite, exact_for=exact_for)
 
     def sample(self, latent: Latent, generator: Generator | None) -> Draw:
         return Draw(latent.sample(self.n, generator), latent.params.detach())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective
+from ..latents import Latent, Objective, finite_score
 
 
 class Reinforce(Estimator):
@@ -13,7 +13,7 @@ class Reinforce(Estimator):
 
     name = "reinforce"
     aliases = ("score-function",)
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {"n": {"default": 1, "min": 1}}
     cost = "n evaluations"
     reference = "Williams 1992, Simple statistical gradient-following algorithms for connectionist RL"
@@ -21,7 +21,7 @@ class Reinforce(Estimator):
     n: int
 
     def claim(self) -> Claim:
-        return Claim()
+        return Claim(finite_variance=finite_score(self.spec))
 
     def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)

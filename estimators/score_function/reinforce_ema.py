@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective
+from ..latents import Latent, LatentSpec, Objective, finite_score
 
 
 class ReinforceEma(Estimator):
@@ -18,7 +18,7 @@ class ReinforceEma(Estimator):
     """
 
     name = "reinforce-ema"
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {"decay": {"default": 0.95, "min": 0.0, "below": 1.0}, "n": {"default": 1, "min": 1}}
     cost = "n evaluations"
     reference = "Williams 1992; decay .95 as in Storchastic (van Krieken et al. 2021)"
@@ -34,7 +34,7 @@ class ReinforceEma(Estimator):
         self.register_buffer("weight", torch.zeros(()))
 
     def claim(self) -> Claim:
-        return Claim()
+        return Claim(finite_variance=finite_score(self.spec))
 
     def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective
+from ..latents import Latent, Objective, finite_score
 
 
 class Rloo(Estimator):
@@ -13,7 +13,7 @@ class Rloo(Estimator):
 
     name = "rloo"
     aliases = ("loorf", "leave-one-out")
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {"n": {"default": 2, "min": 2}}
     cost = "n evaluations"
     reference = (
@@ -23,7 +23,7 @@ class Rloo(Estimator):
     n: int
 
     def claim(self) -> Claim:
-        return Claim()
+        return Claim(finite_variance=finite_score(self.spec))
 
     def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
         return latent.sample(self.n, generator)

@@ -184,7 +184,11 @@ def test_names_and_aliases_are_unique() -> None:
 
 @pytest.mark.parametrize("plugin", list(ESTIMATORS.builtin.values()), ids=lambda plugin: plugin.name)
 def test_an_estimator_takes_what_it_says(plugin: Plugin) -> None:
-    specs = {"bernoulli": LatentSpec.bernoulli(3), "categorical": LatentSpec.categorical(2, 3)}
+    specs = {
+        "bernoulli": LatentSpec.bernoulli(3),
+        "categorical": LatentSpec.categorical(2, 3),
+        "continuous": LatentSpec.continuous("gaussian", 3, 2),
+    }
     for kind, spec in specs.items():
         if kind in plugin.facts["latents"]:
             built = estimator(plugin.name, spec)

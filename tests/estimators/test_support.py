@@ -25,6 +25,7 @@ TOYS = {
     "categorical": "category-table:n=2,k=3",
     "encodings": "vq-table",
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
+    "continuous": "moments",
 }
 TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
 

@@ -1,0 +1,212 @@
+"""Location-scale families: z = loc + scale ε (Paul 2023, section 1.6, first group)."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import logsigmoid
+
+from ...names import Unsupported
+from ..latent import gumbel, uniform
+from ..natural import POSITIVE, REAL
+from .continuous import FixedNoise, Sites
+
+HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class LocationScale(Sites, FixedNoise):
+    """Abstract: log q(z) = log p(ε) - log scale with ε = (z - loc) / scale; params (loc, log scale).
+
+    noise_mean, noise_variance: of ε.
+    """
+
+    natural = {"loc": REAL, "scale": POSITIVE}
+    noise_mean: ClassVar[float] = 0.0
+    noise_variance: ClassVar[float]
+
+    @property
+    def loc(self) -> Tensor:
+        return self.params[..., 0]
+
+    @property
+    def log_scale(self) -> Tensor:
+        return self.params[..., 1]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc + self.log_scale.exp() * self.noise_mean
+
+    @property
+    def site_variance(self) -> Tensor:
+        return (2 * self.log_scale).exp() * self.noise_variance
+
+    @abstractmethod
+    def noise_score(self, noise: Tensor) -> Tensor:
+        """s(ε) = d log p / dε."""
+
+    def transform(self, noise: Tensor) -> Tensor:
+        return torch.addcmul(self.loc, self.log_scale.exp(), noise)
+
+    def standardise(self, z: Tensor) -> Tensor:
+        """ε = (z - loc) / scale."""
+        return (z - self.loc) * (-self.log_scale).exp()
+
+    def site_log_prob(self, z: Tensor) -> Tensor:
+        return self.noise_log_prob(self.standardise(z)) - self.log_scale
+
+    def score(self, z: Tensor) -> Tensor:
+        """(-s(ε) / scale, -1 - ε s(ε))."""
+        with torch.no_grad():
+            noise = self.standardise(z)
+            slope = self.noise_score(noise)
+            return torch.stack([-slope * (-self.log_scale).exp(), -1 - noise * slope], -1)
+
+
+class Gaussian(LocationScale):
+    """log p(ε) = -ε²/2 - log √(2π)."""
+
+    family = "gaussian"
+    noise_variance = 1.0
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        loc = self.loc
+        return torch.randn((n, *loc.shape), generator=generator, device=loc.device, dtype=loc.dtype)
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return -0.5 * noise.square() - HALF_LOG_TWO_PI
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        return -noise
+
+    def kl_to_prior(self) -> Tensor:
+        """KL(N(μ, σ²) || N(0, 1)) = Σ (σ² + μ² - 1) / 2 - log σ, [*batch] (Paul 2023, section 1.4)."""
+        return (0.5 * ((2 * self.log_scale).exp() + self.loc.square() - 1) - self.log_scale).sum(-1)
+
+
+class Laplace(LocationScale):
+    """p(ε) = exp(-|ε|) / 2."""
+
+    family = "laplace"
+    noise_variance = 2.0
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        """F⁻¹(u) = sign(u - 1/2) (-log(2 min(u, 1 - u)))."""
+        u = uniform((n, *self.loc.shape), self.loc, generator)
+        return (0.5 - u).sign() * (2 * torch.minimum(u, 1 - u)).log()
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return -noise.abs() - math.log(2)
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        return -noise.sign()
+
+    def kl_to_prior(self) -> Tensor:
+        """KL to Laplace(0, 1) = Σ |μ| + b exp(-|μ| / b) - log b - 1, [*batch]."""
+        size, scale = self.loc.abs(), self.log_scale.exp()
+        return (size + scale * (-size / scale).exp() - self.log_scale - 1).sum(-1)
+
+
+class Logistic(LocationScale):
+    """p(ε) = σ(ε) σ(-ε)."""
+
+    family = "logistic"
+    noise_variance = math.pi**2 / 3
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        return torch.logit(uniform((n, *self.loc.shape), self.loc, generator))
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return logsigmoid(noise) + logsigmoid(-noise)
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        return -(0.5 * noise).tanh()
+
+
+class Cauchy(LocationScale):
+    """p(ε) = 1 / (π (1 + ε²)); neither mean nor variance."""
+
+    family = "cauchy"
+    noise_mean = math.nan
+    noise_variance = math.nan
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        """F⁻¹(u) = tan(π (u - 1/2))."""
+        return (math.pi * (uniform((n, *self.loc.shape), self.loc, generator) - 0.5)).tan()
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return -noise.square().log1p() - math.log(math.pi)
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        return -2 * noise / (1 + noise.square())
+
+
+class Gumbel(LocationScale):
+    """log p(ε) = -ε - exp(-ε)."""
+
+    family = "gumbel"
+    noise_mean = 0.57721566490153286
+    noise_variance = math.pi**2 / 6
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        return gumbel((n, *self.loc.shape), self.loc, generator)
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return -noise - (-noise).exp()
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        return (-noise).expm1()
+
+
+class Uniform(LocationScale):
+    """p(ε) = 1 on [0, 1]; params (low, log width). Its ends move, so that E_q of a score is not ∇ E_q f."""
+
+    family = "uniform"
+    natural = {"low": REAL, "width": POSITIVE}
+    noise_mean = 1 / 2
+    noise_variance = 1 / 12
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        return uniform((n, *self.loc.shape), self.loc, generator)
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return torch.zeros_like(noise).masked_fill(outside(noise), -math.inf)
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        """Raises Unsupported."""
+        raise Unsupported("the ends of a uniform latent move with its parameters, which its score does not see")
+
+
+class Triangular(LocationScale):
+    """p(ε) = 4 min(ε, 1 - ε) on [0, 1], the mode fixed in the middle; params (low, log width).
+
+    s(ε) = 1/ε below the mode: E s = 0, but E s² = ∫ 4/ε dε is infinite.
+    """
+
+    family = "triangular"
+    natural = {"low": REAL, "width": POSITIVE}
+    finite_score = False
+    noise_mean = 1 / 2
+    noise_variance = 1 / 24
+
+    def noise(self, n: int, generator: Generator | None) -> Tensor:
+        """The mean of two uniforms."""
+        return uniform((2, n, *self.loc.shape), self.loc, generator).mean(0)
+
+    def noise_log_prob(self, noise: Tensor) -> Tensor:
+        return (4 * self.edge(noise)).log().masked_fill(outside(noise), -math.inf)
+
+    def noise_score(self, noise: Tensor) -> Tensor:
+        return (0.5 - noise).sign() / self.edge(noise)
+
+    def edge(self, noise: Tensor) -> Tensor:
+        """min(ε, 1 - ε), at least as far from 0 as ε is ever drawn."""
+        return torch.minimum(noise, 1 - noise).clamp_min(torch.finfo(noise.dtype).eps / 4)
+
+
+def outside(noise: Tensor) -> Tensor:
+    """Whether ε lies outside [0, 1]."""
+    return (noise < 0) | (noise > 1)

@@ -1,0 +1,38 @@
+"""The pathwise estimator: the reparametrisation trick."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor
+
+from ..contract import Claim, Estimate, Estimator
+from ..latents import Continuous, Objective
+
+
+class Pathwise(Estimator):
+    """g = (1/n) Σ_k ∇_φ f(g(φ, ε_k)): z_k = g(φ, ε_k) ~ q and ε of a law without φ (Paul 2023, section 1.6).
+
+    Every family here has such a path in all of its parameters; that of gamma variables is implicit, as torch has it.
+    f must be differentiable in z, and without jumps.
+    """
+
+    name = "pathwise"
+    aliases = ("reparametrisation", "reparameterization")
+    latents = ("continuous",)
+    differentiates = True
+    hyperparameters = {"n": {"default": 1, "min": 1}}
+    cost = "n evaluations, n differentiations"
+    reference = (
+        "Kingma & Welling 2014, Auto-encoding variational Bayes; Rezende, Mohamed & Wierstra 2014; "
+        "Figurnov, Mohamed & Mnih 2018, Implicit reparameterization gradients"
+    )
+
+    n: int
+
+    def claim(self) -> Claim:
+        return Claim()
+
+    def sample(self, latent: Continuous, generator: Generator | None) -> Tensor:
+        return latent.rsample(self.n, generator)
+
+    def gradient(self, f: Objective, latent: Continuous, draw: Tensor) -> Estimate:
+        return Estimate(f(draw).mean(0))
