@@ -1,4 +1,4 @@
-"""A VAE with one discrete layer: encoder, decoder, and the loss split into what estimators see and what is analytic."""
+"""A VAE with one stochastic layer: encoder, decoder, and a loss of what estimators see and what is analytic."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...estimators.latents import Latent, LatentSpec, Objective, latent_at
+from ...estimators.latents import Gaussian, Latent, LatentSpec, Objective, latent_at
 from .latent_model import LatentModel
 
 PIXELS = 784
 
 
 class Vae(LatentModel):
-    """q(z given x) with logits encoder(x), a uniform prior, and Bernoulli pixels with logits decoder(z).
+    """q(z given x) with parameters encoder(x), its kind's own prior, and Bernoulli pixels with logits decoder(z).
 
     hidden: widths of the encoder's tanh layers, mirrored in the decoder; () makes both linear.
     kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
-    E ∇ log q(z) = 0. likelihood: "bernoulli", or "l2", the squared distance of the decoder's probabilities to x, which
-    is no bound on log p(x). data_mean [784]: the output bias starts at its logit.
+    E ∇ log q(z) = 0; "l2" has a Gaussian's Σ μ² + (σ - 1)² in its place, which is no bound. likelihood: "bernoulli", or
+    "l2", the squared distance of the decoder's probabilities to x, no bound on log p(x) either. data_mean [784]: the
+    output bias starts at its logit.
     """
 
     def __init__(
@@ -67,6 +68,9 @@ class Vae(LatentModel):
         """KL(q || p) or its stand-in, [*rows, batch], where f has no log q inside it."""
         if bound or self.kl == "sampled":
             return None
+        if self.kl == "l2":
+            assert isinstance(latent, Gaussian)
+            return latent.l2_to_prior()
         return latent.kl_to_prior()
 
     def divergence(self, latent: Latent, z: Tensor) -> Tensor:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 from dvae_bench.estimators.latents import LatentSpec
+from dvae_bench.estimators.names import UsageError
 from dvae_bench.tasks.vae.bounds import elbo_parts
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 
-SPECS = {"bernoulli": LatentSpec.bernoulli(5), "categorical": LatentSpec.categorical(2, 3)}
+SPECS = {
+    "bernoulli": LatentSpec.bernoulli(5),
+    "categorical": LatentSpec.categorical(2, 3),
+    "gaussian": LatentSpec.continuous("gaussian", 3, 2),
+}
 
 
 def model(kind: str, **options: str) -> tuple[Vae, torch.Tensor]:
@@ -55,3 +60,19 @@ def test_the_squared_distance_reports_no_elbo(monkeypatch: pytest.MonkeyPatch) -
     z = vae.latent(vae.encode(x)).sample(1, torch.Generator().manual_seed(0))
     expected = (vae.decoder(z[0]).sigmoid() - x).square().sum(-1)
     torch.testing.assert_close(images["l2"]["reconstruction"], expected)
+
+
+def test_the_l2_surrogate_takes_the_place_of_the_kl_and_the_elbo_stays_one() -> None:
+    vae, x = model("gaussian", kl="l2")
+    latent = vae.latent(vae.encode(x))
+    loc, log_scale = latent.params.unbind(-1)
+    torch.testing.assert_close(vae.regulariser(latent), (loc**2 + (log_scale.exp() - 1) ** 2).sum(-1))
+    parts = elbo_parts(vae, x, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(parts["kl"], latent.kl_to_prior())
+    torch.testing.assert_close(parts["elbo"], -parts["reconstruction"] - latent.kl_to_prior())
+
+
+def test_only_gaussians_have_an_l2_surrogate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+    with pytest.raises(UsageError, match="arch=gaussian"):
+        MnistVae(arch="linear", kl="l2")
