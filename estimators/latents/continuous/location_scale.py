@@ -127,9 +127,10 @@ class Logistic(LocationScale):
 
 
 class Cauchy(LocationScale):
-    """p(ε) = 1 / (π (1 + ε²)); neither mean nor variance."""
+    """p(ε) = 1 / (π (1 + ε²)); neither mean nor variance. ∂z/∂scale = ε, so that E |f'(z) ε| need not be finite."""
 
     family = "cauchy"
+    finite_path = False
     noise_mean = math.nan
     noise_variance = math.nan
 

@@ -26,6 +26,10 @@ class MultivariateNormal(FixedNoise):
         loc, factor = columns
         return torch.cat([loc.unsqueeze(-1), factor.expand(*loc.shape, loc.shape[-1])], -1)
 
+    @classmethod
+    def columns(cls, sites: int) -> int:
+        return sites + 1
+
     @property
     def mean(self) -> Tensor:
         return self.params[..., 0]
