@@ -14,6 +14,7 @@ import pytest
 import torch
 from dvae_bench.bench import statistics as st
 from dvae_bench.bench.check.bias import toys
+from dvae_bench.bench.measure import measure
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported, expand_right
 from dvae_bench.estimators.enumeration import weak_derivatives
 from dvae_bench.estimators.enumeration.measure_valued import MeasureValued
@@ -161,6 +162,15 @@ def test_a_wrong_twin_is_caught(twin: type[Estimator], toy: str, examine: Callab
     """In the gradient, and not in the value."""
     findings = examine(twin, toy, rows=1000)
     assert {group for group, p in findings.p.items() if p < ALPHA} == {"cut"}, findings.p
+
+
+def test_the_callers_own_objective_is_measured_without_bias_columns() -> None:
+    """There is no expectation to enumerate."""
+    table = measure(lambda z: z.square().sum(-1), Gaussian(torch.zeros(3, 2)), ["pathwise", "disarm"], draws=6400)
+    (path,), (other,) = (table[table["estimator"] == name].to_dict("records") for name in ("pathwise", "disarm"))
+    assert path["variance"] > 0 and (path["evaluations"], path["differentiations"]) == (1, 1)
+    assert math.isnan(path["bias_rel"]) and math.isnan(path["sdb"])
+    assert other["verdict"] == "unsupported"
 
 
 def exact_variances(toy: Moments) -> tuple[float, float]:

@@ -59,12 +59,13 @@ class Continuous(Latent):
 
     @property
     @abstractmethod
-    def covariance(self) -> Tensor:
-        """Cov z, [*batch, D, D]; inf or NaN where there is none."""
+    def variance(self) -> Tensor:
+        """Var z, [*batch, D]; inf or NaN where there is none."""
 
     @property
-    def variance(self) -> Tensor:
-        return self.covariance.diagonal(dim1=-2, dim2=-1)
+    @abstractmethod
+    def covariance(self) -> Tensor:
+        """Cov z, [*batch, D, D]."""
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         with torch.no_grad():
@@ -92,13 +93,8 @@ class Sites(Continuous):
         """log q of each site, [n, *batch, D]."""
 
     @property
-    @abstractmethod
-    def site_variance(self) -> Tensor:
-        """Var z, [*batch, D]."""
-
-    @property
     def covariance(self) -> Tensor:
-        return self.site_variance.diag_embed()
+        return self.variance.diag_embed()
 
     def log_prob(self, z: Tensor) -> Tensor:
         return self.site_log_prob(z).sum(-1)

@@ -41,7 +41,7 @@ class LocationScale(Sites, FixedNoise):
         return self.loc + self.log_scale.exp() * self.noise_mean
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return (2 * self.log_scale).exp() * self.noise_variance
 
     @abstractmethod

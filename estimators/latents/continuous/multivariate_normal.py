@@ -44,6 +44,10 @@ class MultivariateNormal(FixedNoise):
         return self.params[..., 1:].tril(-1) + self.log_diagonal.exp().diag_embed()
 
     @property
+    def variance(self) -> Tensor:
+        return self.covariance.diagonal(dim1=-2, dim2=-1)
+
+    @property
     def covariance(self) -> Tensor:
         return self.factor @ self.factor.mT
 

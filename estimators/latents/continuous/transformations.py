@@ -48,7 +48,7 @@ class LogNormal(Sites, FixedNoise):
         return (self.logarithm.loc + 0.5 * self.logarithm.variance).exp()
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return self.logarithm.variance.expm1() * self.mean.square()
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
@@ -79,7 +79,7 @@ class Gamma(Sites):
         return (log_a - log_rate).exp()
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         log_a, log_rate = self.params.unbind(-1)
         return (log_a - 2 * log_rate).exp()
 
@@ -109,8 +109,8 @@ class ChiSquared(Sites):
         return self.gamma.mean
 
     @property
-    def site_variance(self) -> Tensor:
-        return self.gamma.site_variance
+    def variance(self) -> Tensor:
+        return self.gamma.variance
 
     def rsample(self, n: int, generator: Generator | None) -> Tensor:
         return self.gamma.rsample(n, generator)
@@ -131,7 +131,7 @@ class Beta(Sites):
         return (log_a - log_b).sigmoid()
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return self.mean * (1 - self.mean) / (self.params.exp().sum(-1) + 1)
 
     def rsample(self, n: int, generator: Generator | None) -> Tensor:
@@ -152,6 +152,10 @@ class Dirichlet(Continuous):
     @property
     def mean(self) -> Tensor:
         return self.params[..., 0].softmax(-1)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.covariance.diagonal(dim1=-2, dim2=-1)
 
     @property
     def covariance(self) -> Tensor:
@@ -182,7 +186,7 @@ class F(Sites):
         return torch.where(d > 2, d / (d - 2), math.inf)
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         d1, d2 = self.params.exp().unbind(-1)
         finite = 2 * d2.square() * (d1 + d2 - 2) / (d1 * (d2 - 2).square() * (d2 - 4))
         return torch.where(d2 > 4, finite, torch.where(d2 > 2, math.inf, math.nan))
@@ -213,7 +217,7 @@ class StudentT(Sites):
         return torch.where(log_df > 0, loc, math.nan)
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         _, log_scale, log_df = self.params.unbind(-1)
         finite = (2 * log_scale + log_df).exp() / (log_df.exp() - 2)
         return torch.where(log_df > math.log(2), finite, torch.where(log_df > 0, math.inf, math.nan))
