@@ -24,7 +24,7 @@ from dvae_bench.estimators.latents.continuous import (
     Triangular,
     Uniform,
 )
-from dvae_bench.estimators.latents.continuous.transformations import log_gamma
+from dvae_bench.estimators.latents.continuous.gammas import log_gamma
 from scipy import stats
 from scipy.integrate import quad
 from torch import Generator, Tensor
@@ -240,6 +240,19 @@ def test_extremes_are_finite(family: str, dtype: torch.dtype) -> None:
     for result in (z, log_prob):
         assert result.isfinite().all()
         assert torch.autograd.grad(result.sum(), params, retain_graph=True)[0].isfinite().all()
+
+
+@both_types
+@pytest.mark.parametrize("family", FIXED)
+@pytest.mark.parametrize("end", ["lowest", "highest"])
+def test_the_ends_of_the_uniforms(family: str, dtype: torch.dtype, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """z and log q(z) are finite at the least and the greatest number torch.rand can give."""
+    at = 0.0 if end == "lowest" else 1 - torch.finfo(dtype).eps / 2
+    monkeypatch.setattr(torch, "rand", lambda shape, generator, device, dtype: torch.full(shape, at, dtype=dtype))
+    params = torch.randn(500, 2, FAMILIES[family].columns(2), generator=seeded(13), dtype=torch.float64).to(dtype)
+    latent = FAMILIES[family](params)
+    z = latent.sample(1, seeded())
+    assert z.isfinite().all() and latent.log_prob(z).isfinite().all()
 
 
 @every_family

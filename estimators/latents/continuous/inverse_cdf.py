@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from ..latent import uniform
 from ..natural import POSITIVE
 from .continuous import FixedNoise, Sites, positive, proper_fraction
-from .transformations import log_beta
+from .gammas import log_beta
 
 
 class InverseCdf(Sites, FixedNoise):
