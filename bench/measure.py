@@ -63,7 +63,7 @@ def measure(
 
     f maps z [n, *batch, *event] to [n, *batch] and must broadcast over extra dimensions between n and batch: replicates
     stand there. Bounds take f for -log p(x, z), and their bias is against the gradient of their own bound. Bias needs
-    at most 4096 configurations of z to enumerate; without it those columns are empty.
+    at most 4096 configurations of z to enumerate; without them, as for continuous z, those columns are empty.
 
         measure(lambda z: (z - 0.45).square().sum(-1), Bernoulli(torch.zeros(5)), ["rloo:n=4", "disarm"])
     """

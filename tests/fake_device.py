@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 from dvae_bench.bench import draws, timing, training
-from dvae_bench.bench.check.fake_device import DEVICE, outcome, register
+from dvae_bench.bench.check.fake_device import DEVICE, NothingOnTheCpu, outcome, register
 from dvae_bench.bench.clock import CpuClock, Timeline
 from dvae_bench.bench.draws import Layers, count_work
 from dvae_bench.bench.settings import ClockSettings
 from dvae_bench.bench.timing import timed_draws, timed_steps
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
-from dvae_bench.estimators.latents import Latent, LatentSpec, Objective
+from dvae_bench.estimators.latents import FAMILIES, Latent, LatentSpec, Objective
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
 from dvae_bench.tasks.vae import mnist_task, mnist_vae, tiny_vae
@@ -27,6 +27,8 @@ from dvae_bench.tasks.vae.datasets import Dataset
 from torch import Tensor, nn
 
 TYPES = ("rloo", "reinforce-ema", "rebar", "straight-through", "multisample")
+META = torch.library.Library("aten", "IMPL", "Meta")
+CONTINUOUS = ("pathwise", "reinforce", "measure-valued")
 VAES = (("linear", "sampled"), ("categorical", "analytic"))
 TOYS = [plugin.name for plugin in TASKS if plugin.name != "mnist-vae"] + ["bit-table:extension=multilinear"]
 
@@ -58,6 +60,22 @@ def toy(text: str) -> None:
     timed_draws(layers, task, ClockSettings(rows=3), seed=0).call(Timeline(CpuClock()))
     for group, tensors in task.groups().items():
         assert {tensor.device.type for tensor in tensors} == {DEVICE}, f"{group} is elsewhere"
+
+
+def family(name: str, family: str) -> None:
+    """A gradient of a continuous latent, and its log-probability."""
+    latent_class = FAMILIES[family]
+    with torch.device(DEVICE):
+        params = torch.zeros(4, 3, latent_class.columns(3)).requires_grad_()
+    latent = latent_class(params)
+    try:
+        estimator = ESTIMATORS.find(name).load()(latent.spec)
+        with NothingOnTheCpu():
+            loss = estimator(lambda z: z.square().sum(-1), latent, None) + latent.log_prob(latent.sample(1, None))[0]
+            loss.sum().backward()
+    except Unsupported:
+        return
+    assert params.grad is not None and params.grad.device.type == DEVICE
 
 
 def vae(cls: type[Estimator], arch: str, kl: str) -> None:
@@ -92,7 +110,8 @@ def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:
 
 
 def stand_ins() -> None:
-    """Replace what a device without numbers cannot do: generators, data, copies of modules."""
+    """Replace what a device without numbers cannot do: generators, data, copies of modules, gammas' derivatives."""
+    META.impl("_standard_gamma_grad", lambda concentration, draw: torch.empty_like(draw))
     for module in (draws, timing, training):
         module.stream = lambda *purpose: None  # type: ignore[attr-defined]
     nn.Module.to = move  # type: ignore[assignment, method-assign]
@@ -110,6 +129,9 @@ def main() -> None:
     for name in TYPES:
         for arch, kl in VAES:
             cases[f"{name}-vae-{arch}-{kl}"] = partial(vae, ESTIMATORS.find(name).load(), arch, kl)
+    for name in CONTINUOUS:
+        for each in FAMILIES:
+            cases[f"{name}-{each}"] = partial(family, name, each)
     for name in TOYS:
         cases[f"toy-{name}"] = partial(toy, name)
     print(json.dumps({name: outcome(case) for name, case in cases.items()}))

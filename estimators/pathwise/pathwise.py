@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
-from ..latents import Continuous, Objective
+from ..contract import Claim, Estimate, Estimator, Unsupported
+from ..latents import FAMILIES, Continuous, LatentSpec, Objective
 
 
 class Pathwise(Estimator):
     """g = (1/n) Σ_k ∇_φ f(g(φ, ε_k)): z_k = g(φ, ε_k) ~ q and ε of a law without φ (Paul 2023, section 1.6).
 
-    Every family here has such a path in all of its parameters; that of gamma variables is implicit, as torch has it.
-    f must be differentiable in z, and without jumps.
+    Every family here has such a path in all of its parameters, that of gamma variables is implicit, as torch has it;
+    but under a Cauchy law it has no mean. f must be differentiable in z, and without jumps.
     """
 
     name = "pathwise"
@@ -27,6 +29,13 @@ class Pathwise(Estimator):
     )
 
     n: int
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if not FAMILIES[spec.family].finite_path:
+            raise Unsupported(
+                f"the path through the scale of a {spec.family} latent has no mean, so no unbiased gradient"
+            )
 
     def claim(self) -> Claim:
         return Claim()

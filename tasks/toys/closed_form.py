@@ -32,7 +32,7 @@ class ClosedForm(Toy):
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
-        columns = self.d + 1 if self.family == "multivariate-normal" else len(FAMILIES[self.family].natural)
+        columns = FAMILIES[self.family].columns(self.d)
         self.layers = (LatentSpec.continuous(self.family, self.d, columns),)
         centre = self.constant(torch.tensor(CENTRES.get(self.family, (0.0,) * columns), dtype=torch.float64))
         self.unconstrained = (centre + 0.3 * self.random(self.d, columns, seed=1)).requires_grad_()

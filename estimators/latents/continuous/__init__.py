@@ -1,10 +1,13 @@
 """Continuous latents: one class a family, each with one packed tensor of unconstrained parameters [*batch, D, P]."""
 
 from .continuous import Continuous, FixedNoise
+from .gammas import Beta, ChiSquared, Dirichlet, Gamma
+from .intervals import Triangular, Uniform
 from .inverse_cdf import Exponential, Kumaraswamy, Weibull
-from .location_scale import Cauchy, Gaussian, Gumbel, Laplace, Logistic, Triangular, Uniform
+from .location_scale import Cauchy, Gaussian, Gumbel, Laplace, Logistic
+from .log_normal import LogNormal
 from .multivariate_normal import MultivariateNormal
-from .transformations import Beta, ChiSquared, Dirichlet, F, Gamma, LogNormal, StudentT
+from .quotients import F, StudentT
 
 FAMILIES: dict[str, type[Continuous]] = {
     cls.family: cls

@@ -18,13 +18,15 @@ from ..natural import Constraint, unconstrained
 class Continuous(Latent):
     """Abstract: z [*batch, D] with params [*batch, D, P], unconstrained: logarithms of what must be positive.
 
-    family: its name. natural: its natural parameters, in the order of the columns of params.
-    finite_score: whether the score has a variance. The prior is the family at params = 0.
+    family: its name. natural: its natural parameters, in the order of the columns of params. finite_score: whether the
+    score has a variance. finite_path: whether the path's gradient has a mean under every f of bounded derivative.
+    The prior is the family at params = 0.
     """
 
     family: ClassVar[str]
     natural: ClassVar[Mapping[str, Constraint]]
     finite_score: ClassVar[bool] = True
+    finite_path: ClassVar[bool] = True
 
     @classmethod
     def of(cls, **natural: Any) -> Self:
@@ -35,6 +37,11 @@ class Continuous(Latent):
     def pack(cls, columns: Sequence[Tensor]) -> Tensor:
         """params from the unconstrained value of each natural parameter."""
         return torch.stack(torch.broadcast_tensors(*columns), -1)
+
+    @classmethod
+    def columns(cls, sites: int) -> int:
+        """P."""
+        return len(cls.natural)
 
     @property
     def spec(self) -> LatentSpec:
@@ -52,12 +59,13 @@ class Continuous(Latent):
 
     @property
     @abstractmethod
-    def covariance(self) -> Tensor:
-        """Cov z, [*batch, D, D]; inf or NaN where there is none."""
+    def variance(self) -> Tensor:
+        """Var z, [*batch, D]; inf or NaN where there is none."""
 
     @property
-    def variance(self) -> Tensor:
-        return self.covariance.diagonal(dim1=-2, dim2=-1)
+    @abstractmethod
+    def covariance(self) -> Tensor:
+        """Cov z, [*batch, D, D]."""
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         with torch.no_grad():
@@ -85,13 +93,8 @@ class Sites(Continuous):
         """log q of each site, [n, *batch, D]."""
 
     @property
-    @abstractmethod
-    def site_variance(self) -> Tensor:
-        """Var z, [*batch, D]."""
-
-    @property
     def covariance(self) -> Tensor:
-        return self.site_variance.diag_embed()
+        return self.variance.diag_embed()
 
     def log_prob(self, z: Tensor) -> Tensor:
         return self.site_log_prob(z).sum(-1)

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from ..latent import uniform
 from ..natural import POSITIVE
 from .continuous import FixedNoise, Sites, positive, proper_fraction
-from .transformations import log_beta
+from .gammas import log_beta
 
 
 class InverseCdf(Sites, FixedNoise):
@@ -39,7 +39,7 @@ class Exponential(InverseCdf):
         return (-self.log_rate).exp()
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return self.mean.square()
 
     def transform(self, noise: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Weibull(InverseCdf):
         return self.moment(1)
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return self.moment(2) - self.moment(1).square()
 
     def transform(self, noise: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Kumaraswamy(InverseCdf):
         return self.moment(1)
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return self.moment(2) - self.moment(1).square()
 
     def transform(self, noise: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ...names import Unsupported
 from ..latent import gumbel, uniform
 from ..natural import POSITIVE, REAL
 from .continuous import FixedNoise, Sites
@@ -41,7 +40,7 @@ class LocationScale(Sites, FixedNoise):
         return self.loc + self.log_scale.exp() * self.noise_mean
 
     @property
-    def site_variance(self) -> Tensor:
+    def variance(self) -> Tensor:
         return (2 * self.log_scale).exp() * self.noise_variance
 
     @abstractmethod
@@ -131,9 +130,10 @@ class Logistic(LocationScale):
 
 
 class Cauchy(LocationScale):
-    """p(ε) = 1 / (π (1 + ε²)); neither mean nor variance."""
+    """p(ε) = 1 / (π (1 + ε²)); neither mean nor variance. ∂z/∂scale = ε, so that E |f'(z) ε| need not be finite."""
 
     family = "cauchy"
+    finite_path = False
     noise_mean = math.nan
     noise_variance = math.nan
 
@@ -163,54 +163,3 @@ class Gumbel(LocationScale):
 
     def noise_score(self, noise: Tensor) -> Tensor:
         return (-noise).expm1()
-
-
-class Uniform(LocationScale):
-    """p(ε) = 1 on [0, 1]; params (low, log width). Its ends move, so that E_q of a score is not ∇ E_q f."""
-
-    family = "uniform"
-    natural = {"low": REAL, "width": POSITIVE}
-    noise_mean = 1 / 2
-    noise_variance = 1 / 12
-
-    def noise(self, n: int, generator: Generator | None) -> Tensor:
-        return uniform((n, *self.loc.shape), self.loc, generator)
-
-    def noise_log_prob(self, noise: Tensor) -> Tensor:
-        return torch.zeros_like(noise).masked_fill(outside(noise), -math.inf)
-
-    def noise_score(self, noise: Tensor) -> Tensor:
-        """Raises Unsupported."""
-        raise Unsupported("the ends of a uniform latent move with its parameters, which its score does not see")
-
-
-class Triangular(LocationScale):
-    """p(ε) = 4 min(ε, 1 - ε) on [0, 1], the mode fixed in the middle; params (low, log width).
-
-    s(ε) = 1/ε below the mode: E s = 0, but E s² = ∫ 4/ε dε is infinite.
-    """
-
-    family = "triangular"
-    natural = {"low": REAL, "width": POSITIVE}
-    finite_score = False
-    noise_mean = 1 / 2
-    noise_variance = 1 / 24
-
-    def noise(self, n: int, generator: Generator | None) -> Tensor:
-        """The mean of two uniforms."""
-        return uniform((2, n, *self.loc.shape), self.loc, generator).mean(0)
-
-    def noise_log_prob(self, noise: Tensor) -> Tensor:
-        return (4 * self.edge(noise)).log().masked_fill(outside(noise), -math.inf)
-
-    def noise_score(self, noise: Tensor) -> Tensor:
-        return (0.5 - noise).sign() / self.edge(noise)
-
-    def edge(self, noise: Tensor) -> Tensor:
-        """min(ε, 1 - ε), at least as far from 0 as ε is ever drawn."""
-        return torch.minimum(noise, 1 - noise).clamp_min(torch.finfo(noise.dtype).eps / 4)
-
-
-def outside(noise: Tensor) -> Tensor:
-    """Whether ε lies outside [0, 1]."""
-    return (noise < 0) | (noise > 1)

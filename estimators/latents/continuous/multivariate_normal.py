@@ -26,6 +26,10 @@ class MultivariateNormal(FixedNoise):
         loc, factor = columns
         return torch.cat([loc.unsqueeze(-1), factor.expand(*loc.shape, loc.shape[-1])], -1)
 
+    @classmethod
+    def columns(cls, sites: int) -> int:
+        return sites + 1
+
     @property
     def mean(self) -> Tensor:
         return self.params[..., 0]
@@ -38,6 +42,10 @@ class MultivariateNormal(FixedNoise):
     def factor(self) -> Tensor:
         """L, [*batch, D, D]."""
         return self.params[..., 1:].tril(-1) + self.log_diagonal.exp().diag_embed()
+
+    @property
+    def variance(self) -> Tensor:
+        return self.covariance.diagonal(dim1=-2, dim2=-1)
 
     @property
     def covariance(self) -> Tensor:
