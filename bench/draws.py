@@ -20,6 +20,8 @@ from .rows import OWN
 from .settings import DrawSettings
 from .streams import stream
 
+OF_F = ("value", "decoder")
+"""Groups that move with f alone; the others move with the law of z."""
 COUNTED_ROWS, COUNTED_ELEMENTS, TUNING_SHARE = 8, 2e7, 8
 
 
@@ -50,6 +52,10 @@ class Draws:
     work: Work
     tuned_steps: int
     claim: Claim
+
+    def finite_variance(self, group: str) -> bool:
+        """By the method's own claim, which is about the groups that the law of z moves."""
+        return self.claim.finite_variance or group.removesuffix(OWN) in OF_F
 
     @property
     def judged(self) -> dict[str, tuple[Moments, np.ndarray]]:

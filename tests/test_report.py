@@ -136,6 +136,19 @@ def by_name(built: list[Table]) -> dict[str, pd.DataFrame]:
     return {table.name: table.text for table in built}
 
 
+def swept_rows() -> list[dict[str, object]]:
+    """gumbel-softmax at three temperatures, the default among them, on one toy; at 2 of infinite variance."""
+    rows = []
+    for tau, name in ((0.1, "gumbel-softmax:tau=0.1"), (0.5, "gumbel-softmax"), (2.0, "gumbel-softmax:tau=2.0")):
+        at = {"estimator": name, "task": TOYS[0], "group": "cut"}
+        rows += [
+            row(**at, metric="bias_rel", **near(tau / 4, 0.1)),
+            row(**at, metric="bias_p", value=1e-9 if tau > 0.1 else 0.5),
+            row(**at, metric="var_total", **near(0.1 / tau, 0.1), status="infinite variance" if tau == 2 else "ok"),
+        ]
+    return rows
+
+
 def small_rows() -> pd.DataFrame:
     random = np.random.default_rng(1)
     names = ("exact", "rloo:n=4", "straight-through")
@@ -287,7 +300,7 @@ def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
 
 
 def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Path) -> None:
-    files = write_report(rows, tmp_path)
+    files = write_report(pd.concat([rows, pd.DataFrame(swept_rows())]), tmp_path)
     wanted = {
         f"tables/{name}.{end}"
         for name in ("toys", "efficiency", "training", "failures")
@@ -314,20 +327,23 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
     for name in ("training.pdf", "phases.png"):
         (tmp_path / name).write_bytes(b"old")
     files, notes = write_figures(toys[toys["metric"] != "evaluations"], tmp_path)
-    assert {path.stem for path in files} == {"variance-cost", "bias"} == {p.stem for p in tmp_path.iterdir()}
+    drawn = {"variance-cost", "bias", "smoothing"}
+    assert {path.stem for path in files} == drawn == {p.stem for p in tmp_path.iterdir()}
     assert notes == [
         "training: skipped, no task was trained",
         "kl: skipped, no task reports a KL",
         "phases: skipped, no training step was timed by phases",
+        "sweeps: skipped, no toy was run at 3 values of one hyper-parameter, as in -e 'gumbel-softmax:tau={.1,.5,1}'",
     ]
 
 
 def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:
     lost = pd.DataFrame([row(estimator="a", task="toy", status="error", reason="boom")])
+    always = {"smoothing.pdf", "smoothing.png", "skipped.txt"}
     names = {path.name for path in write_report(lost, tmp_path)}
-    assert names == {f"{t}.{end}" for t in ("toys", "failures") for end in ("csv", "md", "tex")} | {"skipped.txt"}
-    assert len((tmp_path / "figures" / "skipped.txt").read_text().splitlines()) == len(FIGURES)
-    assert write_report(lost.iloc[:0], tmp_path / "empty") == [tmp_path / "empty" / "figures" / "skipped.txt"]
+    assert names == {f"{t}.{end}" for t in ("toys", "failures") for end in ("csv", "md", "tex")} | always
+    assert len((tmp_path / "figures" / "skipped.txt").read_text().splitlines()) == len(FIGURES) - 1
+    assert {path.name for path in write_report(lost.iloc[:0], tmp_path / "empty")} == always
 
 
 def test_infinite_and_missing_numbers_draw(tmp_path: Path) -> None:
@@ -335,8 +351,36 @@ def test_infinite_and_missing_numbers_draw(tmp_path: Path) -> None:
     rows.loc[rows["estimator"].eq("rloo:n=4") & rows["metric"].eq("var_total"), ["value", "lo", "hi"]] = np.inf
     rows.loc[rows["metric"].eq("elbo_test") & rows["step"].eq(400), "value"] = -np.inf
     rows.loc[rows["metric"].isin(["bias_rel", "time_total"]), ["lo", "hi"]] = np.nan
-    files, notes = write_figures(rows, tmp_path)
+    swept = pd.DataFrame(swept_rows())
+    swept.loc[swept["metric"].eq("bias_rel"), ["value", "lo"]] = 0.0, np.nan
+    files, notes = write_figures(pd.concat([rows, swept]), tmp_path)
     assert len(files) == 2 * len(FIGURES) and not notes
+
+
+def test_a_sweep_is_names_that_differ_in_one_number() -> None:
+    from dvae_bench.bench.report.sweeps import _points
+
+    lone = row(estimator="gumbel-softmax:rate=0.001,tau=1.0", task=TOYS[0], group="cut", metric="var_total", value=1.0)
+    points = _points(prepare(pd.DataFrame([*swept_rows(), lone])))
+    assert points[["parameter", "line", "x"]].to_numpy().tolist() == [
+        ["tau", "gumbel-softmax", 0.1],
+        ["tau", "gumbel-softmax", 0.5],
+        ["tau", "gumbel-softmax", 2.0],
+    ]
+    assert points["bias_hollow"].tolist() == [True, False, False]
+    assert points["variance_hollow"].tolist() == [False, False, True]
+
+
+def test_the_own_objective_has_a_column_of_its_own() -> None:
+    shared = {"estimator": "relaxed", "task": "toy", "metric": "bias_p"}
+    p = {"cut": 1e-9, "value": 1e-9, "cut (own)": 0.4, "value (own)": 0.7}
+    toys = tables(pd.DataFrame([row(**shared, group=group, value=value) for group, value in p.items()]))[0]
+    line = toys.numbers.iloc[0]
+    assert line["verdict"] == "biased" and line["other_groups"] == "biased: all groups"
+    assert line["own_objective"].startswith("all unbiased") and "own objective" in toys.text
+    wrong = pd.DataFrame([row(**shared, group=group, value=1e-9) for group in p])
+    assert tables(wrong)[0].numbers["own_objective"].tolist() == ["biased: all groups"]
+    assert "own objective" not in tables(wrong[~wrong["group"].str.endswith("(own)")])[0].text
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:

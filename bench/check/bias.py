@@ -23,7 +23,7 @@ from ...estimators.registry import TASKS
 from ...tasks.contract import Toy
 from .. import statistics as st
 from .. import unbiasedness as ub
-from ..draws import Draws, Layers, draw_gradients
+from ..draws import OF_F, Draws, Layers, draw_gradients
 from ..rows import OWN
 from ..settings import DrawSettings
 from .case import Case, Failed, Skipped
@@ -41,8 +41,6 @@ TABLES = {
     "encodings": "vq-table",
 }
 RELAXED = "own-relaxed"
-OF_F = ("value", "decoder")
-"""The groups that `value` answers for; the others are the claim's."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,10 @@ def value(case: Case) -> str:
 
 def judge(case: Case, on: Iterable[Name], own: bool) -> str:
     """Raises Failed where a group is biased; own: the groups of the value and of f's parameters, else the others."""
-    relaxed = case.fresh().claim().target == RELAXED
+    claim = case.fresh().claim()
+    relaxed = claim.target == RELAXED
+    if not own and not claim.finite_variance:
+        raise Skipped("it claims no finite variance: the mean of draws has no standard error to test with")
     detectable: dict[str, float] = {}
     for toy, first, rows in _looks(case, on):
         groups = [

@@ -16,6 +16,9 @@ NAMED = 8
 RARE = "rare events: too few of the {} draws carry the mean; a larger preset draws more"
 
 
+INFINITE = "the method claims no finite variance: the mean of its draws has no standard error to test with"
+
+
 class Bias(Collector):
     """For each group with an exact gradient: the bias, its test, the smallest bias the test would have seen along the
     gradient and in a random direction (of one that draws something), and the coordinates that are off. Groups named
@@ -37,8 +40,9 @@ class Bias(Collector):
             yield row("bias_norm", norm, n, direction="lower", group=group)
             yield row("bias_rel", relative, n, direction="lower", group=group)
             yield row("bias_sq", st.bias_squared(moments, exact), n, direction="lower", group=group)
-            p = ub.bias_p_value(moments, exact, f_scale)
-            status, reason = ("not testable", RARE.format(n)) if np.isnan(p) else ("ok", "")
+            p = ub.bias_p_value(moments, exact, f_scale) if measured.finite_variance(group) else float("nan")
+            reason = RARE.format(n) if measured.finite_variance(group) else INFINITE
+            status, reason = ("not testable", reason) if np.isnan(p) else ("ok", "")
             yield row("bias_p", p, n, group=group, status=status, reason=reason)
             if measured.claim.random:
                 detectable = ub.smallest_detectable_bias(moments, exact, f_scale)

@@ -32,7 +32,7 @@ class Variance(Collector):
                 continue
             n, spread = moments.n, None if moments.block_spread is None else moments.block_spread.tolist()
             total, status, reason = st.total_variance(moments), "ok", ""
-            if not measured.claim.finite_variance:
+            if not measured.finite_variance(group):
                 status, reason = "infinite variance", INFINITE
                 total = st.Figure(float(np.median(spread)) if spread else total.value)
             elif st.heavy_tailed(moments):

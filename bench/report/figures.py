@@ -16,6 +16,8 @@ FIGURES = {
     "training": "ELBO against steps and seconds",
     "kl": "KL of the posterior to the prior during training",
     "phases": "where the time of a training step goes",
+    "sweeps": "bias and variance against a hyper-parameter that the run sweeps",
+    "smoothing": "the smoothing transformations f1, f2, f3; for every run the same",
 }
 
 

@@ -12,6 +12,7 @@ CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
 _TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
 _NUMBERS = ["seed", "step", "value", "lo", "hi"]
+_ROUNDING = 1e-5  # of the gradient's norm
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
@@ -70,6 +71,14 @@ def measured(rows: pd.DataFrame, source: str, metric: str, group: str = "") -> p
             "status": cells["status"].max(),
         }
     )
+
+
+def variance_at_cut(rows: pd.DataFrame) -> pd.DataFrame:
+    """`measured` of var_total at the cut, 0 where a standard deviation is float32's, not the estimator's."""
+    variance = measured(rows, "draws", "var_total", "cut")
+    gradient = measured(rows, "draws", "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)
+    variance.loc[variance["value"] <= (_ROUNDING * gradient) ** 2, ["value", "lo", "hi"]] = 0.0
+    return variance
 
 
 def final(rows: pd.DataFrame, metric: str) -> pd.DataFrame:

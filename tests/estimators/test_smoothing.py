@@ -10,6 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dvae_bench.bench.check.bias import unbiased
+from dvae_bench.bench.check.case import Case, Failed
+from dvae_bench.bench.collectors.bias import Bias
+from dvae_bench.bench.collectors.variance import Variance
+from dvae_bench.bench.draws import Layers, draw_gradients
+from dvae_bench.bench.settings import DrawSettings
 from dvae_bench.estimators import quadrature
 from dvae_bench.estimators.contract import Estimate, Estimator
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec
@@ -23,6 +29,8 @@ from dvae_bench.estimators.smoothing.dvaes_uniform_exp import DvaesUniformExp
 from dvae_bench.estimators.smoothing.overlapping import Draw, Overlap, Overlapping
 from dvae_bench.estimators.smoothing.smoothing import Smoothing
 from dvae_bench.estimators.smoothing.transforms import TRANSFORMS, f1, f2, f2p, f2pp, f3, f3p
+from dvae_bench.tasks.toys.tables import BitTable
+from dvae_bench.tasks.toys.two_layer import TwoLayer
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
@@ -261,6 +269,68 @@ def test_many_bits_and_categories_have_no_own_objective() -> None:
         make("dvaes-uniform-exp", LatentSpec.bernoulli(3)).relaxed_target(f_smooth, Bernoulli(torch.zeros(3))) is None
     )
     assert make("disarm").relaxed_target(f_smooth, Bernoulli(torch.zeros(1))) is None
+
+
+# Toys
+
+
+def test_a_toy_knows_the_objective_of_a_relaxation() -> None:
+    """The exact gradient, and f's parameters, at two bits: by central differences of the value."""
+    toy, estimator = BitTable(d=2), make("smoothing:f=f3", LatentSpec.bernoulli(2))
+    exact, step = toy.relaxed(estimator), 1e-4
+    assert {group: tuple(tensor.shape) for group, tensor in exact.items()} == {
+        "value": (),
+        "cut": (2,),
+        "decoder": (4,),
+    }
+
+    def value(shift: Tensor) -> float:
+        moved = toy.in_float64()
+        latent = moved.latent(moved.params() + shift)
+        return estimator.relaxed_target(moved.objective(latent), latent).item()
+
+    slopes = [(value(step * unit) - value(-step * unit)) / (2 * step) for unit in torch.eye(2, dtype=torch.float64)]
+    assert exact["cut"].tolist() == pytest.approx(slopes, rel=1e-6)
+    assert not torch.allclose(exact["cut"], toy.exact(estimator)["cut"], rtol=0.1)
+
+
+def test_no_own_objective_where_it_is_not_known() -> None:
+    assert TwoLayer().relaxed(make("smoothing", LatentSpec.bernoulli(2))) == {}
+    assert BitTable(d=6).relaxed(make("smoothing", LatentSpec.bernoulli(6))) == {}
+    assert BitTable(d=2).relaxed(make("straight-through", LatentSpec.bernoulli(2))) == {}
+
+
+def test_own_rows_are_the_same_draws_judged_again() -> None:
+    settings = DrawSettings(blocks=8, rows=50)
+    toy = BitTable(d=2)
+    draws = draw_gradients(Layers(Smoothing, {}, toy, toy.device), toy, settings, 0)
+    groups = {"value", "cut", "decoder"}
+    assert set(draws.judged) == groups | {f"{group} (own)" for group in groups}
+    assert draws.judged["cut"][0] is draws.judged["cut (own)"][0]
+    assert {row["group"] for row in Variance().rows(draws)} == groups
+
+
+def test_infinite_variance_has_no_bias_test_but_for_f() -> None:
+    toy = BitTable(d=2)
+    draws = draw_gradients(Layers(Smoothing, {"f": "f2p"}, toy, toy.device), toy, DrawSettings(blocks=8, rows=500), 0)
+    status = {row["group"]: row["status"] for row in Bias().rows(draws) if row["metric"] == "bias_p"}
+    assert status["cut"] == status["cut (own)"] == "not testable"
+    assert status["value"] == status["decoder (own)"] == "ok"
+    infinite = {row["group"] for row in Variance().rows(draws) if row["status"] == "infinite variance"}
+    assert infinite == {"cut"}
+
+
+def test_check_holds_a_relaxation_to_its_own_objective() -> None:
+    """And says so where it cannot."""
+
+    def judged(name: str, kind: str) -> str:
+        plugin = ESTIMATORS.find(name)
+        return unbiased(Case(plugin, Name(name), plugin.load(), kind))
+
+    assert "would show; of E f(z) it claims to be biased; by" in judged("gumbel-softmax", "bernoulli")
+    assert "is known on no toy; of E f(z)" in judged("gumbel-softmax", "categorical")
+    with pytest.raises(Failed, match=r"cut \(own\) is biased"):
+        unbiased(Case(ESTIMATORS.find("dvaepp-exp"), Name("dvaepp-exp", (("beta", 3.0),)), Swapped, "bernoulli"))
 
 
 # Gradients
