@@ -12,8 +12,11 @@ QUICK_TASKS = (
     "category-table",
     "two-layer",
     "tiny-vae",
+    "vq-table",
+    "vq-table:codebook=linear-codebook",
     "mnist-vae",
     "mnist-vae:arch=categorical",
+    "mnist-vq",
 )
 TASKS = (
     "bit",
@@ -24,7 +27,10 @@ TASKS = (
     "quadratic",
     "two-layer",
     "tiny-vae",
+    "vq-table:codebook={free,linear-codebook},temperature={0.1,1.0}",
     "mnist-vae:arch={linear,nonlinear,categorical}",
+    "mnist-vq:arch={mlp,conv}",
+    "mnist-vq:codebook=linear-codebook",
 )
 
 
