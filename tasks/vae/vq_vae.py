@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
@@ -14,6 +15,7 @@ from .model import PIXELS, mlp
 
 SIDE, CHANNELS, HIDDEN = 7, 32, 200
 SITES = {"mlp": 16, "conv": SIDE**2}
+Networks = tuple[nn.Module, nn.Module]
 
 
 class VqVae(LatentModel):
@@ -21,17 +23,26 @@ class VqVae(LatentModel):
 
     arch: `mlp`, 784-200-200-(16 D) with tanh, and back; `conv`, two convolutions of stride 2 to 7 x 7 sites, and back.
     temperature: of the law that draws codes. likelihood: as in `reconstruction`. The KL to uniform codes is no part of
-    the loss.
+    the loss. data_mean [784]: the output bias starts at its logit, or at that of its mean where all pixels share one;
+    without that, the first steps learn the mean alone and the codes stop telling images apart.
     """
 
     def __init__(
-        self, arch: str, codebook: Codebook | LinearCodebook, temperature: float = 1.0, likelihood: str = "bernoulli"
+        self,
+        arch: str,
+        codebook: Codebook | LinearCodebook,
+        data_mean: Tensor,
+        temperature: float = 1.0,
+        likelihood: str = "bernoulli",
     ) -> None:
         super().__init__()
         self.codebook, self.temperature, self.likelihood = codebook, temperature, likelihood
         codes, width = codebook.vectors.shape
         self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
         self.encoder, self.decoder = NETWORKS[arch](width)
+        *_, bias = self.decoder.parameters()
+        with torch.no_grad():
+            bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1)))
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x).unflatten(-1, self.spec.param_shape)
@@ -50,14 +61,14 @@ class VqVae(LatentModel):
         return None
 
 
-def mlps(width: int) -> tuple[nn.Module, nn.Module]:
-    """[*, 784] -> [*, 16 D], and back."""
+def mlps(width: int) -> Networks:
+    """[*, 784] -> [*, 16 D], and back; a bias a pixel."""
     out = SITES["mlp"] * width
     return mlp(PIXELS, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, PIXELS)
 
 
-def convolutions(width: int) -> tuple[nn.Module, nn.Module]:
-    """[*, 784] -> [*, 49 D], and back."""
+def convolutions(width: int) -> Networks:
+    """[*, 784] -> [*, 49 D], and back; one bias for all pixels."""
     half, double = (partial(layer, kernel_size=4, stride=2, padding=1) for layer in (nn.Conv2d, nn.ConvTranspose2d))
     encoder = [half(1, CHANNELS), nn.ReLU(), half(CHANNELS, CHANNELS), nn.ReLU(), nn.Conv2d(CHANNELS, width, 1)]
     decoder = [nn.Conv2d(width, CHANNELS, 1), nn.ReLU(), double(CHANNELS, CHANNELS), nn.ReLU(), double(CHANNELS, 1)]
@@ -88,4 +99,4 @@ class ChannelsFirst(nn.Module):
         return image.movedim(-1, 1)
 
 
-NETWORKS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {"mlp": mlps, "conv": convolutions}
+NETWORKS: dict[str, Callable[[int], Networks]] = {"mlp": mlps, "conv": convolutions}

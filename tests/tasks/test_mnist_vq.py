@@ -114,14 +114,8 @@ def test_evaluation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     points = train(vq, quantiser(vq, "vq-ema"), TINY, 0, lambda fraction: None)
     rows = [row for row in Training().rows(points) if row["step"] == 6]
     value = {row["metric"]: row["value"] for row in rows}
-    assert {
-        "perplexity_test",
-        "dead_codes_test",
-        "distortion_test",
-        "bits_test",
-        "kl_test",
-        "elbo_test",
-    } <= value.keys()
+    names = ("perplexity", "dead_codes", "distortion", "bits", "kl", "elbo", "reconstruction", "loss")
+    assert {f"{name}_test" for name in names} <= value.keys()
     assert value["var_minibatch"] > 0 and not {"var_cut", "var_encoder"} & value.keys()
     losses = [np.asarray(point.metrics["loss_train"]).mean() for point in points]
     assert_close(value["loss_decrease"], float(losses[1] - losses[2]) / 2, rtol=1e-5, atol=1e-6)
