@@ -13,8 +13,11 @@ QUICK_TASKS = (
     "two-layer",
     "moments",
     "tiny-vae",
+    "vq-table",
+    "vq-table:codebook=linear-codebook",
     "mnist-vae",
     "mnist-vae:arch=categorical",
+    "mnist-vq",
 )
 TASKS = (
     "bit",
@@ -29,7 +32,10 @@ TASKS = (
     "cosine:family={gaussian,cauchy}",
     "bell",
     "tiny-vae",
+    "vq-table:codebook={free,linear-codebook},temperature={0.1,1.0}",
     "mnist-vae:arch={linear,nonlinear,categorical}",
+    "mnist-vq:arch={mlp,conv}",
+    "mnist-vq:codebook=linear-codebook",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..estimators import estimator as build
 from ..estimators.contract import Estimate, Estimator
 from ..estimators.counting import CountedObjective
 from ..estimators.tuning import Tuner
+from ..tasks.contract import flatten
 from ..tasks.vae.latent_model import LatentModel
 from ..tasks.vae.mnist_task import MnistTask
 from .clock import Timeline, marked
@@ -139,25 +140,29 @@ def evaluate(
     At the last step also what takes importance sampling, and the bias at the cut against a reference, its own error
     carried into the interval; for a bound, whose gradient is another, there is none.
     """
+    step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Figure] = {}
     for split, images in (("train", task.train), ("test", task.test)):
-        found = task.figures(step.vae, task.evaluation_images(images, settings.images), generator)
+        found = task.figures(step.vae, task.evaluation_images(images, settings.images), generator, 0, step.estimator)
         metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
     if final:
         images = task.evaluation_images(task.test, settings.iw_images)
-        found = task.figures(step.vae, images, generator, settings.iw_samples)
+        found = task.figures(step.vae, images, generator, settings.iw_samples, step.estimator)
         metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
-    step.estimator.eval()
+    if step.vae.spec.kind == "encodings":
+        images = task.evaluation_images(task.train, settings.variance_draws * task.batch).split(task.batch)
+        metrics["var_minibatch"] = _on_host(squared_distances(minibatch_gradients(step, images, generator)))
     cut = cut_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
-    step.estimator.train()
-    metrics["var_cut"] = squared_distances(cut).cpu().numpy()
-    metrics["var_encoder"] = squared_distances(encoder_draws(step.vae, x, cut)).cpu().numpy()
+    if step.estimator.claim().random:
+        metrics["var_cut"] = _on_host(squared_distances(cut))
+        metrics["var_encoder"] = _on_host(squared_distances(encoder_draws(step.vae, x, cut)))
     if final and not step.estimator.bound and step.vae.spec.kind in REFERENCES:
         reference = build(REFERENCES[step.vae.spec.kind], step.vae.spec).eval()
         parts = [cut_draws(step.vae, reference, x, 16, generator) for _ in range(settings.reference_draws // 16)]
         long_mean = torch.cat(parts).flatten(1).cpu().numpy()
         metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), long_mean)
+    step.estimator.train()
     return metrics
 
 
@@ -187,6 +192,17 @@ def encoder_draws(vae: LatentModel, x: Tensor, cut: Tensor) -> Tensor:
     """Cut gradients [draws, batch, *param_shape] carried to the encoder's parameters, [draws, parameters]."""
     gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), cut, is_grads_batched=True)
     return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
+
+
+def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generator: Generator) -> Tensor:
+    """The encoder's gradient of the mean loss of each minibatch, [minibatches, parameters]; nothing moves."""
+    vae, encoder = step.vae, list(step.vae.encoder.parameters())
+    gradients = []
+    for x in minibatches:
+        latent = vae.latent(vae.encode(x))
+        loss = step.estimator(vae.objective(x, latent, step.estimator.bound), latent, generator)
+        gradients.append(flatten(torch.autograd.grad(loss.mean(), encoder)))
+    return torch.stack(gradients)
 
 
 def squared_distances(draws: Tensor) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import astuple
+
+import numpy as np
 
 from .. import statistics as st
 from ..rows import Row, row
@@ -10,23 +13,29 @@ from ..training import Point
 from .collector import Collector
 
 NATS = {"elbo": "higher", "iw": "higher", "gap": "lower", "reconstruction": "lower", "loss": "lower", "kl": "none"}
-LOWER = ("var_cut", "var_encoder", "var_ema", "bias_reference")
+CODES = {"perplexity": "higher", "dead_codes": "lower", "distortion": "lower"}
+LOWER = ("var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
 SPLITS = ("_train", "_test")
 
 
 class Training(Collector):
-    """What the task reports of images (nats, over images), gradient variance (over draws), bias against the reference,
-    and training seconds."""
+    """What the task reports of images (nats, over images), gradient variance (over draws or minibatches), bias against
+    the reference, how much the loss has fallen a step since the evaluation before, and training seconds.
+    """
 
     name = "training"
     source = "steps"
 
     def rows(self, measured: list[Point]) -> Iterator[Row]:
-        for point in measured:
+        for before, point in zip([None, *measured], measured, strict=False):
             for metric, samples in point.metrics.items():
                 unit, direction = unit_and_direction(metric)
                 figure, n = (samples, 1) if isinstance(samples, st.Figure) else (st.mean(samples), len(samples))
                 yield row(metric, figure, n, unit=unit, direction=direction, step=point.step)
+            if before is not None and "loss_train" in point.metrics:
+                fallen = st.mean(np.asarray(before.metrics["loss_train"]) - np.asarray(point.metrics["loss_train"]))
+                per_step = st.Figure(*(x / (point.step - before.step) for x in astuple(fallen)))
+                yield row("loss_decrease", per_step, 1, unit="nats", direction="higher", step=point.step)
             yield row("seconds", point.seconds, 1, unit="s", direction="lower", step=point.step)
 
 
@@ -36,4 +45,6 @@ def unit_and_direction(metric: str) -> tuple[str, str]:
         name = metric.removesuffix(split)
         if name in NATS:
             return "nats", NATS[name]
+        if name in CODES:
+            return "", CODES[name]
     return "", "lower" if metric in LOWER else "none"

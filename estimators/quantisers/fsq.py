@@ -6,14 +6,15 @@ import math
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate
 from ..latents import Encodings, Objective
 from .parts import passed_on
+from .quantiser import Quantiser
 
 EPS = 1e-3
 
 
-class Fsq(Estimator):
+class Fsq(Quantiser):
     """f(round(b) / ⌊L/2⌋), b = h tanh(e + atanh(o/h)) - o, h = (L - 1)(1 + ε) / 2, o = 1/2 for even L and else 0,
 
     with ∂round(b)/∂b := 1: L levels in [-1, 1], one of them 0. The model's codebook is left alone: the L^D codes of a
@@ -29,8 +30,12 @@ class Fsq(Estimator):
 
     levels: int
 
-    def claim(self) -> Claim:
-        return Claim(target="other-law", unbiased=False, random=False)
+    @property
+    def codes(self) -> int:
+        return int(self.levels ** self.spec.event_shape[1])
+
+    def quantise(self, latent: Encodings) -> Tensor:
+        return self.sample(latent, None) / (self.levels // 2)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         """The rounded numbers, [*batch, N, D]."""

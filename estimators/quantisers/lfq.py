@@ -8,12 +8,13 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import softplus
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate
 from ..latents import Encodings, LatentSpec, Objective
 from .parts import passed_on
+from .quantiser import Quantiser
 
 
-class Lfq(Estimator):
+class Lfq(Quantiser):
     """f(sign(e)) + w Σ_i [H(p_i) + Σ_d p_id log u_d + (1 - p_id) log(1 - u_d)],  p_id = σ(4 s e_id),  ∂sign(e)/∂e := 1.
 
     p is softmax(-s (e ∓ 1)²) of the two signs: entropy small for each encoding, and large for their mean over all data.
@@ -37,8 +38,12 @@ class Lfq(Estimator):
         super().__init__(spec, **values)
         self.register_buffer("usage", torch.full(spec.event_shape[1:], 0.5))
 
-    def claim(self) -> Claim:
-        return Claim(target="other-law", unbiased=False, random=False)
+    @property
+    def codes(self) -> int:
+        return int(2 ** self.spec.event_shape[1])
+
+    def quantise(self, latent: Encodings) -> Tensor:
+        return torch.where(latent.params > 0, 1.0, -1.0).to(latent.params)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         """σ(4 s e), [*batch, N, D]."""
@@ -52,8 +57,7 @@ class Lfq(Estimator):
         p = logits.sigmoid()
         entropy = softplus(logits) - p * logits
         balance = p * usage - softplus(usage)
-        sign = torch.where(e > 0, 1.0, -1.0).to(e)
-        return Estimate(passed_on(f, sign, e) + self.weight * (entropy + balance).sum((-2, -1)))
+        return Estimate(passed_on(f, self.quantise(latent), e) + self.weight * (entropy + balance).sum((-2, -1)))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
         self.usage.lerp_(draw.flatten(0, -2).mean(0).to(self.usage.dtype), 1 - self.DECAY)

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, Unsupported
+from ..contract import Estimate, Unsupported
 from ..latents import Encodings, LatentSpec, Objective
+from .quantiser import Quantiser
 from .vq_st import VqSt
 
 
-class SimVq(Estimator):
+class SimVq(Quantiser):
     """`vq-st` with codes c_k = b_k W, b random and frozen, W learned: ||sg(e) - c||² moves every code at once."""
 
     name = "simvq"
@@ -28,9 +29,6 @@ class SimVq(Estimator):
         if spec.family != "linear-codebook":
             raise Unsupported(f"{self.name} needs a linear codebook: give the task codebook=linear-codebook")
         self.quantiser = VqSt(spec, beta=self.beta)
-
-    def claim(self) -> Claim:
-        return self.quantiser.claim()
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         return self.quantiser.sample(latent, generator)

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Claim, Estimate
 from ..latents import Encodings, LatentSpec, Objective
 from ..score_function.rloo import Rloo
+from .quantiser import Quantiser
 
 
-class StochasticVq(Estimator):
+class StochasticVq(Quantiser):
     """∇ E f(z), z_i the code k with probability q_T(k) = softmax(-||e_i - c_k||² / T): RLOO of n draws in the logits,
     whose gradient goes on to encodings and codebook, and through z = c_k the codebook's path in f.
     """

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, Unsupported
+from ..contract import Estimate, Unsupported
 from ..latents import Codebook, Encodings, LatentSpec, Objective
 from .parts import distance, passed_on
+from .quantiser import Quantiser
 
 
 class Chosen(NamedTuple):
@@ -20,7 +21,7 @@ class Chosen(NamedTuple):
     spare: Tensor | None
 
 
-class VqEma(Estimator):
+class VqEma(Quantiser):
     """f(c) + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := 1 in f; no gradient reaches the codebook.
 
     In train(), where gradients are on, `update` moves the codes to the Laplace-smoothed moving averages of the
@@ -49,9 +50,6 @@ class VqEma(Estimator):
         super().__init__(spec, **values)
         if spec.family:
             raise Unsupported(f"{self.name} moves the codes themselves, and a {spec.family} computes them")
-
-    def claim(self) -> Claim:
-        return Claim(target="other-law", unbiased=False, random=False)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Chosen:
         return Chosen(latent, latent.nearest(), self._spare(latent, generator) if self.dead and self.training else None)

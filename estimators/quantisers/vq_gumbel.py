@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Claim, Estimate
 from ..latents import Encodings, LatentSpec, Objective
 from ..relaxations.gumbel_softmax import GumbelSoftmax
+from .quantiser import Quantiser
 
 
-class VqGumbel(Estimator):
+class VqGumbel(Quantiser):
     """∇ f(Σ_k w_k c_k), w = softmax((log q_T + G) / τ), q_T = softmax(-||e - c||² / T): Gumbel-softmax of the code's
     law, in encodings and codebook. The gradient of the relaxed objective.
     """

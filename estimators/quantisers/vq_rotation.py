@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Generator, Tensor
 from torch.nn.functional import normalize
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate
 from ..latents import Encodings, Objective
 from .parts import codebook_and_commitment, passed_on
+from .quantiser import Quantiser
 
 
 def rotated(e: Tensor, code: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def rotated(e: Tensor, code: Tensor) -> Tensor:
     return scale * (e - 2 * (e * w).sum(-1, keepdim=True) * w + 2 * (e * u).sum(-1, keepdim=True) * towards)
 
 
-class VqRotation(Estimator):
+class VqRotation(Quantiser):
     """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := λ R in f (`rotated`).
 
     The angle between a gradient and the code is kept between that gradient and the encoding.
@@ -37,9 +38,6 @@ class VqRotation(Estimator):
     reference = "Fifty et al. 2024, Restructuring vector quantization with the rotation trick, section 4"
 
     beta: float
-
-    def claim(self) -> Claim:
-        return Claim(target="other-law", unbiased=False, random=False)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         return latent.nearest()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate
 from ..latents import Encodings, Objective
 from .parts import codebook_and_commitment, passed_on
+from .quantiser import Quantiser
 
 
-class VqSt(Estimator):
+class VqSt(Quantiser):
     """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := 1 in f (section 2.4, (**)).
 
     Norms are of an encoding, summed over the sites. Nothing is drawn: this is the gradient of no expectation.
@@ -24,9 +25,6 @@ class VqSt(Estimator):
     reference = "van den Oord, Vinyals & Kavukcuoglu 2017, Neural discrete representation learning, eq. 3"
 
     beta: float
-
-    def claim(self) -> Claim:
-        return Claim(target="other-law", unbiased=False, random=False)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         return latent.nearest()

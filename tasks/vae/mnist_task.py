@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from ...estimators.contract import Estimator
 from ..contract import Task
 from .binarise import prepare, to_batch
 from .datasets import load_mnist
@@ -36,10 +37,13 @@ class MnistTask(Task):
         """A freshly initialised model, the same for every estimator at one seed."""
 
     @abstractmethod
-    def figures(self, model: Any, x: Tensor, generator: Generator, samples: int = 0) -> dict[str, Tensor]:
+    def figures(
+        self, model: Any, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
+    ) -> dict[str, Tensor]:
         """What an evaluation reports of images x [images, 784]: a number each, [images], or one of them all, [].
 
-        samples: how many draws the importance-weighted bound may take; 0 leaves out what needs it.
+        samples: how many draws the importance-weighted bound may take; 0 leaves out what needs it. estimator: what
+        trains the model, where a figure depends on it.
         """
 
     def optimizer(self, model: LatentModel) -> torch.optim.Optimizer:

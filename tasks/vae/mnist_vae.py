@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from ...estimators.contract import Estimator
 from ...estimators.latents import LatentSpec
 from ...estimators.names import UsageError
 from .bounds import elbo_parts, importance_weighted
@@ -66,7 +67,9 @@ class MnistVae(MnistTask):
             torch.manual_seed(seed)
             return Vae(self.spec, self.hidden, self.data_mean, self.kl, self.likelihood).to(self.device)
 
-    def figures(self, model: Vae, x: Tensor, generator: Generator, samples: int = 0) -> dict[str, Tensor]:
+    def figures(
+        self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
+    ) -> dict[str, Tensor]:
         """The ELBO with its two parts by one draw of z; with `samples` log p(x) by importance sampling, and its gap."""
         found = elbo_parts(model, x, generator)
         if self.likelihood == "l2":

@@ -7,10 +7,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ...estimators.latents import Gaussian, Latent, LatentSpec, Objective, latent_at
 from .latent_model import LatentModel
+from .likelihood import reconstruction
 
 PIXELS = 784
 
@@ -50,10 +50,7 @@ class Vae(LatentModel):
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x given z), or the distance: x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch]."""
-        logits = self.decoder(z.flatten(-len(self.spec.event_shape)))
-        if self.likelihood == "l2":
-            return (logits.sigmoid() - x).square().sum(-1)
-        return binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+        return reconstruction(self.decoder(z.flatten(-len(self.spec.event_shape))), x, self.likelihood)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
         """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled; -log p(x, z) for a bound."""

@@ -1,0 +1,115 @@
+"""VQ-VAE training on MNIST."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ...estimators.contract import Estimator, Unsupported
+from ...estimators.latents import CODEBOOKS, Codebook, LatentSpec
+from ...estimators.names import UsageError
+from ...estimators.quantisers.parts import distance
+from ...estimators.quantisers.quantiser import Quantiser
+from .mnist_task import MnistTask
+from .vq_vae import SITES, VqVae
+
+CHUNK = 1000
+
+
+class MnistVq(MnistTask):
+    """A VQ-VAE trained on MNIST with fused Adam: a code out of `codes`, `width` wide, at each of the 16 sites of an MLP
+    or the 49 of a convolutional network (`VqVae`).
+
+    codebook: `free`, or the `linear-codebook` of SimVQ. temperature: of stochastic-vq and vq-gumbel. kmeans: iterations
+    that start a free codebook at the untrained encodings of 1000 images; 0 leaves it random. Replacement of dead codes
+    is an option of `vq-ema`. likelihood: as in mnist-vae; with `l2` there is no ELBO.
+    """
+
+    name = "mnist-vq"
+    dataset = "mnist"
+    sources = ("steps", "clock")
+    hyperparameters = {
+        "arch": {"default": "mlp", "choices": ("mlp", "conv")},
+        "likelihood": {"default": "bernoulli", "choices": ("bernoulli", "l2")},
+        "codes": {"default": 128, "min": 1, "max": 65536},
+        "width": {"default": 8, "min": 1, "max": 512},
+        "codebook": {"default": "free", "choices": ("free", "linear-codebook")},
+        "temperature": {"default": 1.0, "above": 0.0},
+        "kmeans": {"default": 0, "min": 0},
+        "binarisation": {
+            "default": "dynamic",
+            "choices": ("dynamic", "static-seeded", "static-larochelle", "threshold", "none"),
+        },
+        "split": {"default": "60k/10k", "choices": ("60k/10k", "50k/10k/10k")},
+        "batch": {"default": 100, "min": 1, "max": 10000},
+        "lr": {"default": 1e-3, "above": 0.0},
+    }
+    reference = "van den Oord, Vinyals & Kavukcuoglu 2017; section 2.4 of the seed document"
+
+    arch: str
+    likelihood: str
+    codes: int
+    width: int
+    codebook: str
+    temperature: float
+    kmeans: int
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values)
+        self.book = CODEBOOKS["" if self.codebook == "free" else self.codebook]
+        if self.kmeans and self.book is not Codebook:
+            raise UsageError(f"{self.name}: kmeans starts a free codebook; leave out codebook={self.codebook}")
+        self.layers = (LatentSpec.encodings(SITES[self.arch], self.width, self.codes, self.book.family),)
+
+    def model(self, seed: int) -> VqVae:
+        """A freshly initialised model, the same for every estimator at one seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            vectors = torch.randn(self.codes, self.width) / self.width**0.5
+            model = VqVae(self.arch, self.book(vectors), self.data_mean, self.temperature, self.likelihood).to(
+                self.device
+            )
+        if self.kmeans:
+            with torch.no_grad():
+                points = model.encode(self.evaluation_images(self.train, CHUNK)).flatten(0, -2)
+            assert isinstance(model.codebook, Codebook)
+            model.codebook.start_at(points, self.kmeans, torch.Generator(self.device).manual_seed(seed))
+        return model
+
+    def figures(
+        self, model: VqVae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
+    ) -> dict[str, Tensor]:
+        """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = N log K, as codes
+        are uniform; "elbo" = -("reconstruction" + "kl") for a likelihood; "distortion" = Σ_i ||e_i - z_i||²; "loss", as
+        trained. Of all images together: "bits" = N log2 K of an image, "perplexity" of the codes in use, and
+        "dead_codes", how many of K are not.
+        """
+        if not isinstance(estimator, Quantiser):
+            raise Unsupported(f"{self.name} evaluates what derives from Quantiser, which has codes at test time")
+        parts = [self._encoded(model, images, generator, estimator) for images in x.split(CHUNK)]
+        found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        counts = found.pop("codes").flatten(0, -2).unique(dim=0, return_counts=True)[1]
+        share, nats = counts / counts.sum(), model.spec.event_shape[0] * math.log(estimator.codes)
+        found["kl"] = torch.full_like(found["loss"], nats)
+        if self.likelihood == "bernoulli":
+            found["elbo"] = -found["reconstruction"] - found["kl"]
+        together = {
+            "bits": nats / math.log(2),
+            "perplexity": torch.special.entr(share).sum().exp(),
+            "dead_codes": estimator.codes - len(counts),
+        }
+        return found | {name: torch.as_tensor(figure, dtype=x.dtype) for name, figure in together.items()}
+
+    @torch.no_grad()
+    def _encoded(self, model: VqVae, x: Tensor, generator: Generator, estimator: Quantiser) -> dict[str, Tensor]:
+        latent = model.latent(model.encode(x))
+        codes = estimator.quantise(latent)
+        return {
+            "codes": codes,
+            "reconstruction": model.reconstruction(x, codes.unsqueeze(0))[0],
+            "distortion": distance(latent.params, codes),
+            "loss": estimator(model.objective(x, latent), latent, generator),
+        }

@@ -1,0 +1,102 @@
+"""A VQ-VAE: an encoder, a codebook, and a decoder of code vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
+from .latent_model import LatentModel
+from .likelihood import reconstruction
+from .model import PIXELS, mlp
+
+SIDE, CHANNELS, HIDDEN = 7, 32, 200
+SITES = {"mlp": 16, "conv": SIDE**2}
+Networks = tuple[nn.Module, nn.Module]
+
+
+class VqVae(LatentModel):
+    """Encodings encoder(x) of N sites, D wide, and pixels with logits decoder(z), z the codes in their place.
+
+    arch: `mlp`, 784-200-200-(16 D) with tanh, and back; `conv`, two convolutions of stride 2 to 7 x 7 sites, and back.
+    temperature: of the law that draws codes. likelihood: as in `reconstruction`. The KL to uniform codes is no part of
+    the loss. data_mean [784]: the output bias starts at its logit, or at that of its mean where all pixels share one;
+    without that, the first steps learn the mean alone and the codes stop telling images apart.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        codebook: Codebook | LinearCodebook,
+        data_mean: Tensor,
+        temperature: float = 1.0,
+        likelihood: str = "bernoulli",
+    ) -> None:
+        super().__init__()
+        self.codebook, self.temperature, self.likelihood = codebook, temperature, likelihood
+        codes, width = codebook.vectors.shape
+        self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
+        self.encoder, self.decoder = NETWORKS[arch](width)
+        *_, bias = self.decoder.parameters()
+        with torch.no_grad():
+            bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1)))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x).unflatten(-1, self.spec.param_shape)
+
+    def latent(self, params: Tensor) -> Encodings:
+        return Encodings(params, self.codebook, self.temperature)
+
+    def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
+        """x [batch, 784], z [n, *rows, batch, N, D] -> [n, *rows, batch]."""
+        return reconstruction(self.decoder(z.flatten(-2)), x, self.likelihood)
+
+    def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
+        return lambda z: self.reconstruction(x, z)
+
+    def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
+        return None
+
+
+def mlps(width: int) -> Networks:
+    """[*, 784] -> [*, 16 D], and back; a bias a pixel."""
+    out = SITES["mlp"] * width
+    return mlp(PIXELS, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, PIXELS)
+
+
+def convolutions(width: int) -> Networks:
+    """[*, 784] -> [*, 49 D], and back; one bias for all pixels."""
+    half, double = (partial(layer, kernel_size=4, stride=2, padding=1) for layer in (nn.Conv2d, nn.ConvTranspose2d))
+    encoder = [half(1, CHANNELS), nn.ReLU(), half(CHANNELS, CHANNELS), nn.ReLU(), nn.Conv2d(CHANNELS, width, 1)]
+    decoder = [nn.Conv2d(width, CHANNELS, 1), nn.ReLU(), double(CHANNELS, CHANNELS), nn.ReLU(), double(CHANNELS, 1)]
+    return (
+        OnImages((1, 4 * SIDE, 4 * SIDE), *encoder, ChannelsLast()),
+        OnImages((SIDE, SIDE, width), ChannelsFirst(), *decoder),
+    )
+
+
+class OnImages(nn.Module):
+    """Layers of images [B, *shape], on flat vectors [*, size] -> [*, size']."""
+
+    def __init__(self, shape: tuple[int, ...], *layers: nn.Module) -> None:
+        super().__init__()
+        self.shape, self.layers = shape, nn.Sequential(*layers)
+
+    def forward(self, flat: Tensor) -> Tensor:
+        return self.layers(flat.reshape(-1, *self.shape)).flatten(1).unflatten(0, flat.shape[:-1])
+
+
+class ChannelsLast(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.movedim(1, -1)
+
+
+class ChannelsFirst(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image.movedim(-1, 1)
+
+
+NETWORKS: dict[str, Callable[[int], Networks]] = {"mlp": mlps, "conv": convolutions}
