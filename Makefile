@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs calibrate reference regress baseline peers clean
+.PHONY: run test test-full lint bench docs seed calibrate reference regress baseline peers clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all
@@ -27,6 +27,12 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python scripts/make_docs.py
+	$(BIN)/python scripts/seed_document.py fill
+
+# The commands of docs/seed-document.md, their results kept in results/reference/seed: about half an hour on one core.
+seed: $(READY)
+	$(BIN)/python scripts/seed_document.py run
+	$(BIN)/python scripts/seed_document.py fill
 
 # How often the statistics err, on draws of known law: a fresh seed, about 15 minutes on one core.
 calibrate: $(READY)

@@ -18,7 +18,19 @@ from .report.table import Table
 from .runner import Progress
 from .session import Estimate, Session
 
-LEFT_OUT = ("data", "device", "diffs", "IW bound test", "variance at the cut", "seed", "group", "collector")
+LEFT_OUT = (
+    "data",
+    "device",
+    "diffs",
+    "IW bound test",
+    "gap",
+    "distortion",
+    "bits",
+    "variance at the cut",
+    "seed",
+    "group",
+    "collector",
+)
 IN_FILES_ONLY = ("efficiency", "seeds")
 SIGNS = {"ok": "done", "error": "FAILED", "diverged": "DIVERGED"}
 

@@ -3,7 +3,7 @@
 A command is a line of a code block that begins with `dvae-bench run` and has `-o results/seed/SECTION`; its tables and
 figures are kept below results/reference/seed/SECTION. A table is a line
 
-    <!-- table: SECTION/NAME: column, column, ... -->
+    <!-- table: SECTION/NAME: column; column; ... -->
 
 and the lines of the table after it. `run SECTION ...` does those sections only; `fill --check` only compares.
 """
@@ -47,7 +47,7 @@ def run(page: str, sections: list[str]) -> None:
 
 def filled(page: str) -> str:
     """The page with every table as stored."""
-    return TABLE.sub(lambda found: found[1] + table(found[2], found[3], found[4].split(", ")), page)
+    return TABLE.sub(lambda found: found[1] + table(found[2], found[3], found[4].split("; ")), page)
 
 
 def table(section: str, name: str, columns: list[str]) -> str:

@@ -14,13 +14,22 @@ _FINAL = {
     "elbo_train": "ELBO train",
     "elbo_test": "ELBO test",
     "iw_test": "IW bound test",
+    "gap_test": "gap",
+    "kl_test": "KL test",
+    "perplexity_test": "perplexity",
+    "dead_codes_test": "dead codes",
+    "distortion_test": "distortion",
+    "bits_test": "bits",
     "var_cut": "variance at the cut",
     "var_encoder": "variance, encoder",
+    "var_minibatch": "variance, minibatches",
     "seconds": "seconds",
 }
+_ALWAYS = ("elbo_train", "elbo_test", "iw_test", "var_cut", "var_encoder", "seconds")
+"""The columns of every such table; the others are there where a task has them."""
 _CAPTION = (
-    "Training. ELBO and importance-weighted bound in nats at the last step, larger is better; steps: as many as the "
-    "time of a cell allowed. With several seeds: "
+    "Training. ELBO and importance-weighted bound in nats at the last step, larger is better; gap: the bound minus the "
+    "ELBO of the same images; steps: as many as the time of a cell allowed. With several seeds: "
     "the mean, and in parentheses the range of the seeds. Brackets are intervals at 95 per cent. Seeds that failed "
     "are named under status and are in no mean."
 )
@@ -35,6 +44,8 @@ def training_table(rows: pd.DataFrame) -> Table:
     text["status"] = numbers["status"]
     for metric, header in _FINAL.items():
         found = final(rows, metric).reindex(numbers.index)
+        if metric not in _ALWAYS and found["value"].isna().all():
+            continue
         numbers[[metric, f"{metric}_lo", f"{metric}_hi"]] = found[["value", "lo", "hi"]]
         text[header] = [
             with_interval(value, lo, hi, "{} ({} to {})" if seeds > 1 else "{} [{}, {}]")
