@@ -51,7 +51,7 @@ class TrainStep:
     def __init__(self, task: MnistTask, estimator: Estimator, seed: int) -> None:
         self.vae = task.model(seed)
         self.estimator = estimator.train()
-        self.optimizer = task.optimizer(self.vae)
+        self.optimizer = task.make_optimizer(self.vae)
         self.tuner = Tuner(estimator)
         self.generator = stream(seed, "sample", task.device)
 
@@ -61,6 +61,10 @@ class TrainStep:
         latent = vae.latent(vae.encode(x))
         estimate = self.estimator.estimate(vae.objective(x, latent, self.estimator.bound), latent, self.generator)
         return self._finish(latent, estimate)
+
+    def set_learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
         """The same step with a mark at the start of each phase and one at the end."""
@@ -112,6 +116,7 @@ def train(
     trained, start = 0.0, time.perf_counter()
     loss = torch.zeros((), device=task.device)
     for step in range(1, settings.steps + 1):
+        step_once.set_learning_rate(task.learning_rate(step, settings.steps))
         loss = step_once(next(data))
         ema.update()
         last = step == settings.steps or trained + time.perf_counter() - start > settings.seconds

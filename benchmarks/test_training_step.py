@@ -22,7 +22,7 @@ ARCHITECTURES = ("linear", "nonlinear", "categorical")
 def floor_step(task: MnistVae, x: torch.Tensor) -> Callable[[], None]:
     """Encoder, squash, decoder, cross-entropy, backward, fused Adam: no sampling, no KL."""
     vae = task.model(0)
-    optimizer = task.optimizer(vae)
+    optimizer = task.make_optimizer(vae)
 
     def step() -> None:
         z = vae.latent(vae.encode(x)).probs

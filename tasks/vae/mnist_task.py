@@ -13,15 +13,21 @@ from ..contract import Task
 from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
+from .optimisers import make_optimizer, rate_factor
 
 
 class MnistTask(Task):
-    """Abstract: a model trained on MNIST with fused Adam; the concrete ones have the hyper-parameters named here."""
+    """Abstract: a model trained on MNIST; the concrete ones have the hyper-parameters named here, those with a value
+    here if they like. warmup: steps of linear growth of the learning rate, whatever the schedule after it."""
 
     binarisation: str
     split: str
     batch: int
     lr: float
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup: int = 0
 
     def __init__(self, device: str | torch.device = "cpu", **values: Any) -> None:
         super().__init__(**values)
@@ -42,8 +48,12 @@ class MnistTask(Task):
         samples: how many draws the importance-weighted bound may take; 0 leaves out what needs it.
         """
 
-    def optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameters(), self.lr, fused=True)
+    def make_optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
+        return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
+
+    def learning_rate(self, step: int, steps: int) -> float:
+        """At step 1 to `steps` of a run of `steps`."""
+        return self.lr * rate_factor(self.schedule, self.warmup, step, steps)
 
     def batches(self, generator: Generator) -> Iterator[Tensor]:
         """Endless minibatches [batch, 784], reshuffled each epoch; the last, smaller one of an epoch is left out."""

@@ -122,7 +122,7 @@ class TestRefusals:
             ("run -e rloo:n=two -t bit", ["n must be a whole number >= 2, got 'two'"]),
             ("run -e rloo:n -t bit", ["write parameters as name:key=value"]),
             ("run -e gumbel-softmax:tau={.5,0} -t bit", ["tau must be a number", "> 0", "got 0"]),
-            ("run -e rloo -t mnist-vae:arch=cubic", ["arch must be one of linear, nonlinear, categorical"]),
+            ("run -e rloo -t mnist-vae:arch=cubic", ["arch must be one of linear, nonlinear, nonlinear-lrelu"]),
             ("run -e rloo -t bit --preset huge", ["unknown preset 'huge'", "quick, standard, paper"]),
             ("run -e rloo -t bit -x disarm", ["--exclude 'disarm' matches none"]),
             ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
