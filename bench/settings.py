@@ -23,7 +23,10 @@ class DrawSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation."""
+    """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation.
+
+    target_elbo: the test ELBO whose time is asked for, if any.
+    """
 
     steps: int = 100
     seconds: float = 4.0
@@ -33,6 +36,7 @@ class TrainSettings:
     iw_samples: int = 100
     variance_draws: int = 16
     reference_draws: int = 64
+    target_elbo: float | None = None
 
 
 @dataclass(frozen=True)

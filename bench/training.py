@@ -30,11 +30,15 @@ REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": 
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation along training: each metric's samples over images or draws, or its figure; seconds of training."""
+    """One evaluation along training: each metric's samples over images or draws, or its figure.
+
+    seconds: of training. evaluations: of f for each data point of the minibatches so far.
+    """
 
     step: int
     seconds: float
-    metrics: dict[str, np.ndarray | Figure]
+    metrics: dict[str, Any]
+    evaluations: int = 0
 
 
 class Diverged(Exception):
@@ -54,12 +58,15 @@ class TrainStep:
         self.optimizer = task.make_optimizer(self.vae)
         self.tuner = Tuner(estimator)
         self.generator = stream(seed, "sample", task.device)
+        self.evaluations = 0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Train on x [batch, 784]; returns the loss [batch], detached."""
         vae = self.vae
         latent = vae.latent(vae.encode(x))
-        estimate = self.estimator.estimate(vae.objective(x, latent, self.estimator.bound), latent, self.generator)
+        f = CountedObjective(vae.objective(x, latent, self.estimator.bound))
+        estimate = self.estimator.estimate(f, latent, self.generator)
+        self.evaluations += f.evaluations
         return self._finish(latent, estimate)
 
     def set_learning_rate(self, rate: float) -> None:
@@ -126,7 +133,9 @@ def train(
             trained += time.perf_counter() - start
             metrics = evaluate(step_once, task, settings, seed, next(data), final=last)
             metrics["var_ema"] = Figure(ema.variance())
-            points.append(Point(step, trained, metrics))
+            if settings.target_elbo is not None:
+                metrics["target_elbo"] = Figure(settings.target_elbo)
+            points.append(Point(step, trained, metrics, step_once.evaluations))
             tick(step / settings.steps)
             start = time.perf_counter()
         if last:

@@ -9,7 +9,15 @@ from ..rows import Row, row
 from ..training import Point
 from .collector import Collector
 
-NATS = {"elbo": "higher", "iw": "higher", "gap": "lower", "reconstruction": "lower", "loss": "lower", "kl": "none"}
+NATS = {
+    "elbo": "higher",
+    "target_elbo": "none",
+    "iw": "higher",
+    "gap": "lower",
+    "reconstruction": "lower",
+    "loss": "lower",
+    "kl": "none",
+}
 LOWER = ("var_cut", "var_encoder", "var_ema", "bias_reference")
 SPLITS = ("_train", "_test")
 
