@@ -18,6 +18,7 @@ from ..estimators.counting import CountedObjective
 from ..estimators.tuning import Tuner
 from ..tasks.vae.latent_model import LatentModel
 from ..tasks.vae.mnist_task import MnistTask
+from .checkpoint import Checkpoint
 from .clock import Timeline, marked
 from .settings import TrainSettings
 from .statistics import Figure, relative_bias_between
@@ -73,6 +74,20 @@ class TrainStep:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def state_dict(self) -> dict[str, Any]:
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return state | {"generator": self.generator.get_state(), "evaluations": self.evaluations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.generator.set_state(state["generator"])
+        self.evaluations = state["evaluations"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"vae": self.vae, "estimator": self.estimator, "optimizer": self.optimizer}
+        return parts if self.tuner.optimizer is None else parts | {"tuner": self.tuner.optimizer}
+
     def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
         """The same step with a mark at the start of each phase and one at the end."""
         vae, estimator = self.vae, self.estimator
@@ -107,11 +122,16 @@ class TrainStep:
 
 
 def train(
-    task: MnistTask, estimator: Estimator, settings: TrainSettings, seed: int, tick: Callable[[float], None]
+    task: MnistTask,
+    estimator: Estimator,
+    settings: TrainSettings,
+    seed: int,
+    tick: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> list[Point]:
     """Train for `steps`, or fewer where they take more than `seconds`, evaluating at evenly spaced steps and the last.
 
-    `tick` is told the fraction done.
+    `tick` is told the fraction done. What a checkpoint holds is gone on with, to the same bits at equal threads.
 
     Raises Diverged with the curve so far when the loss is not finite at an evaluation.
     """
@@ -119,10 +139,16 @@ def train(
     data = task.batches(stream(seed, "data", task.device))
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
     ema = GradientEma(list(step_once.vae.encoder.parameters()))
+    checkpoint = checkpoint or Checkpoint()
     points: list[Point] = []
-    trained, start = 0.0, time.perf_counter()
-    loss = torch.zeros((), device=task.device)
-    for step in range(1, settings.steps + 1):
+    done, trained = 0, 0.0
+    stateful: dict[str, Any] = {"step": step_once, "data": data, "ema": ema}
+    if (kept := checkpoint.load()) is not None:
+        done, trained, points = kept["done"], kept["trained"], [Point(**point) for point in kept["points"]]
+        for name, part in stateful.items():
+            part.load_state_dict(kept[name])
+    start = time.perf_counter()
+    for step in range(done + 1, settings.steps + 1):
         step_once.set_learning_rate(task.learning_rate(step, settings.steps))
         loss = step_once(next(data))
         ema.update()
@@ -140,6 +166,11 @@ def train(
             start = time.perf_counter()
         if last:
             break
+        if checkpoint.due:
+            trained += time.perf_counter() - start
+            state = {name: part.state_dict() for name, part in stateful.items()}
+            checkpoint.save(state | {"done": step, "trained": trained, "points": list(map(vars, points))})
+            start = time.perf_counter()
     return points
 
 
@@ -223,6 +254,14 @@ class GradientEma:
         torch._foreach_lerp_(self.mean, gradients, 1 - self.decay)
         torch._foreach_lerp_(self.square, torch._foreach_mul(gradients, gradients), 1 - self.decay)
         self.weight = self.decay * self.weight + 1 - self.decay
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean, "square": self.square, "weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for mine, kept in zip((*self.mean, *self.square), (*state["mean"], *state["square"]), strict=True):
+            mine.copy_(kept)
+        self.weight = state["weight"]
 
     def variance(self) -> float:
         """The mean over coordinates, with the averages divided by that of ones."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from ..contract import Task
+from .batches import Batches
 from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
@@ -55,13 +55,8 @@ class MnistTask(Task):
         """At step 1 to `steps` of a run of `steps`."""
         return self.lr * rate_factor(self.schedule, self.warmup, step, steps)
 
-    def batches(self, generator: Generator) -> Iterator[Tensor]:
-        """Endless minibatches [batch, 784], reshuffled each epoch; the last, smaller one of an epoch is left out."""
-        while True:
-            order = torch.randperm(len(self.train), generator=generator, device=self.device)
-            for rows in order.split(self.batch):
-                if len(rows) == self.batch:
-                    yield to_batch(self.train[rows], self.binarisation, generator)
+    def batches(self, generator: Generator) -> Batches:
+        return Batches(self.train, self.batch, self.binarisation, generator)
 
     def evaluation_images(self, images: Tensor, count: int) -> Tensor:
         """The first `count` images, binarised by a fixed draw."""
