@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from .settings import TrainSettings
 from .statistics import Figure, relative_bias_between
 from .streams import stream
 
+SHOWN = 8
 TOGETHER = 10_000_000
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
 """Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
@@ -33,13 +34,15 @@ REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": 
 class Point:
     """One evaluation along training: each metric's samples over images or draws, or its figure.
 
-    seconds: of training. evaluations: of f for each data point of the minibatches so far.
+    seconds: of training. evaluations: of f for each data point of the minibatches so far. images: at the last point,
+    what the task shows of the model, [images, 784].
     """
 
     step: int
     seconds: float
     metrics: dict[str, Any]
     evaluations: int = 0
+    images: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Diverged(Exception):
@@ -161,7 +164,8 @@ def train(
             metrics["var_ema"] = Figure(ema.variance())
             if settings.target_elbo is not None:
                 metrics["target_elbo"] = Figure(settings.target_elbo)
-            points.append(Point(step, trained, metrics, step_once.evaluations))
+            images = shown(step_once, task, seed) if last else {}
+            points.append(Point(step, trained, metrics, step_once.evaluations, images))
             tick(step / settings.steps)
             start = time.perf_counter()
         if last:
@@ -202,6 +206,13 @@ def evaluate(
         long_mean = torch.cat(parts).flatten(1).cpu().numpy()
         metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), long_mean)
     return metrics
+
+
+def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
+    """What the task shows of the trained model on the first test images, [images, 784]."""
+    x = task.evaluation_images(task.test, SHOWN)
+    images = task.images(step.vae, x, stream(seed, "images", task.device))
+    return {name: pixels.cpu().numpy() for name, pixels in images.items()}
 
 
 def _on_host(samples: Tensor) -> np.ndarray | Figure:

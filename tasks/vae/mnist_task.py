@@ -48,6 +48,11 @@ class MnistTask(Task):
         samples: how many draws the importance-weighted bound may take; 0 leaves out what needs it.
         """
 
+    def images(self, model: Any, x: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """What to show of a trained model, each [images, 784] in [0, 1]: the "original" x, the "reconstruction" of it,
+        and a "sample"; nothing by default."""
+        return {}
+
     def make_optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
         return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
 

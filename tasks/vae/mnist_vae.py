@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from .active_units import active_units
 from .architectures import ARCHITECTURES
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
@@ -87,11 +88,20 @@ class MnistVae(MnistTask):
         return vae.to(self.device)
 
     def figures(self, model: Vae, x: Tensor, generator: Generator, samples: int = 0) -> dict[str, Tensor]:
-        """The ELBO with its two parts by one draw of z; with `samples` log p(x) by importance sampling, and its gap."""
+        """The ELBO with its two parts by one draw of z, and active units; with `samples` log p(x) by importance
+        sampling, and its gap."""
         found = elbo_parts(model, x, generator)
+        with torch.no_grad():
+            found["active_units"] = active_units(model.latent(model.encode(x)).probs)
         if self.likelihood == "l2":
-            return {"loss": -found["elbo"], "reconstruction": found["reconstruction"], "kl": found["kl"]}
+            return {"loss": -found.pop("elbo")} | found
         if samples:
             found["iw"] = importance_weighted(model, x, samples, generator)
             found["gap"] = found["iw"] - found["elbo"]
         return found
+
+    @torch.no_grad()
+    def images(self, model: Vae, x: Tensor, generator: Generator) -> dict[str, Tensor]:
+        z = model.latent(model.encode(x)).sample(1, generator)[0]
+        drawn = model.prior_latent().sample(len(x), generator)
+        return {"original": x, "reconstruction": model.pixel_means(z), "sample": model.pixel_means(drawn)}

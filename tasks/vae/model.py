@@ -57,6 +57,11 @@ class Vae(LatentModel):
     def latent(self, params: Tensor) -> Latent:
         return latent_at(self.spec, params)
 
+    def prior_latent(self) -> Latent:
+        """p(z), without a batch."""
+        uniform = torch.zeros(self.spec.param_shape, device=next(self.parameters()).device)
+        return self.latent(uniform if self.prior is None else self.prior)
+
     def prior_log_prob(self, latent: Latent, z: Tensor) -> Tensor:
         """log p(z) of z [n, *rows, batch, *event], hard or relaxed, [n, *rows, batch]."""
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
@@ -68,6 +73,10 @@ class Vae(LatentModel):
         assert isinstance(latent, Discrete)
         mean = latent.probs
         return latent.log_prob(mean) - self.prior_log_prob(latent, mean)
+
+    def pixel_means(self, z: Tensor) -> Tensor:
+        """E x given z, z [*, *event] -> [*, 784]."""
+        return self.decoder(z.flatten(-len(self.spec.event_shape))).sigmoid()
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x given z), or the distance: x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch]."""
