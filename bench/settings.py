@@ -25,7 +25,8 @@ class DrawSettings:
 class TrainSettings:
     """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation.
 
-    target_elbo: the test ELBO whose time is asked for, if any.
+    target_elbo: the test ELBO whose time is asked for, if any. basket: estimators whose bias and variance are measured
+    at every evaluation, each after `basket_tuning` steps of tuning there if it has anything to tune.
     """
 
     steps: int = 100
@@ -37,6 +38,8 @@ class TrainSettings:
     variance_draws: int = 16
     reference_draws: int = 64
     target_elbo: float | None = None
+    basket: tuple[str, ...] = ()
+    basket_tuning: int = 100
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from ..estimators import estimator as build
 from ..estimators.contract import Estimate, Estimator
 from ..estimators.counting import CountedObjective
 from ..estimators.tuning import Tuner
-from ..tasks.vae.latent_model import LatentModel
 from ..tasks.vae.mnist_task import MnistTask
+from .basket import Basket
 from .checkpoint import Checkpoint
 from .clock import Timeline, marked
 from .settings import TrainSettings
-from .statistics import Figure, relative_bias_between
+from .spread import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
+from .statistics import Figure
 from .streams import stream
 
 SHOWN = 8
-TOGETHER = 10_000_000
-REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
-"""Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Point:
     """One evaluation along training: each metric's samples over images or draws, or its figure.
 
     seconds: of training. evaluations: of f for each data point of the minibatches so far. images: at the last point,
-    what the task shows of the model, [images, 784].
+    what the task shows of the model, [images, 784]. basket: what `Basket` measured, by the names of its estimators.
     """
 
     step: int
@@ -43,6 +40,7 @@ class Point:
     metrics: dict[str, Any]
     evaluations: int = 0
     images: dict[str, np.ndarray] = field(default_factory=dict)
+    basket: dict[str, dict[str, Any] | str] = field(default_factory=dict)
 
 
 class Diverged(Exception):
@@ -142,7 +140,7 @@ def train(
     data = task.batches(stream(seed, "data", task.device))
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
     ema = GradientEma(list(step_once.vae.encoder.parameters()))
-    checkpoint = checkpoint or Checkpoint()
+    basket, checkpoint = Basket(settings, step_once.vae.spec), checkpoint or Checkpoint()
     points: list[Point] = []
     done, trained = 0, 0.0
     stateful: dict[str, Any] = {"step": step_once, "data": data, "ema": ema}
@@ -160,12 +158,14 @@ def train(
             if not math.isfinite(float(loss.mean())):
                 raise Diverged(step, points)
             trained += time.perf_counter() - start
-            metrics = evaluate(step_once, task, settings, seed, next(data), final=last)
+            x = next(data)
+            metrics = evaluate(step_once, task, settings, seed, x, final=last)
             metrics["var_ema"] = Figure(ema.variance())
             if settings.target_elbo is not None:
                 metrics["target_elbo"] = Figure(settings.target_elbo)
             images = shown(step_once, task, seed) if last else {}
-            points.append(Point(step, trained, metrics, step_once.evaluations, images))
+            others = basket.measure(step_once.vae, x, stream(seed, f"basket/{step}", task.device))
+            points.append(Point(step, trained, metrics, step_once.evaluations, images, others))
             tick(step / settings.steps)
             start = time.perf_counter()
         if last:
@@ -200,11 +200,10 @@ def evaluate(
     step.estimator.train()
     metrics["var_cut"] = squared_distances(cut).cpu().numpy()
     metrics["var_encoder"] = squared_distances(encoder_draws(step.vae, x, cut)).cpu().numpy()
-    if final and not step.estimator.bound and step.vae.spec.kind in REFERENCES:
-        reference = build(REFERENCES[step.vae.spec.kind], step.vae.spec).eval()
-        parts = [cut_draws(step.vae, reference, x, 16, generator) for _ in range(settings.reference_draws // 16)]
-        long_mean = torch.cat(parts).flatten(1).cpu().numpy()
-        metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), long_mean)
+    if final and not step.estimator.bound:
+        long_mean = reference_draws(step.vae, x, settings.reference_draws, generator)
+        if long_mean is not None:
+            metrics["bias_reference"] = relative_bias(cut, long_mean)
     return metrics
 
 
@@ -217,36 +216,6 @@ def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
 
 def _on_host(samples: Tensor) -> np.ndarray | Figure:
     return samples.cpu().numpy() if samples.dim() else Figure(float(samples))
-
-
-def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
-    """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
-
-    As many draws at a time as evaluate f on about TOGETHER pixels, after a first one alone that counts.
-    """
-    params = vae.encode(x).detach()
-    parts: list[Tensor] = []
-    together = 1
-    while (made := sum(map(len, parts))) < draws:
-        rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
-        latent = vae.latent(rows)
-        f = CountedObjective(vae.objective(x, latent, estimator.bound))
-        (cut,) = torch.autograd.grad(estimator(f, latent, generator).sum(), rows)
-        parts.append(cut / len(x))
-        together = max(1, TOGETHER // (max(1, f.evaluations // len(rows)) * x.numel()))
-    return torch.cat(parts)
-
-
-def encoder_draws(vae: LatentModel, x: Tensor, cut: Tensor) -> Tensor:
-    """Cut gradients [draws, batch, *param_shape] carried to the encoder's parameters, [draws, parameters]."""
-    gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), cut, is_grads_batched=True)
-    return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
-
-
-def squared_distances(draws: Tensor) -> Tensor:
-    """||g - mean||² n/(n - 1) of each draw, [n]: their mean is the total variance."""
-    flat = draws.flatten(1)
-    return (flat - flat.mean(0)).square().sum(1) * (len(flat) / (len(flat) - 1))
 
 
 class GradientEma:

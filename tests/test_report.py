@@ -91,9 +91,9 @@ def vae_rows(name: str, task: str, seeds: int, random: np.random.Generator) -> l
         ]
         if step == 2000:
             rows.append(row(**at, **bound, metric="iw_test", value=elbo + 4.2))
-            for group in ("original", "reconstruction", "sample"):
+            for kind in ("original", "reconstruction", "sample"):
                 grey = random.integers(0, 256, 8 * 784).astype(float).tolist()
-                rows.append(row(**at, metric="images", group=group, value=8, blocks=grey))
+                rows.append(row(**at, metric=f"images_{kind}", value=8, blocks=grey))
     clock = {"estimator": name, "task": task, "data": VAES[task], "source": "clock", "collector": "clock", "unit": "us"}
     phases = {f"time_{phase}": time * (cost if "objective" in phase else 1) for phase, time in PHASES.items()}
     for metric, time in {**phases, "time_total": 1.02 * sum(phases.values())}.items():

@@ -12,13 +12,13 @@ WHITE = 255
 
 
 class Images(Collector):
-    """A row `images` for each group (original, reconstruction, sample) of the last point: how many there are, and in
+    """`images_original`, `images_reconstruction` and `images_sample` of the last point: how many there are, and in
     `blocks` their grey levels 0 to 255, one image after the other."""
 
     name = "images"
     source = "steps"
 
     def rows(self, measured: list[Point]) -> Iterator[Row]:
-        for group, images in measured[-1].images.items() if measured else ():
+        for kind, images in measured[-1].images.items() if measured else ():
             grey = (WHITE * images).round().ravel().tolist()
-            yield row("images", len(images), len(images), group=group, step=measured[-1].step, blocks=grey)
+            yield row(f"images_{kind}", len(images), len(images), step=measured[-1].step, blocks=grey)

@@ -17,19 +17,20 @@ _TITLE = 0.35
 def draw(rows: pd.DataFrame) -> Figure | str:
     """A panel a training task, a line an estimator (its first seed that finished): test images reconstructed from one
     draw of z on the left, below the images themselves, and samples on the right."""
-    shown = finished(rows, "images").sort_values(["estimator", "seed"], kind="stable")
+    shown = pd.concat([finished(rows, f"images_{kind}") for kind in ("original", "reconstruction", "sample")])
+    shown = shown.sort_values(["estimator", "seed"], kind="stable")
     if shown.empty:
         return "no images are stored"
-    settings = [(setting, part.drop_duplicates(["estimator", "group"])) for setting, part in shown.groupby(SETTING)]
+    settings = [(setting, part.drop_duplicates(["estimator", "metric"])) for setting, part in shown.groupby(SETTING)]
     heights = [_TITLE + _LINE * (1 + part["estimator"].nunique()) for _, part in settings]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     panels = figure.subplots(len(settings), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=True):
         names = sorted(set(part["estimator"]))
-        strips = {(line["estimator"], line["group"]): _strip(line["blocks"]) for line in part.to_dict("records")}
-        originals = strips[names[0], "original"]
+        strips = {(line["estimator"], line["metric"]): _strip(line["blocks"]) for line in part.to_dict("records")}
+        originals = strips[names[0], "images_original"]
         lines = [np.hstack([originals, np.full_like(originals, np.nan)])]
-        lines += [np.hstack([strips[name, "reconstruction"], strips[name, "sample"]]) for name in names]
+        lines += [np.hstack([strips[name, "images_reconstruction"], strips[name, "images_sample"]]) for name in names]
         axes.imshow(np.vstack(lines), cmap="gray", vmin=0, vmax=255, aspect="equal", interpolation="nearest")
         axes.axvline(originals.shape[1] - 0.5, color="white", lw=1.5)
         axes.set_title(f"{setting_label(setting, rows['device'].nunique())}: reconstructions, samples")

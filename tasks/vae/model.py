@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ...estimators.latents import Discrete, Latent, Objective, latent_at
+from ...estimators.latents import LATENTS, Discrete, Latent, Objective
 from .architectures import Architecture
 from .latent_model import LatentModel
 
@@ -54,10 +54,10 @@ class Vae(LatentModel):
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x if self.shift is None else x - self.shift).unflatten(-1, self.spec.param_shape)
 
-    def latent(self, params: Tensor) -> Latent:
-        return latent_at(self.spec, params)
+    def latent(self, params: Tensor) -> Discrete:
+        return LATENTS[self.spec.kind](params)
 
-    def prior_latent(self) -> Latent:
+    def prior_latent(self) -> Discrete:
         """p(z), without a batch."""
         uniform = torch.zeros(self.spec.param_shape, device=next(self.parameters()).device)
         return self.latent(uniform if self.prior is None else self.prior)

@@ -34,7 +34,7 @@ def test_training_reports_both(arch: str, monkeypatch: pytest.MonkeyPatch) -> No
     first, last = train(task, estimator("reinmax", task.spec), SETTINGS, 0, lambda fraction: None)
     assert 0 <= last.metrics["active_units_test"].value <= task.spec.event_shape[0]
     assert first.images == {}
-    rows = {row["group"]: row for row in Images().rows([first, last])}
+    rows = {row["metric"].removeprefix("images_"): row for row in Images().rows([first, last])}
     assert list(rows) == ["original", "reconstruction", "sample"] and list(Images().rows([])) == []
     for row in rows.values():
         assert row["value"] == 8 and len(row["blocks"]) == 8 * 784 and row["step"] == 2
