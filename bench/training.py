@@ -122,6 +122,44 @@ class TrainStep:
         return loss.detach()
 
 
+class Trajectory:
+    """All that moves along training: model, estimator and optimiser, the place in the data, the gradient's averages."""
+
+    def __init__(self, task: MnistTask, estimator: Estimator, steps: int, seed: int) -> None:
+        self.task, self.steps, self.seed = task, steps, seed
+        self.step_once = TrainStep(task, estimator, seed)
+        self.data = task.batches(stream(seed, "data", task.device))
+        self.ema = GradientEma(list(self.step_once.vae.encoder.parameters()))
+
+    def advance(self, step: int) -> Tensor:
+        """Train on the next minibatch, at the learning rate of this step; its loss [batch], detached."""
+        self.step_once.set_learning_rate(self.task.learning_rate(step, self.steps))
+        loss = self.step_once(next(self.data))
+        self.ema.update()
+        return loss
+
+    def point(self, step: int, seconds: float, settings: TrainSettings, basket: Basket, last: bool) -> Point:
+        """What there is to say of the model now; the next minibatch is the one whose gradients are drawn."""
+        once, task, x = self.step_once, self.task, next(self.data)
+        metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
+        metrics["var_ema"] = Figure(self.ema.variance())
+        if settings.target_elbo is not None:
+            metrics["target_elbo"] = Figure(settings.target_elbo)
+        images = shown(once, task, self.seed) if last else {}
+        others = basket.measure(once.vae, x, stream(self.seed, f"basket/{step}", task.device))
+        return Point(step, seconds, metrics, once.evaluations, images, others)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"step": self.step_once, "data": self.data, "ema": self.ema}
+
+
 def train(
     task: MnistTask,
     estimator: Estimator,
@@ -136,44 +174,31 @@ def train(
 
     Raises Diverged with the curve so far when the loss is not finite at an evaluation.
     """
-    step_once = TrainStep(task, estimator, seed)
-    data = task.batches(stream(seed, "data", task.device))
+    run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers[0])
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
-    ema = GradientEma(list(step_once.vae.encoder.parameters()))
-    basket, checkpoint = Basket(settings, step_once.vae.spec), checkpoint or Checkpoint()
+    checkpoint = checkpoint or Checkpoint()
     points: list[Point] = []
     done, trained = 0, 0.0
-    stateful: dict[str, Any] = {"step": step_once, "data": data, "ema": ema}
     if (kept := checkpoint.load()) is not None:
         done, trained, points = kept["done"], kept["trained"], [Point(**point) for point in kept["points"]]
-        for name, part in stateful.items():
-            part.load_state_dict(kept[name])
+        run.load_state_dict(kept["run"])
     start = time.perf_counter()
     for step in range(done + 1, settings.steps + 1):
-        step_once.set_learning_rate(task.learning_rate(step, settings.steps))
-        loss = step_once(next(data))
-        ema.update()
+        loss = run.advance(step)
         last = step == settings.steps or trained + time.perf_counter() - start > settings.seconds
         if step in at or last:
             if not math.isfinite(float(loss.mean())):
                 raise Diverged(step, points)
             trained += time.perf_counter() - start
-            x = next(data)
-            metrics = evaluate(step_once, task, settings, seed, x, final=last)
-            metrics["var_ema"] = Figure(ema.variance())
-            if settings.target_elbo is not None:
-                metrics["target_elbo"] = Figure(settings.target_elbo)
-            images = shown(step_once, task, seed) if last else {}
-            others = basket.measure(step_once.vae, x, stream(seed, f"basket/{step}", task.device))
-            points.append(Point(step, trained, metrics, step_once.evaluations, images, others))
+            points.append(run.point(step, trained, settings, basket, last))
             tick(step / settings.steps)
             start = time.perf_counter()
         if last:
             break
         if checkpoint.due:
             trained += time.perf_counter() - start
-            state = {name: part.state_dict() for name, part in stateful.items()}
-            checkpoint.save(state | {"done": step, "trained": trained, "points": list(map(vars, points))})
+            state = {"done": step, "trained": trained, "points": list(map(vars, points)), "run": run.state_dict()}
+            checkpoint.save(state)
             start = time.perf_counter()
     return points
 
