@@ -30,7 +30,7 @@ class Batches(Iterator[Tensor]):
             self.position = 0
         rows = self.order[self.position : self.position + self.size]
         self.position += self.size
-        return to_batch(self.images[rows], self.binarisation, self.generator)
+        return to_batch(self.images.index_select(0, rows), self.binarisation, self.generator)
 
     def state_dict(self) -> dict[str, Any]:
         return {"order": self.order, "position": self.position, "generator": self.generator.get_state()}
