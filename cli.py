@@ -69,6 +69,12 @@ def run(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps, in place of the preset's; evaluated ten times.")
     ] = None,
+    target_elbo: Annotated[
+        float | None, typer.Option(help="A test ELBO: how long does training take to reach it?")
+    ] = None,
+    basket: Annotated[
+        list[str], typer.Option(help="Estimators whose bias and variance are measured along every training too.")
+    ] = [],
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; timings want 1.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
@@ -98,6 +104,7 @@ def run(
     from dvae_bench.bench.session import Session
 
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
+    settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))
     session = Session.prepare(chosen, on, settings, seeds, device, threads, output or Path("results") / preset)
     screen = Screen(session)
     screen.plan(fresh)

@@ -56,6 +56,10 @@ class Preset:
         """The same with so many training steps, however long they take, and ten evaluations."""
         return replace(self, steps=replace(self.steps, steps=steps, seconds=1e6, evaluations=min(steps, 10)))
 
+    def watched(self, target_elbo: float | None, basket: tuple[str, ...]) -> Preset:
+        """The same, with the time to a test ELBO, and with the bias and variance of a basket along training."""
+        return replace(self, steps=replace(self.steps, target_elbo=target_elbo, basket=basket))
+
     def scale(self, source: str) -> float:
         """About how many times the work of the quick preset a cell of this source is."""
         quick = Preset("quick")

@@ -15,6 +15,7 @@ from ..estimators.contract import Unsupported
 from ..estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 from ..tasks.contract import Task
 from .cells import Cell
+from .checkpoint import Checkpoint
 from .draws import Layers, draw_gradients
 from .journal import Journal
 from .rows import Row, outcome
@@ -53,13 +54,16 @@ def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool =
             if not fresh and store.finished(cell.part()):
                 progress.begin(cell)
                 ended(cell, "reused", "", 0.0)
-            else:
-                todo.append(cell)
+                continue
+            if fresh:
+                Checkpoint(store.checkpoint(cell.part())).clear()
+            todo.append(cell)
         start = time.perf_counter()
-        results = _attempt_all(todo, progress, journal)
+        results = _attempt_all(todo, store, progress, journal)
         seconds = (time.perf_counter() - start) / max(1, len(todo))
         for cell, result in results.items():
             ended(cell, *_record(cell, result, store), seconds)
+            Checkpoint(store.checkpoint(cell.part())).clear()
         if todo and todo[0].source == "clock":
             journal.clear()
     return counts
@@ -73,7 +77,7 @@ def _round(cell: Cell) -> Any:
     return (cell.source, cell.task, cell.seed) if cell.source == "clock" else cell
 
 
-def _attempt_all(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+def _attempt_all(cells: list[Cell], store: Store, progress: Progress, journal: Journal) -> dict[Cell, Result]:
     """Each cell's status and rows, or what it raised."""
     if not cells:
         return {}
@@ -81,7 +85,8 @@ def _attempt_all(cells: list[Cell], progress: Progress, journal: Journal) -> dic
         if cells[0].source == "clock":
             return time_cells(cells, progress, journal)
         progress.begin(cells[0])
-        return {cells[0]: measure_cell(cells[0], progress.tick)}
+        checkpoint = Checkpoint(store.checkpoint(cells[0].part()))
+        return {cells[0]: measure_cell(cells[0], progress.tick, checkpoint)}
     except Exception as error:
         return dict.fromkeys(cells, error)
 
@@ -102,7 +107,9 @@ def _record(cell: Cell, result: Result, store: Store) -> tuple[str, str]:
         return "error", reason
 
 
-def measure_cell(cell: Cell, tick: Callable[[float], None]) -> tuple[str, list[Row]]:
+def measure_cell(
+    cell: Cell, tick: Callable[[float], None], checkpoint: Checkpoint | None = None
+) -> tuple[str, list[Row]]:
     """Measure a cell of draws or training: its status and rows. Raises what estimator, task or collector raises."""
     settings, tuned = cell.preset.settings(cell.source), 0
     measured: Any
@@ -113,7 +120,7 @@ def measure_cell(cell: Cell, tick: Callable[[float], None]) -> tuple[str, list[R
             measured = draw_gradients(layers, task, settings, cell.seed)  # type: ignore[arg-type]
             tuned = measured.tuned_steps
         else:
-            measured = train(task, layers.top, settings, cell.seed, tick)  # type: ignore[arg-type]
+            measured = train(task, layers.top, settings, cell.seed, tick, checkpoint)  # type: ignore[arg-type]
     except Unsupported as reason:
         return "unsupported", [outcome("unsupported", str(reason))]
     except Diverged as end:

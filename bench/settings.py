@@ -23,7 +23,11 @@ class DrawSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation."""
+    """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation.
+
+    target_elbo: the test ELBO whose time is asked for, if any. basket: estimators whose bias and variance are measured
+    at every evaluation, each after `basket_tuning` steps of tuning there if it has anything to tune.
+    """
 
     steps: int = 100
     seconds: float = 4.0
@@ -33,6 +37,9 @@ class TrainSettings:
     iw_samples: int = 100
     variance_draws: int = 16
     reference_draws: int = 64
+    target_elbo: float | None = None
+    basket: tuple[str, ...] = ()
+    basket_tuning: int = 100
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from .. import __version__
 from ..estimators.names import UsageError
+from .files import replace_file
 from .rows import COLUMNS, SCHEMA, Row
 
 DAMAGE = (OSError, ValueError, pa.ArrowException)
@@ -29,7 +29,7 @@ ARROW_SCHEMA = pa.schema(
 
 
 class Store:
-    """Reads and writes one results folder. Nothing read back can execute code: parquet and JSON only."""
+    """Reads and writes one results folder. Nothing read back can execute code: parquet, safetensors and JSON only."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.cells = folder, folder / "cells"
@@ -63,7 +63,7 @@ class Store:
 
     def write_context(self, context: Mapping[str, Any]) -> None:
         self.cells.mkdir(parents=True, exist_ok=True)
-        self._replace(self.folder / "context.json", json.dumps(context, indent=1).encode())
+        replace_file(self.folder / "context.json", json.dumps(context, indent=1).encode())
 
     def status(self, key: str) -> str | None:
         """How a cell ended, or None when it has not been measured or its part cannot be read."""
@@ -86,7 +86,7 @@ class Store:
         pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
         content = sink.getvalue().to_pybytes()
         seal = hashlib.sha256(content).hexdigest().encode()
-        self._replace(self._part(key), content.replace(UNSEALED, seal))
+        replace_file(self._part(key), content.replace(UNSEALED, seal))
 
     def rows(self, keys: list[str] | None = None) -> pd.DataFrame:
         """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
@@ -103,14 +103,12 @@ class Store:
             reason = " ".join(str(error).split())
             raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({reason})") from error
 
+    def checkpoint(self, key: str) -> Path:
+        """Where a cell's training is kept while it is in flight."""
+        return self.cells / f"{key}.safetensors"
+
     def _part(self, key: str) -> Path:
         return self.cells / f"{key}.parquet"
-
-    @staticmethod
-    def _replace(path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        temporary.replace(path)
 
 
 def _sound(part: Path) -> pa.BufferReader:

@@ -5,37 +5,42 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from ..estimators import estimator as build
 from ..estimators.contract import Estimate, Estimator
-from ..estimators.counting import CountedObjective
 from ..estimators.tuning import Tuner
 from ..tasks.contract import flatten
-from ..tasks.vae.latent_model import LatentModel
 from ..tasks.vae.mnist_task import MnistTask
+from .basket import Basket
+from .checkpoint import Checkpoint
 from .clock import Timeline, marked
 from .settings import TrainSettings
-from .statistics import Figure, relative_bias_between
+from .spread import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
+from .statistics import Figure
 from .streams import stream
 
-TOGETHER = 10_000_000
-REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
-"""Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
+SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation along training: each metric's samples over images or draws, or its figure; seconds of training."""
+    """One evaluation along training: each metric's samples over images or draws, or its figure.
+
+    seconds: of training. evaluations: of f for each data point of the minibatches so far. images: at the last point,
+    what the task shows of the model, [images, 784]. basket: what `Basket` measured, by the names of its estimators.
+    """
 
     step: int
     seconds: float
-    metrics: dict[str, np.ndarray | Figure]
+    metrics: dict[str, Any]
+    evaluations: int = 0
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    basket: dict[str, dict[str, Any] | str] = field(default_factory=dict)
 
 
 class Diverged(Exception):
@@ -52,16 +57,40 @@ class TrainStep:
     def __init__(self, task: MnistTask, estimator: Estimator, seed: int) -> None:
         self.vae = task.model(seed)
         self.estimator = estimator.train()
-        self.optimizer = task.optimizer(self.vae)
+        self.optimizer = task.make_optimizer(self.vae)
         self.tuner = Tuner(estimator)
         self.generator = stream(seed, "sample", task.device)
+        self.evaluations = 0
 
     def __call__(self, x: Tensor) -> Tensor:
         """Train on x [batch, 784]; returns the loss [batch], detached."""
         vae = self.vae
         latent = vae.latent(vae.encode(x))
-        estimate = self.estimator.estimate(vae.objective(x, latent, self.estimator.bound), latent, self.generator)
-        return self._finish(latent, estimate)
+        f = vae.objective(x, latent, self.estimator.bound)
+
+        def counted(z: Tensor) -> Tensor:
+            self.evaluations += z.shape[0]
+            return f(z)
+
+        return self._finish(latent, self.estimator.estimate(counted, latent, self.generator))
+
+    def set_learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        return state | {"generator": self.generator.get_state(), "evaluations": self.evaluations}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.generator.set_state(state["generator"])
+        self.evaluations = state["evaluations"]
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"vae": self.vae, "estimator": self.estimator, "optimizer": self.optimizer}
+        return parts if self.tuner.optimizer is None else parts | {"tuner": self.tuner.optimizer}
 
     def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
         """The same step with a mark at the start of each phase and one at the end."""
@@ -96,39 +125,90 @@ class TrainStep:
         return loss.detach()
 
 
+class Trajectory:
+    """All that moves along training: model, estimator and optimiser, the place in the data, the gradient's averages."""
+
+    def __init__(self, task: MnistTask, estimator: Estimator, steps: int, seed: int) -> None:
+        self.task, self.steps, self.seed = task, steps, seed
+        self.step_once = TrainStep(task, estimator, seed)
+        self.data = task.batches(stream(seed, "data", task.device))
+        self.ema = GradientEma(list(self.step_once.vae.encoder.parameters()))
+
+    def validate(self) -> None:
+        """Raises UsageError where the untrained encoder's parameters are not finite."""
+        vae, images = self.step_once.vae, self.task.evaluation_images(self.task.train, self.task.batch)
+        vae.latent(vae.encode(images)).validate()
+
+    def advance(self, step: int) -> Tensor:
+        """Train on the next minibatch, at the learning rate of this step; its loss [batch], detached."""
+        self.step_once.set_learning_rate(self.task.learning_rate(step, self.steps))
+        loss = self.step_once(next(self.data))
+        self.ema.update()
+        return loss
+
+    def point(self, step: int, seconds: float, settings: TrainSettings, basket: Basket, last: bool) -> Point:
+        """What there is to say of the model now; the next minibatch is the one whose gradients are drawn."""
+        once, task, x = self.step_once, self.task, next(self.data)
+        metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
+        metrics["var_ema"] = Figure(self.ema.variance())
+        if settings.target_elbo is not None:
+            metrics["target_elbo"] = Figure(settings.target_elbo)
+        images = shown(once, task, self.seed) if last else {}
+        others = basket.measure(once.vae, x, stream(self.seed, f"basket/{step}", task.device))
+        return Point(step, seconds, metrics, once.evaluations, images, others)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"step": self.step_once, "data": self.data, "ema": self.ema}
+
+
 def train(
-    task: MnistTask, estimator: Estimator, settings: TrainSettings, seed: int, tick: Callable[[float], None]
+    task: MnistTask,
+    estimator: Estimator,
+    settings: TrainSettings,
+    seed: int,
+    tick: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
 ) -> list[Point]:
     """Train for `steps`, or fewer where they take more than `seconds`, evaluating at evenly spaced steps and the last.
 
-    `tick` is told the fraction done.
+    `tick` is told the fraction done. What a checkpoint holds is gone on with, to the same bits at equal threads.
 
     Raises Diverged with the curve so far when the loss is not finite at an evaluation.
     """
-    step_once = TrainStep(task, estimator, seed)
-    model = step_once.vae
-    model.latent(model.encode(task.evaluation_images(task.train, task.batch))).validate()
-    data = task.batches(stream(seed, "data", task.device))
+    run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers[0])
+    run.validate()
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
-    ema = GradientEma(list(step_once.vae.encoder.parameters()))
+    checkpoint = checkpoint or Checkpoint()
     points: list[Point] = []
-    trained, start = 0.0, time.perf_counter()
-    loss = torch.zeros((), device=task.device)
-    for step in range(1, settings.steps + 1):
-        loss = step_once(next(data))
-        ema.update()
+    done, trained = 0, 0.0
+    if (kept := checkpoint.load()) is not None:
+        done, trained, points = kept["done"], kept["trained"], [Point(**point) for point in kept["points"]]
+        run.load_state_dict(kept["run"])
+    start = time.perf_counter()
+    for step in range(done + 1, settings.steps + 1):
+        loss = run.advance(step)
         last = step == settings.steps or trained + time.perf_counter() - start > settings.seconds
         if step in at or last:
             if not math.isfinite(float(loss.mean())):
                 raise Diverged(step, points)
             trained += time.perf_counter() - start
-            metrics = evaluate(step_once, task, settings, seed, next(data), final=last)
-            metrics["var_ema"] = Figure(ema.variance())
-            points.append(Point(step, trained, metrics))
+            points.append(run.point(step, trained, settings, basket, last))
             tick(step / settings.steps)
             start = time.perf_counter()
         if last:
             break
+        if checkpoint.due:
+            trained += time.perf_counter() - start
+            state = {"done": step, "trained": trained, "points": list(map(vars, points)), "run": run.state_dict()}
+            checkpoint.save(state)
+            start = time.perf_counter()
     return points
 
 
@@ -157,41 +237,23 @@ def evaluate(
     if step.estimator.claim().random:
         metrics["var_cut"] = _on_host(squared_distances(cut))
         metrics["var_encoder"] = _on_host(squared_distances(encoder_draws(step.vae, x, cut)))
-    if final and not step.estimator.bound and step.vae.spec.kind in REFERENCES:
-        reference = build(REFERENCES[step.vae.spec.kind], step.vae.spec).eval()
-        parts = [cut_draws(step.vae, reference, x, 16, generator) for _ in range(settings.reference_draws // 16)]
-        long_mean = torch.cat(parts).flatten(1).cpu().numpy()
-        metrics["bias_reference"] = relative_bias_between(cut.flatten(1).cpu().numpy(), long_mean)
+    if final and not step.estimator.bound:
+        long_mean = reference_draws(step.vae, x, settings.reference_draws, generator)
+        if long_mean is not None:
+            metrics["bias_reference"] = relative_bias(cut, long_mean)
     step.estimator.train()
     return metrics
 
 
+def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
+    """What the task shows of the trained model on the first test images, [images, 784]."""
+    x = task.evaluation_images(task.test, SHOWN)
+    images = task.images(step.vae, x, stream(seed, "images", task.device))
+    return {name: pixels.cpu().numpy() for name, pixels in images.items()}
+
+
 def _on_host(samples: Tensor) -> np.ndarray | Figure:
     return samples.cpu().numpy() if samples.dim() else Figure(float(samples))
-
-
-def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
-    """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
-
-    As many draws at a time as evaluate f on about TOGETHER pixels, after a first one alone that counts.
-    """
-    params = vae.encode(x).detach()
-    parts: list[Tensor] = []
-    together = 1
-    while (made := sum(map(len, parts))) < draws:
-        rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
-        latent = vae.latent(rows)
-        f = CountedObjective(vae.objective(x, latent, estimator.bound))
-        (cut,) = torch.autograd.grad(estimator(f, latent, generator).sum(), rows)
-        parts.append(cut / len(x))
-        together = max(1, TOGETHER // (max(1, f.evaluations // len(rows)) * x.numel()))
-    return torch.cat(parts)
-
-
-def encoder_draws(vae: LatentModel, x: Tensor, cut: Tensor) -> Tensor:
-    """Cut gradients [draws, batch, *param_shape] carried to the encoder's parameters, [draws, parameters]."""
-    gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), cut, is_grads_batched=True)
-    return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
 
 
 def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generator: Generator) -> Tensor:
@@ -203,12 +265,6 @@ def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generato
         loss = step.estimator(vae.objective(x, latent, step.estimator.bound), latent, generator)
         gradients.append(flatten(torch.autograd.grad(loss.mean(), encoder)))
     return torch.stack(gradients)
-
-
-def squared_distances(draws: Tensor) -> Tensor:
-    """||g - mean||² n/(n - 1) of each draw, [n]: their mean is the total variance."""
-    flat = draws.flatten(1)
-    return (flat - flat.mean(0)).square().sum(1) * (len(flat) / (len(flat) - 1))
 
 
 class GradientEma:
@@ -227,6 +283,14 @@ class GradientEma:
         torch._foreach_lerp_(self.mean, gradients, 1 - self.decay)
         torch._foreach_lerp_(self.square, torch._foreach_mul(gradients, gradients), 1 - self.decay)
         self.weight = self.decay * self.weight + 1 - self.decay
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean, "square": self.square, "weight": self.weight}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for mine, kept in zip((*self.mean, *self.square), (*state["mean"], *state["square"]), strict=True):
+            mine.copy_(kept)
+        self.weight = state["weight"]
 
     def variance(self) -> float:
         """The mean over coordinates, with the averages divided by that of ones."""

@@ -11,17 +11,17 @@ from dvae_bench.bench.statistics import Figure, median
 PAIRS, LEAST, SECONDS, CALLS, WARM = 20, 6, 0.3, 2, 3
 
 
-def paired_ratio(step: Callable[[], object], floor: Callable[[], object]) -> Figure:
+def paired_ratio(step: Callable[[], object], floor: Callable[[], object], least: int = LEAST) -> Figure:
     """step's time over floor's, CALLS of each a pair, the order within a pair alternating.
 
-    At most PAIRS of them, and no more than LEAST, the fewest that have an interval, once SECONDS have passed.
+    At most PAIRS of them, or `least`, and no more than `least` (LEAST is the fewest with an interval) after SECONDS.
     """
     for _ in range(WARM):
         step()
         floor()
     quotients: list[float] = []
     start = time.perf_counter()
-    while len(quotients) < LEAST or (len(quotients) < PAIRS and time.perf_counter() - start < SECONDS):
+    while len(quotients) < least or (len(quotients) < PAIRS and time.perf_counter() - start < SECONDS):
         first, second = (step, floor) if len(quotients) % 2 else (floor, step)
         spent = {function: _seconds(function) for function in (first, second)}
         quotients.append(spent[step] / spent[floor])

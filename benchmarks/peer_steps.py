@@ -42,7 +42,7 @@ def storch_step(task: MnistVae, x: Tensor, theirs: str) -> tuple[Callable[[], No
         "rao-blackwell": lambda: methods.RaoBlackwellSF("z", 2),
     }[theirs]()
     vae = task.model(0)
-    optimizers = [task.optimizer(vae)]
+    optimizers = [task.make_optimizer(vae)]
     if list(method.parameters()):
         optimizers.append(torch.optim.Adam(method.parameters(), 1e-3))
     bits = task.spec.kind == "bernoulli"
@@ -85,7 +85,7 @@ def pyro_step(task: MnistVae, x: Tensor, theirs: str) -> tuple[Callable[[], None
     from pyro.infer import Trace_ELBO, TraceGraph_ELBO
 
     vae = task.model(0)
-    optimizer, temperature = task.optimizer(vae), torch.tensor(0.5)
+    optimizer, temperature = task.make_optimizer(vae), torch.tensor(0.5)
     pathwise = {
         "gumbel-softmax": dist.RelaxedBernoulli,
         "st-gumbel-softmax": dist.RelaxedBernoulliStraightThrough,

@@ -97,7 +97,8 @@ def data(split: str = "") -> Dataset:
 
 def trained(name: str) -> tuple[tiny_vae.Vae, Tensor]:
     """A tiny VAE that is not trained."""
-    return tiny_vae.Vae(LatentSpec.bernoulli(tiny_vae.BITS), (), torch.rand(784)), torch.rand(4, 784)
+    architecture = tiny_vae.Architecture((LatentSpec.bernoulli(tiny_vae.BITS),))
+    return tiny_vae.Vae(architecture, torch.rand(784)), torch.rand(4, 784)
 
 
 def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:

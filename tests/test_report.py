@@ -91,6 +91,9 @@ def vae_rows(name: str, task: str, seeds: int, random: np.random.Generator) -> l
         ]
         if step == 2000:
             rows.append(row(**at, **bound, metric="iw_test", value=elbo + 4.2))
+            for kind in ("original", "reconstruction", "sample"):
+                grey = random.integers(0, 256, 8 * 784).astype(float).tolist()
+                rows.append(row(**at, metric=f"images_{kind}", value=8, blocks=grey))
     clock = {"estimator": name, "task": task, "data": VAES[task], "source": "clock", "collector": "clock", "unit": "us"}
     phases = {f"time_{phase}": time * (cost if "objective" in phase else 1) for phase, time in PHASES.items()}
     for metric, time in {**phases, "time_total": 1.02 * sum(phases.values())}.items():
@@ -332,6 +335,7 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
     assert notes == [
         "training: skipped, no task was trained",
         "kl: skipped, no task reports a KL",
+        "samples: skipped, no images are stored",
         "phases: skipped, no training step was timed by phases",
         "sweeps: skipped, no toy was run at 3 values of one hyper-parameter, as in -e 'gumbel-softmax:tau={.1,.5,1}'",
     ]

@@ -12,7 +12,15 @@ from ..rows import Row, row
 from ..training import Point
 from .collector import Collector
 
-NATS = {"elbo": "higher", "iw": "higher", "gap": "lower", "reconstruction": "lower", "loss": "lower", "kl": "none"}
+NATS = {
+    "elbo": "higher",
+    "target_elbo": "none",
+    "iw": "higher",
+    "gap": "lower",
+    "reconstruction": "lower",
+    "loss": "lower",
+    "kl": "none",
+}
 CODES = {"perplexity": "higher", "dead_codes": "lower", "distortion": "lower"}
 LOWER = ("var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
 SPLITS = ("_train", "_test")

@@ -15,6 +15,7 @@ FIGURES = {
     "bias": "relative bias, and the smallest that could have been seen",
     "training": "ELBO against steps and seconds",
     "kl": "KL of the posterior to the prior during training",
+    "samples": "images reconstructed, and drawn from the prior",
     "phases": "where the time of a training step goes",
     "sweeps": "bias and variance against a hyper-parameter that the run sweeps",
     "smoothing": "the smoothing transformations f1, f2, f3; for every run the same",

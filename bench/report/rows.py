@@ -95,10 +95,12 @@ def curve(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def finished(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The finite rows of a training metric, by step, without the seeds whose training failed."""
+    """The finite rows of a training metric, by step, without failed seeds and the rows of the basket."""
     failed = failures(rows)
     failed = failed.loc[failed["source"].isin(["steps", ""]), [*CELL, "seed"]].drop_duplicates()
-    chosen = rows[(rows["source"] == "steps") & (rows["metric"] == metric) & np.isfinite(rows["value"])]
+    chosen = rows[
+        (rows["source"] == "steps") & (rows["metric"] == metric) & (rows["group"] == "") & np.isfinite(rows["value"])
+    ]
     merged = chosen.merge(failed.assign(failed=True), on=[*CELL, "seed"], how="left")
     return merged[merged["failed"].isna()].sort_values("step", kind="stable")
 

@@ -64,6 +64,11 @@ class Encodings(Enumerable):
         """The vectors of codes [*], [*, D]; differentiable in the codebook."""
         return embedding(codes, self.vectors)
 
+    @property
+    def mean(self) -> Tensor:
+        """Σ_k q_T(k) c_k, [*batch, N, D]."""
+        return self.mix(self.law.probs)
+
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         return self.mix(self.law.sample(n, generator)).detach()
 
@@ -74,7 +79,7 @@ class Encodings(Enumerable):
 
     def score(self, z: Tensor) -> Tensor:
         """2 (z - Σ_k π_k c_k) / T."""
-        return 2 * (z - self.mix(self.law.probs)).detach() / self.temperature
+        return 2 * (z - self.mean).detach() / self.temperature
 
     def configurations(self, start: int, stop: int) -> Tensor:
         return self.mix(self.law.configurations(start, stop))

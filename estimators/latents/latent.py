@@ -92,6 +92,11 @@ class Latent(ABC):
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         """n draws of z, no gradient."""
 
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """E_q z, [*batch, *event]; differentiable."""
+
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z), [n, *batch]."""
@@ -132,7 +137,11 @@ class Discrete(Enumerable):
     @property
     @abstractmethod
     def probs(self) -> Tensor:
-        """The mean of z, [*batch, *event]."""
+        """The probability of each 1, [*batch, *event]."""
+
+    @property
+    def mean(self) -> Tensor:
+        return self.probs
 
     @abstractmethod
     def noise(self, n: int, generator: Generator | None) -> Tensor:

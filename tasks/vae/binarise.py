@@ -50,15 +50,16 @@ def to_batch(images: Tensor, how: str, generator: Generator | None = None) -> Te
     dynamic alone draws from the generator; dynamic, threshold and none take unprepared images as well.
     """
     if how == "dynamic":
-        return _draw(images, generator).float()
+        return _draw(images, generator)
     if how == "threshold":
         return (images > 127).float()
     return images.float() / 255
 
 
 def _draw(images: Tensor, generator: Generator | None) -> Tensor:
-    """True with probability x/255, exactly: u is uniform on 0..254 and P(x > u) = x/255."""
-    return images > torch.randint(0, 255, images.shape, dtype=torch.uint8, device=images.device, generator=generator)
+    """1 with probability x/255, exactly, else 0, float32: u is uniform on 0..254 and P(x > u) = x/255."""
+    u = torch.randint(0, 255, images.shape, dtype=torch.uint8, device=images.device, generator=generator)
+    return torch.gt(images, u, out=torch.empty(images.shape, dtype=torch.float32, device=images.device))
 
 
 def _black_or_white(mask: Tensor) -> Tensor:

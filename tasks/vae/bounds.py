@@ -26,7 +26,7 @@ def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 10
 
 
 @torch.no_grad()
-def importance_weighted(vae: Vae, x: Tensor, samples: int, generator: Generator | None, rows: int = 5000) -> Tensor:
+def importance_weighted(vae: Vae, x: Tensor, samples: int, generator: Generator | None, rows: int = 1000) -> Tensor:
     """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws."""
     bounds = []
     for images in x.split(max(1, min(rows, 100))):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,18 +10,25 @@ from torch import Generator, Tensor
 
 from ...estimators.contract import Estimator
 from ..contract import Task
+from .batches import Batches
 from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
+from .optimisers import make_optimizer, rate_factor
 
 
 class MnistTask(Task):
-    """Abstract: a model trained on MNIST with fused Adam; the concrete ones have the hyper-parameters named here."""
+    """Abstract: a model trained on MNIST; the concrete ones have the hyper-parameters named here, those with a value
+    here if they like. warmup: steps of linear growth of the learning rate, whatever the schedule after it."""
 
     binarisation: str
     split: str
     batch: int
     lr: float
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup: int = 0
 
     def __init__(self, device: str | torch.device = "cpu", **values: Any) -> None:
         super().__init__(**values)
@@ -46,16 +52,20 @@ class MnistTask(Task):
         trains the model, where a figure depends on it.
         """
 
-    def optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameters(), self.lr, fused=True)
+    def images(self, model: Any, x: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """What to show of a trained model, each [images, 784] in [0, 1]: the "original" x, the "reconstruction" of it,
+        and a "sample"; nothing by default."""
+        return {}
 
-    def batches(self, generator: Generator) -> Iterator[Tensor]:
-        """Endless minibatches [batch, 784], reshuffled each epoch; the last, smaller one of an epoch is left out."""
-        while True:
-            order = torch.randperm(len(self.train), generator=generator, device=self.device)
-            for rows in order.split(self.batch):
-                if len(rows) == self.batch:
-                    yield to_batch(self.train[rows], self.binarisation, generator)
+    def make_optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
+        return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
+
+    def learning_rate(self, step: int, steps: int) -> float:
+        """At step 1 to `steps` of a run of `steps`."""
+        return self.lr * rate_factor(self.schedule, self.warmup, step, steps)
+
+    def batches(self, generator: Generator) -> Batches:
+        return Batches(self.train, self.batch, self.binarisation, generator)
 
     def evaluation_images(self, images: Tensor, count: int) -> Tensor:
         """The first `count` images, binarised by a fixed draw."""

@@ -8,33 +8,38 @@ import torch
 from torch import Generator, Tensor
 
 from ...estimators.contract import Estimator
-from ...estimators.latents import LatentSpec
 from ...estimators.names import UsageError
+from .active_units import active_units
+from .architectures import ARCHITECTURES
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
 
-ARCHITECTURES: dict[str, tuple[LatentSpec, tuple[int, ...]]] = {
-    "linear": (LatentSpec.bernoulli(200), ()),
-    "nonlinear": (LatentSpec.bernoulli(200), (200, 200)),
-    "categorical": (LatentSpec.categorical(20, 10), (200, 200)),
-    "gaussian": (LatentSpec.continuous("gaussian", 20, 2), (200, 200)),
-}
-
 
 class MnistVae(MnistTask):
-    """A VAE of one stochastic layer with a fixed prior, trained on MNIST with fused Adam.
+    """A VAE of one stochastic layer, trained on MNIST.
 
-    arch: `linear` 784-200-784 and `nonlinear` 784-200-200-200-200-200-784 (tanh) have 200 bits; `categorical` has 20
-    sites of 10 classes between the nonlinear networks, `gaussian` 20 means and log scales.
-    kl, likelihood: as in `Vae`; "l2" trains no bound as kl, and as likelihood reports none.
+    arch: `linear` 784-200-784 and `nonlinear` 784-200-200-200-200-200-784 (tanh; `nonlinear-lrelu`: LeakyReLU .3) have
+    200 bits; `categorical` has 20 sites of 10 classes between the nonlinear networks, `gaussian` 20 means and log
+    scales; `hooper` 784-512-256-8x64-256-512-784 (LeakyReLU .2) and `reinmax` the same with 30x10 and ReLU.
+    n, k: bits, or sites and classes, in place of the architecture's own.
+    prior, demean, output_bias, kl, likelihood: as in `Vae`; "l2" trains no bound as kl, and as likelihood reports none.
+    optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     """
 
     name = "mnist-vae"
     dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {
-        "arch": {"default": "nonlinear", "choices": ("linear", "nonlinear", "categorical", "gaussian")},
+        "arch": {
+            "default": "nonlinear",
+            "choices": ("linear", "nonlinear", "nonlinear-lrelu", "categorical", "gaussian", "hooper", "reinmax"),
+        },
+        "n": {"default": 0, "min": 0, "max": 10000},
+        "k": {"default": 0, "min": 0, "max": 10000},
+        "prior": {"default": "fixed", "choices": ("fixed", "trainable")},
+        "demean": {"default": "no", "choices": ("no", "yes")},
+        "output_bias": {"default": "yes", "choices": ("no", "yes")},
         "kl": {"default": "analytic", "choices": ("analytic", "sampled", "l2")},
         "likelihood": {"default": "bernoulli", "choices": ("bernoulli", "l2")},
         "binarisation": {
@@ -44,37 +49,68 @@ class MnistVae(MnistTask):
         "split": {"default": "60k/10k", "choices": ("60k/10k", "50k/10k/10k")},
         "batch": {"default": 100, "min": 1, "max": 10000},
         "lr": {"default": 1e-3, "above": 0.0},
+        "optimizer": {"default": "adam", "choices": ("adam", "adamw", "radam", "sgd")},
+        "weight_decay": {"default": 0.0, "min": 0.0},
+        "schedule": {"default": "constant", "choices": ("constant", "cosine", "step")},
+        "warmup": {"default": 0, "min": 0},
     }
     reference = (
-        "linear and nonlinear: Tucker et al. 2017, section 5.2; categorical 20x10: Jang et al. 2017, section 4; "
-        "gaussian: Kingma & Welling 2014, appendix C"
+        "linear and nonlinear: Tucker et al. 2017, section 5.2; nonlinear-lrelu: Dong et al. 2020; categorical: Jang "
+        "et al. 2017, section 4; gaussian: Kingma & Welling 2014, appendix C; hooper: Hooper & Shekhovtsov 2026; "
+        "reinmax: Liu et al. 2023"
     )
 
     arch: str
+    n: int
+    k: int
+    prior: str
+    demean: str
+    output_bias: str
     kl: str
     likelihood: str
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
-        self.spec, self.hidden = ARCHITECTURES[self.arch]
-        self.layers = (self.spec,)
+        self.architecture = ARCHITECTURES[self.arch].resized(self.n, self.k)
+        self.layers = self.architecture.layers
+        self.spec = self.layers[0]
         if self.kl == "l2" and self.spec.family != "gaussian":
             raise UsageError("mnist-vae: kl=l2 is of means and scales; it needs arch=gaussian")
+        if self.prior == "trainable" and self.spec.kind == "continuous":
+            raise UsageError("mnist-vae: a trained prior is one of logits; it needs a discrete arch")
 
     def model(self, seed: int) -> Vae:
         """A freshly initialised model, the same for every estimator at one seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Vae(self.spec, self.hidden, self.data_mean, self.kl, self.likelihood).to(self.device)
+            vae = Vae(
+                self.architecture,
+                self.data_mean,
+                self.kl,
+                self.likelihood,
+                self.prior == "trainable",
+                self.demean == "yes",
+                self.output_bias == "yes",
+            )
+        return vae.to(self.device)
 
     def figures(
         self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """The ELBO with its two parts by one draw of z; with `samples` log p(x) by importance sampling, and its gap."""
+        """The ELBO with its two parts by one draw of z, and active units; with `samples` log p(x) by importance
+        sampling, and its gap."""
         found = elbo_parts(model, x, generator)
+        with torch.no_grad():
+            found["active_units"] = active_units(model.latent(model.encode(x)).mean)
         if self.likelihood == "l2":
-            return {"loss": -found["elbo"], "reconstruction": found["reconstruction"], "kl": found["kl"]}
+            return {"loss": -found.pop("elbo")} | found
         if samples:
             found["iw"] = importance_weighted(model, x, samples, generator)
             found["gap"] = found["iw"] - found["elbo"]
         return found
+
+    @torch.no_grad()
+    def images(self, model: Vae, x: Tensor, generator: Generator) -> dict[str, Tensor]:
+        z = model.latent(model.encode(x)).sample(1, generator)[0]
+        drawn = model.prior_latent().sample(len(x), generator)
+        return {"original": x, "reconstruction": model.pixel_means(z), "sample": model.pixel_means(drawn)}

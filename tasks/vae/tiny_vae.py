@@ -13,6 +13,7 @@ from torch import Tensor
 from ...estimators.latents import Latent, LatentSpec, Objective
 from ...estimators.score_function.rloo import Rloo
 from ..contract import Lower, Toy
+from .architectures import Architecture
 from .binarise import to_batch
 from .datasets import load_mnist
 from .model import Vae
@@ -71,7 +72,7 @@ def trained(data: str) -> tuple[Vae, Tensor]:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae = Vae(LatentSpec.bernoulli(BITS), (), dataset.mean)
+        vae = Vae(Architecture((LatentSpec.bernoulli(BITS),)), dataset.mean)
     estimator, optimizer = Rloo(vae.spec, n=4), torch.optim.Adam(vae.parameters(), 1e-2)
     for _ in range(STEPS):
         rows = torch.randint(len(dataset.train), (BATCH,), generator=generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -545,7 +545,7 @@ class TestRunner:
         assert store.status("failed-gone-bit-draws-0") == "error"
 
     def test_an_interrupt_is_not_recorded_as_a_failure(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        def interrupted(cell: Cell, tick: Callable[[float], None]) -> None:
+        def interrupted(*arguments: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", interrupted)

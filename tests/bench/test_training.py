@@ -96,6 +96,13 @@ class TestTrainStep:
             one, other = getattr(plain, part).state_dict(), getattr(timed, part).state_dict()
             assert all(torch.equal(one[key], other[key]) for key in one), part
 
+    def test_learning_rate_is_that_of_the_next_step(self, linear: MnistVae) -> None:
+        step = train_step(linear, "rloo")
+        before = copy.deepcopy(step.vae.state_dict())
+        step.set_learning_rate(0.0)
+        step(some_batches(linear, 1)[0])
+        assert all(torch.equal(before[key], value) for key, value in step.vae.state_dict().items())
+
     def test_returns_the_loss_of_each_image(self, linear: MnistVae) -> None:
         loss = train_step(linear, "rloo")(some_batches(linear, 1)[0])
         assert loss.shape == (16,) and not loss.requires_grad
@@ -287,6 +294,12 @@ class TestTrain:
             assert ("bias_reference" in point.metrics) == bool(iw) and point.metrics["var_ema"].value > 0
         seconds = [point.seconds for point in points]
         assert seconds == sorted(seconds) and seconds[0] > 0
+
+    def test_follows_the_schedule(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        task, rates = MnistVae(arch="linear", batch=8, lr=0.5, schedule="step", warmup=2), []
+        monkeypatch.setattr(TrainStep, "set_learning_rate", lambda step, rate: rates.append(rate))
+        train(task, build("rloo", task.spec), TINY, 0, lambda fraction: None)
+        assert rates == pytest.approx([0.25, 0.5, 0.5, 0.05, 0.005, 0.005])
 
     @pytest.mark.parametrize("name", ["rloo", "rebar", "reinforce-ema"])
     def test_is_reproducible(self, linear: MnistVae, name: str) -> None:

@@ -122,9 +122,10 @@ class TestRefusals:
             ("run -e rloo:n=two -t bit", ["n must be a whole number >= 2, got 'two'"]),
             ("run -e rloo:n -t bit", ["write parameters as name:key=value"]),
             ("run -e gumbel-softmax:tau={.5,0} -t bit", ["tau must be a number", "> 0", "got 0"]),
-            ("run -e rloo -t mnist-vae:arch=cubic", ["arch must be one of linear, nonlinear, categorical"]),
+            ("run -e rloo -t mnist-vae:arch=cubic", ["arch must be one of linear, nonlinear, nonlinear-lrelu"]),
             ("run -e rloo -t bit --preset huge", ["unknown preset 'huge'", "quick, standard, paper"]),
             ("run -e rloo -t bit -x disarm", ["--exclude 'disarm' matches none"]),
+            ("run -e rloo -t bit --basket rlo", ["unknown estimator 'rlo'", "nearest: rloo"]),
             ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
             ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors"]),
             ("list --plugin nowhere.py", ["no plugin file nowhere.py"]),
@@ -243,8 +244,16 @@ class TestRun:
         assert sorted(set(rows[rows["metric"] == "elbo_test"]["step"])) == list(range(2, 21, 2))
         assert "1 training" in command(*arguments, "--steps", "30", "--dry-run").out, "other steps are another cell"
 
+    def test_target_and_basket(self, command: Command, tmp_path: Path) -> None:
+        arguments = ["run", "-e", "rloo", "-t", "mnist-vae:arch=linear,batch=8", "-o", tmp_path]
+        assert command(*arguments, "--target-elbo", "-100", "--basket", "rebar", "--basket", "arsm").code == 0
+        rows = Store(tmp_path).rows()
+        basket = rows[rows["collector"] == "basket"]
+        assert set(basket["group"]) == {"rebar", "arsm"} and set(basket["metric"]) >= {"var_cut", "bias_encoder"}
+        assert set(rows[rows["metric"] == "seconds_to_target"]["status"]) == {"censored"}
+
     def test_dry_run_measures_nothing(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", lambda cell, tick: pytest.fail(f"measured {cell}"))
+        monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", lambda cell, *_: pytest.fail(f"measured {cell}"))
         ended = command("run", "-e", "all", "-t", "bit", "-o", tmp_path / "r", "--dry-run")
         cells = 2 * len(list(ESTIMATORS))
         assert ended.code == 0 and f"{cells} to measure" in ended.out

@@ -1,0 +1,29 @@
+"""Bias and variance of the basket along training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from .. import statistics as st
+from ..rows import Row, row
+from ..training import Point
+from .collector import Collector
+
+
+class Basket(Collector):
+    """`var_cut` and `var_encoder` (over draws), `bias_reference` and `bias_encoder` of every estimator of the basket at
+    every point; the group is the estimator's name."""
+
+    name = "basket"
+    source = "steps"
+
+    def rows(self, measured: list[Point]) -> Iterator[Row]:
+        for point in measured:
+            for group, found in point.basket.items():
+                if isinstance(found, str):
+                    yield row("var_cut", math.nan, 0, group=group, step=point.step, status="unsupported", reason=found)
+                    continue
+                for metric, samples in found.items():
+                    figure, n = (samples, 1) if isinstance(samples, st.Figure) else (st.mean(samples), len(samples))
+                    yield row(metric, figure, n, direction="lower", group=group, step=point.step)

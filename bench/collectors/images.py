@@ -1,0 +1,24 @@
+"""What a trained model shows: images, their reconstructions, and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..rows import Row, row
+from ..training import Point
+from .collector import Collector
+
+WHITE = 255
+
+
+class Images(Collector):
+    """`images_original`, `images_reconstruction` and `images_sample` of the last point: how many there are, and in
+    `blocks` their grey levels 0 to 255, one image after the other."""
+
+    name = "images"
+    source = "steps"
+
+    def rows(self, measured: list[Point]) -> Iterator[Row]:
+        for kind, images in measured[-1].images.items() if measured else ():
+            grey = (WHITE * images).round().ravel().tolist()
+            yield row(f"images_{kind}", len(images), len(images), step=measured[-1].step, blocks=grey)

@@ -1,0 +1,38 @@
+"""How long training takes to reach an ELBO."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ..rows import Figure, Row, row
+from ..training import Point
+from .collector import Collector
+
+
+class Target(Collector):
+    """`seconds_to_target` and `evaluations_to_target` (of f, for each data point): at the first evaluation whose mean
+    test ELBO is `target_elbo` or more, with an interval that begins at the evaluation before. Where none is, the row
+    is `censored`: at least as much as was spent. Nothing without a target, or a task that reports no ELBO.
+    """
+
+    name = "target"
+    source = "steps"
+
+    def rows(self, measured: list[Point]) -> Iterator[Row]:
+        curve = [p for p in measured if "target_elbo" in p.metrics and "elbo_test" in p.metrics]
+        if not curve:
+            return
+        target = curve[0].metrics["target_elbo"].value
+        reached = [k for k, point in enumerate(curve) if point.metrics["elbo_test"].mean() >= target]
+        at = reached[0] if reached else len(curve) - 1
+        for metric, unit, spent in (
+            ("seconds_to_target", "s", [0.0, *(point.seconds for point in curve)]),
+            ("evaluations_to_target", "", [0.0, *(float(point.evaluations) for point in curve)]),
+        ):
+            value = spent[at + 1]
+            lo, hi = (spent[at], value) if reached else (value, math.inf)
+            reason = "" if reached else f"the test ELBO did not reach {target:g} in {curve[-1].step} steps"
+            figure, status = Figure(value, lo=lo, hi=hi), "ok" if reached else "censored"
+            step = curve[at].step
+            yield row(metric, figure, 1, unit=unit, direction="lower", step=step, status=status, reason=reason)

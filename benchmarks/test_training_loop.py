@@ -1,0 +1,45 @@
+"""The training loop, evaluation off: over the bare step, and over an epoch of the deterministic autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import count
+
+import pytest
+from dvae_bench import estimator
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.training import TrainStep, Trajectory
+from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from pairing import paired_ratio
+from test_training_step import floor_step
+
+STEPS, MANY = 1_000_000, 200
+
+
+def looping(task: MnistVae) -> Callable[[], object]:
+    run, steps = Trajectory(task, estimator("reinforce", task.spec), STEPS, seed=0), count(1)
+    return lambda: run.advance(next(steps))
+
+
+@pytest.mark.parametrize("arch", ["linear", "nonlinear", "hooper"])
+def test_loop_over_bare_step(benchmark: Callable, arch: str) -> None:
+    """Both take the next minibatch and train on it; the loop follows a schedule and averages gradients too. Also over
+    the step on a minibatch that is at hand."""
+    task = MnistVae(arch=arch, schedule="cosine", warmup=100)
+    bare, data = TrainStep(task, estimator("reinforce", task.spec), seed=0), task.batches(stream(0, "data"))
+    loop, x = looping(task), next(data)
+    benchmark.group = "training loop over the bare step"
+    benchmark.extra_info["over_bare"] = asdict(paired_ratio(loop, lambda: bare(next(data)), MANY))
+    benchmark.extra_info["over_one_minibatch"] = asdict(paired_ratio(loop, lambda: bare(x), MANY))
+    benchmark.pedantic(loop, rounds=6, iterations=1)
+
+
+def test_epoch_over_floor(benchmark: Callable) -> None:
+    """REINFORCE on the nonlinear network over encoder, squash, decoder and fused Adam on as many minibatches."""
+    task = MnistVae(arch="nonlinear")
+    data = task.batches(stream(0, "data"))
+    loop, floor = looping(task), floor_step(task)
+    benchmark.group = "training loop over the floor"
+    benchmark.extra_info["over_floor"] = asdict(paired_ratio(loop, lambda: floor(next(data)), MANY))
+    benchmark.pedantic(loop, rounds=6, iterations=1)

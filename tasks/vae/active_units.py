@@ -1,0 +1,15 @@
+"""How many latent variables a trained encoder uses."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+THRESHOLD = 0.01
+
+
+def active_units(means: Tensor) -> Tensor:
+    """The number of variables whose posterior mean E_q z varies over images by more than THRESHOLD (Burda et al. 2016,
+    section 5): means [images, *event], a scalar []. A categorical site is active when any of its classes is.
+    """
+    variance = means.var(0)
+    return (variance.reshape(len(variance), -1).amax(1) > THRESHOLD).sum()

@@ -1,0 +1,40 @@
+"""Minibatches of images, whose place in the epoch can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ...estimators.names import UsageError
+from .binarise import to_batch
+
+
+class Batches(Iterator[Tensor]):
+    """Endless minibatches [size, 784], reshuffled each epoch; the last, smaller one of an epoch is left out.
+
+    Raises UsageError when there are fewer than `size` images.
+    """
+
+    def __init__(self, images: Tensor, size: int, binarisation: str, generator: Generator) -> None:
+        if size > len(images):
+            raise UsageError(f"batch must be at most {len(images)}, the number of training images, got {size}")
+        self.images, self.size, self.binarisation, self.generator = images, size, binarisation, generator
+        self.order, self.position = torch.empty(0, dtype=torch.long, device=images.device), 0
+
+    def __next__(self) -> Tensor:
+        if self.position + self.size > len(self.order):
+            self.order = torch.randperm(len(self.images), generator=self.generator, device=self.images.device)
+            self.position = 0
+        rows = self.order[self.position : self.position + self.size]
+        self.position += self.size
+        return to_batch(self.images.index_select(0, rows), self.binarisation, self.generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"order": self.order, "position": self.position, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.order, self.position = state["order"].to(self.images.device), state["position"]
+        self.generator.set_state(state["generator"])

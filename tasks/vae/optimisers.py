@@ -1,0 +1,39 @@
+"""Optimisers by name, fused where torch has it, and schedules of their learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+MOMENTUM = 0.9
+
+
+def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> Optimizer:
+    """adam and radam add weight_decay times the parameters to the gradient, adamw takes lr times it off them; sgd has
+    momentum .9. Of these torch fuses all but radam."""
+    if name == "radam":
+        return torch.optim.RAdam(parameters, lr, weight_decay=weight_decay, foreach=True)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr, momentum=MOMENTUM, weight_decay=weight_decay, fused=True)
+    make = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return make(parameters, lr, weight_decay=weight_decay, fused=True)
+
+
+def rate_factor(schedule: str, warmup: int, step: int, steps: int) -> float:
+    """What the learning rate is multiplied by at `step`, 1 to `steps`: min(1, step / warmup) times
+
+    constant  1
+    cosine    (1 + cos(π s)) / 2, s from 0 at the end of the warm-up to 1 at the last step
+    step      1, from half of the steps .1, from three quarters .01
+    """
+    warm = min(1.0, step / warmup) if warmup else 1.0
+    if schedule == "cosine":
+        share = max(0, step - warmup) / max(1, steps - warmup)
+        return warm * (1 + math.cos(math.pi * share)) / 2
+    if schedule == "step":
+        return warm * 0.1 ** ((2 * step > steps) + (4 * step > 3 * steps))
+    return warm
