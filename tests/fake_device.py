@@ -20,17 +20,22 @@ from dvae_bench.bench.settings import ClockSettings
 from dvae_bench.bench.timing import timed_draws, timed_steps
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
 from dvae_bench.estimators.latents import FAMILIES, Latent, LatentSpec, Objective
+from dvae_bench.estimators.quantisers.stochastic_vq import StochasticVq
+from dvae_bench.estimators.quantisers.vq_st import VqSt
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
 from dvae_bench.tasks.vae import mnist_task, mnist_vae, tiny_vae
 from dvae_bench.tasks.vae.datasets import Dataset
+from dvae_bench.tasks.vae.mnist_vq import MnistVq
 from torch import Tensor, nn
 
 TYPES = ("rloo", "reinforce-ema", "rebar", "straight-through", "multisample")
 META = torch.library.Library("aten", "IMPL", "Meta")
 CONTINUOUS = ("pathwise", "reinforce", "measure-valued")
 VAES = (("linear", "sampled"), ("categorical", "analytic"))
-TOYS = [plugin.name for plugin in TASKS if plugin.name != "mnist-vae"] + ["bit-table:extension=multilinear"]
+TOYS = [plugin.name for plugin in TASKS if "steps" not in plugin.fact("sources", ())] + [
+    "bit-table:extension=multilinear"
+]
 
 
 class ConstantOnTheCpu(Rloo):
@@ -55,7 +60,8 @@ def toy(text: str) -> None:
     """Gradient draws of a toy, counted and timed."""
     (name,) = TASKS.select([text])
     task = TASKS.find(name.family).load()(DEVICE, **name.values)
-    layers = Layers(Rloo, {}, task, torch.device(DEVICE))
+    cls = StochasticVq if task.layers[0].kind == "encodings" else Rloo
+    layers = Layers(cls, {}, task, torch.device(DEVICE))
     assert count_work(layers, task).costs.syncs == 0
     timed_draws(layers, task, ClockSettings(rows=3), seed=0).call(Timeline(CpuClock()))
     for group, tensors in task.groups().items():
@@ -80,7 +86,15 @@ def family(name: str, family: str) -> None:
 
 def vae(cls: type[Estimator], arch: str, kl: str) -> None:
     """Training steps of a full VAE, counted and timed."""
-    task = mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4)
+    steps(cls, mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4))
+
+
+def vq(arch: str) -> None:
+    """Training steps of a VQ-VAE, counted and timed."""
+    steps(VqSt, MnistVq(DEVICE, arch=arch, batch=4))
+
+
+def steps(cls: type[Estimator], task: mnist_task.MnistTask) -> None:
     try:
         timed = timed_steps(task, Layers(cls, {}, task, torch.device(DEVICE)).top, seed=0)
     except Unsupported:
@@ -133,6 +147,8 @@ def main() -> None:
     for name in CONTINUOUS:
         for each in FAMILIES:
             cases[f"{name}-{each}"] = partial(family, name, each)
+    for arch in ("mlp", "conv"):
+        cases[f"vq-{arch}"] = partial(vq, arch)
     for name in TOYS:
         cases[f"toy-{name}"] = partial(toy, name)
     print(json.dumps({name: outcome(case) for name, case in cases.items()}))

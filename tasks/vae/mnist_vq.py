@@ -69,9 +69,8 @@ class MnistVq(MnistTask):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             vectors = torch.randn(self.codes, self.width) / self.width**0.5
-            model = VqVae(self.arch, self.book(vectors), self.data_mean, self.temperature, self.likelihood).to(
-                self.device
-            )
+            model = VqVae(self.arch, self.book(vectors), self.data_mean, self.temperature, self.likelihood)
+        model = model.to(self.device)
         if self.kmeans:
             with torch.no_grad():
                 points = model.encode(self.evaluation_images(self.train, CHUNK)).flatten(0, -2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import UsageError
+from dvae_bench.tasks.vae.architectures import Architecture
 from dvae_bench.tasks.vae.bounds import elbo_parts
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
@@ -19,7 +20,7 @@ SPECS = {
 
 def model(kind: str, **options: str) -> tuple[Vae, torch.Tensor]:
     torch.manual_seed(0)
-    vae = Vae(SPECS[kind], (7,), torch.rand(784), **options).double()
+    vae = Vae(Architecture((SPECS[kind],), (7,)), torch.rand(784), **options).double()
     return vae, torch.rand(6, 784, dtype=torch.float64).round()
 
 
@@ -54,8 +55,8 @@ def test_the_squared_distance_reports_no_elbo(monkeypatch: pytest.MonkeyPatch) -
         task = MnistVae(arch="linear", likelihood=likelihood)
         x = task.evaluation_images(task.test, 3)
         images[likelihood] = task.figures(task.model(0), x, torch.Generator().manual_seed(0), samples=2)
-    assert images["bernoulli"].keys() == {"elbo", "reconstruction", "kl", "iw", "gap"}
-    assert images["l2"].keys() == {"loss", "reconstruction", "kl"}
+    assert images["bernoulli"].keys() == {"elbo", "reconstruction", "kl", "active_units", "iw", "gap"}
+    assert images["l2"].keys() == {"loss", "reconstruction", "kl", "active_units"}
     vae = MnistVae(arch="linear", likelihood="l2").model(0)
     z = vae.latent(vae.encode(x)).sample(1, torch.Generator().manual_seed(0))
     expected = (vae.decoder(z[0]).sigmoid() - x).square().sum(-1)
