@@ -139,7 +139,7 @@ def evaluate(
     """
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Figure] = {}
-    for split, images in (("train", task.train), ("test", task.test)):
+    for split, images in task.evaluated.items():
         found = task.figures(step.vae, task.evaluation_images(images, settings.images), generator)
         metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
     if final:

@@ -11,7 +11,7 @@ from .collector import Collector
 
 NATS = {"elbo": "higher", "iw": "higher", "gap": "lower", "reconstruction": "lower", "loss": "lower", "kl": "none"}
 LOWER = ("var_cut", "var_encoder", "var_ema", "bias_reference")
-SPLITS = ("_train", "_test")
+SPLITS = ("_train", "_test", "_valid")
 
 
 class Training(Collector):
