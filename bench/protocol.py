@@ -16,11 +16,13 @@ class Method:
     """A method of the paper, our estimator for it, and its published numbers by setting: a value, or value and spread.
 
     An estimator with a sweep, `gumbel-softmax:tau={.1,.5}`, is chosen with the protocol's own sweep. Without published
-    numbers the method is run in every setting. differs: why its numbers are not comparable with ours.
+    numbers the method is run in every setting. values: the task's parameters for this method. differs: why its numbers
+    are not comparable with ours.
     """
 
     method: str
     estimator: str
+    values: Table = field(default_factory=dict)
     published: Table = field(default_factory=dict)
     differs: str = ""
 
@@ -42,7 +44,8 @@ class Protocol:
     metric: the row compared, with a leading minus where the paper prints its negative; report: its last value, or the
     best along training. values: the task's parameters; settings: those of each column of the table; sweep: the values
     chosen by `select` on the selection seeds, which are not among the reporting seeds 0 to seeds - 1. numbers: verified
-    in the paper, recalled, or none. differs: what we do otherwise, printed with every table.
+    in the paper, recalled, or none. differs: what we do otherwise, printed with every table. assumed: what of the
+    protocol was not read and is our choice; with it nothing is called a reproduction.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Protocol:
     evaluations: int = 10
     samples: int = 1
     spread: str = ""
+    assumed: str = ""
     selection_seeds: tuple[int, ...] = ()
     sweep: Table = field(default_factory=dict)
     differs: tuple[str, ...] = ()

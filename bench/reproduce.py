@@ -74,6 +74,8 @@ class Reproduction:
         say(f"{self.count} cells of {steps} steps, {self.count * steps} steps in all, with the choice among each sweep")
         if words := self.scale.words(self.protocol):
             say(f"{words}: no reproduction")
+        if self.protocol.assumed:
+            say(f"not read in the paper and chosen here: {self.protocol.assumed}")
         for difference in self.protocol.differs:
             say(f"done otherwise here: {difference}")
 

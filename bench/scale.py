@@ -52,8 +52,9 @@ def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> 
     """The sweep of a method in a setting, in canonical names. Raises UsageError where a name or value is unknown."""
     share = scale.steps / protocol.length
     choices = [[(key, value) for value in axis] for key, axis in protocol.sweep.items()]
+    own = protocol.settings[setting] | dict(method.values)
     tasks = [
-        Name(protocol.task, tuple((dict(protocol.values) | dict(chosen) | protocol.settings[setting]).items()))
+        Name(protocol.task, tuple((dict(protocol.values) | dict(chosen) | own).items()))
         for chosen in itertools.product(*choices)
     ]
     estimators = Name.sweep(method.estimator)

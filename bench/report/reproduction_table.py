@@ -103,6 +103,7 @@ def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own
         (not own.empty and len(own) < protocol.seeds and not short, f"{len(own)} of {protocol.seeds} seeds"),
         (setting not in method.published, "no number published"),
         (setting in method.published and protocol.numbers == "recalled", "not verified"),
+        (bool(protocol.assumed), "protocol not read in full"),
         (bool(method.differs), f"differs: {method.differs}"),
     ]
     return [reason for holds, reason in checks if holds]
@@ -126,6 +127,8 @@ def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[st
     said.append(f"{sign} {protocol.report} {split} {metric}{samples}. {_HOW_TO_READ}")
     if protocol.spread:
         said.append(f"Spread of theirs: {protocol.spread}.")
+    if protocol.assumed:
+        said.append(f"Not read in the paper and chosen here: {protocol.assumed}.")
     if protocol.differs:
         said.append(f"Done otherwise here: {'; '.join(protocol.differs)}.")
     return said + [_order(part, protocol) for _, part in numbers.groupby("setting", sort=False) if _pairs(part)]
@@ -135,6 +138,7 @@ def _title(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> str:
     why = [scale.words(protocol)] if scale.words(protocol) else []
     why += ["our own protocol, nothing published"] if protocol.numbers == "none" else []
     why += ["numbers recalled, not verified"] if protocol.numbers == "recalled" else []
+    why += ["a protocol not read in full"] if protocol.assumed else []
     if not why and not (numbers["status"] == "reproduction").any():
         why = ["see the status of each line"]
     if why:
