@@ -98,8 +98,8 @@ def fitting(protocol: Protocol, most: Scale, budget: float, measured: Mapping[Li
             return replace(rung, steps=steps)
     least = seconds(protocol, replace(rungs[-1], steps=1), measured) / (1 - RESERVED)
     raise UsageError(
-        f"one step of each cell of {protocol.name} takes about {minutes(least)}, more than the {minutes(budget)} of "
-        "--budget; give more, or fewer methods with -e"
+        f"one step of each cell of {protocol.name} takes about {minutes(least)}, and --budget leaves "
+        f"{minutes(max(0.0, budget))}; give more, or fewer methods with -e"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -62,9 +63,10 @@ class Reproduction:
         if budget is not None and earlier.get("asked") == asked:
             self.scale = Scale(**earlier["scale"])
         else:
+            end = time.perf_counter() + (duration(budget) if budget is not None else 0.0)
             measured = paces(self.protocol, self._probe)
             if budget is not None:
-                self.scale = fitting(self.protocol, self.scale, duration(budget), measured)
+                self.scale = fitting(self.protocol, self.scale, end - time.perf_counter(), measured)
             total = seconds(self.protocol, self.scale, measured)
             self.session.pace = total / (self.count * TYPICAL_SECONDS["steps"] * self._preset.scale("steps"))
             say(f"about {minutes(total)} here, by a few steps of each method in each setting")

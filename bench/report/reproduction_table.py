@@ -35,7 +35,7 @@ def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> 
         "method": numbers["method"],
         "chosen": numbers["chosen"],
         "theirs": [_theirs(x["theirs"], x["spread"]) for x in records],
-        "ours": [with_interval(x["ours"], x["lo"], x["hi"], _form(x["seeds"])) for x in records],
+        "ours": [_ours(x["ours"], x["lo"], x["hi"], x["seeds"]) for x in records],
         "difference": [_difference(x) for x in records],
         "order theirs": [plain(x["rank_theirs"]) for x in records],
         "order ours": [plain(x["rank_ours"]) for x in records],
@@ -136,7 +136,8 @@ def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[st
 
 def _title(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> str:
     why = [scale.words(protocol)] if scale.words(protocol) else []
-    why += ["our own protocol, nothing published"] if protocol.numbers == "none" else []
+    if protocol.numbers == "none":
+        return f"{'; '.join([f'{protocol.name}: our own protocol, nothing is published', *why])}."
     why += ["numbers recalled, not verified"] if protocol.numbers == "recalled" else []
     why += ["a protocol not read in full"] if protocol.assumed else []
     if not why and not (numbers["status"] == "reproduction").any():
@@ -187,8 +188,10 @@ def _theirs(value: float, spread: float) -> str:
 
 
 def _difference(x: Any) -> str:
-    return with_interval(x["difference"], x["lo"] - x["theirs"], x["hi"] - x["theirs"], _form(x["seeds"]))
+    return _ours(x["difference"], x["lo"] - x["theirs"], x["hi"] - x["theirs"], x["seeds"])
 
 
-def _form(seeds: int) -> str:
-    return "{} [{}, {}]" if seeds >= INTERVAL_SEEDS else "{} ({} to {})"
+def _ours(value: float, lo: float, hi: float, seeds: int) -> str:
+    if np.isnan(value) or seeds == 1:
+        return "" if np.isnan(value) else f"{value:.2f}"
+    return with_interval(value, lo, hi, "{} [{}, {}]" if seeds >= INTERVAL_SEEDS else "{} ({} to {})")
