@@ -92,15 +92,16 @@ def _line(
 
 def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own: pd.DataFrame) -> list[str]:
     """Why ours is not to be subtracted from theirs; none where the protocol ran in full and its numbers are sure."""
-    failed = own.loc[own["status"] != "ok", "status"].value_counts()
+    ended, failed = own[own["status"] == "ok"], own.loc[own["status"] != "ok", "status"].value_counts()
     elsewhere = sorted(set(own["data"].fillna("")) - {protocol.data})
-    short = bool(scale.words(protocol)) or (own["step"] < protocol.length).any()
+    short = bool(scale.words(protocol)) or (ended["step"] < protocol.length).any()
     checks = [
         (own.empty, "not measured"),
         (len(failed) > 0, ", ".join(f"{count} {status}" for status, count in failed.items())),
         (short, "scaled down"),
         (bool(elsewhere), f"on {', '.join(elsewhere)}"),
-        (not own.empty and len(own) < protocol.seeds and not short, f"{len(own)} of {protocol.seeds} seeds"),
+        (0 < len(ended) < protocol.seeds and not len(failed), f"{len(ended)} of {protocol.seeds} seeds"),
+        (ended["value"].isna().any(), f"no {protocol.measured} measured"),
         (setting not in method.published, "no number published"),
         (setting in method.published and protocol.numbers == "recalled", "not verified"),
         (bool(protocol.assumed), "protocol not read in full"),
