@@ -17,7 +17,7 @@ from .screen import minutes
 from .selection import Line
 from .store import Store
 
-PROBE_STEPS, PROBE_IMAGES = 6, 1000
+PROBE_STEPS, PROBE_IMAGES = 4, 1000
 ENOUGH_STEPS = 10
 RESERVED = 0.15  # of a budget, for tables and figures and for what a probe does not see
 

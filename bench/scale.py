@@ -96,7 +96,7 @@ def preset(protocol: Protocol, scale: Scale) -> Preset:
         images=images,
         iw_images=max(2, iw_images),
         iw_samples=samples,
-        variance_draws=4,
+        variance_draws=3,
         reference_draws=16,
     )
     return replace(PRESETS["paper"], steps=settings)

@@ -161,6 +161,8 @@ def _order(part: pd.DataFrame, protocol: Protocol) -> str:
     beyond = [(a, b) for a, b in reversed_ if _apart(a, b)]
     word = "recalled" if protocol.numbers == "recalled" else "published"
     said = f"{part['setting'].iloc[0]}: {len(pairs) - len(reversed_)} of {len(pairs)} pairs in the {word} order"
+    if part["seeds"].max() == 1:
+        return f"{said}; one seed cannot say whether the others are against it."
     if len(reversed_) > len(beyond):
         said += f", {len(reversed_) - len(beyond)} reversed within the intervals"
     if part["seeds"].max() < INTERVAL_SEEDS:
@@ -171,9 +173,9 @@ def _order(part: pd.DataFrame, protocol: Protocol) -> str:
 
 
 def _apart(a: Any, b: Any) -> bool:
-    """Whether neither our intervals nor their spreads, where they are given, overlap."""
-    spreads = np.nansum([a["spread"], b["spread"]])
-    return (a["hi"] < b["lo"] or b["hi"] < a["lo"]) and abs(a["theirs"] - b["theirs"]) > spreads
+    """Whether neither our intervals nor their spreads, where they are given, overlap; never of a single seed."""
+    spreads, several = np.nansum([a["spread"], b["spread"]]), min(a["seeds"], b["seeds"]) > 1
+    return several and (a["hi"] < b["lo"] or b["hi"] < a["lo"]) and abs(a["theirs"] - b["theirs"]) > spreads
 
 
 def _disagreement(a: Any, b: Any, protocol: Protocol) -> str:

@@ -279,7 +279,13 @@ class TestTable:
 
     def test_one_seed_has_no_interval(self) -> None:
         table, _ = ran([101.0], [99.0], replace(ONE, seeds=1), Scale(10_000, 1))
-        assert table.text["ours"].tolist()[:2] == ["101.00", "99.00"] and "too few seeds" in table.caption
+        assert table.text["ours"].tolist()[:2] == ["101.00", "99.00"]
+        assert "one seed cannot say" in table.caption and "AGAINST" not in table.caption
+
+    def test_two_seeds_have_their_range(self) -> None:
+        table, _ = ran([106.0, 107.0], [101.0, 102.0], replace(ONE, seeds=2), Scale(10_000, 2))
+        assert table.text["ours"].tolist()[0] == "106.50 (106.00 to 107.00)"
+        assert "too few seeds" in table.caption and "AGAINST" in table.caption
 
     def test_files(self, tmp_path: Path) -> None:
         table, _ = ran(*GOOD, replace(ONE, citation="A & B"))
