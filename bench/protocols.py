@@ -91,6 +91,8 @@ def _check(protocol: Protocol) -> None:
         raise UsageError(f"{name}: give either steps or epochs, above 0")
     if protocol.values.get("split", "60k/10k") not in TRAINING_IMAGES:
         raise UsageError(f"{name}: values.split must be one of {', '.join(TRAINING_IMAGES)}")
+    if protocol.select == "best valid" and protocol.values.get("split") != "50k/10k/10k":
+        raise UsageError(f"{name} selects by validation images, which its split has none of; take split 50k/10k/10k")
     if not protocol.methods or not protocol.settings:
         raise UsageError(f"{name} compares nothing: add [[methods]] and [settings]")
     if set(protocol.selection_seeds) & set(range(protocol.seeds)):

@@ -78,6 +78,7 @@ class TestFiles:
             (('"verified"', '"sure"'), ["numbers must be one of verified, recalled, none"]),
             (('"verified"', '"none"'), ["numbers are none", "'A'"]),
             (("published = { one", "published = { two"), ["'A' has numbers in 'two'", "nearest: one"]),
+            (("best train", "best valid"), ["validation images", "50k/10k/10k"]),
             (("one = 1.0", 'one = "1"'), ["value or [value, spread]"]),
             (('method = "A"', 'methods = "A"'), ["a method has an unknown key 'methods'"]),
             (("[settings]", "[settings"), ["not TOML"]),
