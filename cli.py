@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from dvae_bench import __version__
+from dvae_bench.bench import protocols
 from dvae_bench.estimators.names import Name, UsageError, nearest
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin, matches
+
+if TYPE_CHECKING:
+    from dvae_bench.bench.screen import Screen
+    from dvae_bench.bench.session import Session
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -110,11 +116,7 @@ def run(
     screen.plan(fresh)
     if dry_run:
         return
-    try:
-        counts = session.run(screen.progress(), fresh)
-    except KeyboardInterrupt:
-        screen.interrupted()
-        raise typer.Exit(130) from None
+    counts = _measure(session, screen, fresh)
     screen.finish(counts)
     if trace:
         screen.traced(session.trace(screen.say))
@@ -122,18 +124,51 @@ def run(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def reproduce(
+    protocol: Annotated[str, typer.Argument(help="A protocol (see `list protocols`), or a TOML file like theirs.")],
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these methods.")] = ["*"],
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps: scaled down, no reproduction.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Scale down to so much time: 90s, 2m, 1.5h.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Reporting seeds; default: the protocol's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PROTOCOL.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
+) -> None:
+    """Run a published protocol and print its numbers beside ours; finished cells are reused."""
+    from dvae_bench.bench.reproduce import Reproduction
+    from dvae_bench.bench.screen import Screen
+
+    whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output)
+    whole.forecast(budget, typer.echo)
+    if dry_run:
+        return
+    parts = []
+    for session in whole.sessions():
+        screen = Screen(session)
+        screen.plan(fresh)
+        parts.append(_measure(session, screen, fresh))
+    screen.finish(parts[-1], whole.table())
+    if any(counts.get("error") for counts in parts):
+        raise typer.Exit(FAILED)
+
+
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="estimators, tasks or collectors.")] = "estimators",
+    kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors or protocols.")] = "estimators",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
 ) -> None:
     """List what there is, without importing any of it."""
-    if kind not in KINDS:
-        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}")
+    if kind not in (*KINDS, "protocols"):
+        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}, protocols")
     for path in plugin:
         _add_plugins(path)
-    plugins = list(KINDS[kind])
+    plugins = protocols.plugins() if kind == "protocols" else list(KINDS[kind])
     if as_json:
         typer.echo(json.dumps([_facts(p) for p in plugins], indent=1))
         return
@@ -146,12 +181,12 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="An estimator, task or collector.")],
+    name: Annotated[str, typer.Argument(help="An estimator, task, collector or protocol.")],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Show one plugin: formula, facts, costs, reference."""
+    """Show one plugin: formula, facts, costs, reference; or a protocol's file."""
     family = Name.parse(name).family
-    everything = {p.name: p for registry in KINDS.values() for p in registry}
+    everything = {p.name: p for p in chain(*KINDS.values(), protocols.plugins())}
     everything |= {alias: p for p in everything.values() for alias in p.facts.get("aliases", ())}
     if family not in everything:
         raise UsageError(f"nothing is called {family!r}{nearest(family, everything)}")
@@ -251,6 +286,15 @@ def history(
     from dvae_bench.bench.compare.history import history_table
 
     typer.echo(history_table(metric, folders, estimators, tasks))
+
+
+def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
+    """Run the session's cells under its screen; Ctrl-C ends with 130, the finished cells kept."""
+    try:
+        return session.run(screen.progress(), fresh)
+    except KeyboardInterrupt:
+        screen.interrupted()
+        raise typer.Exit(130) from None
 
 
 def _add_plugins(path: Path) -> list[Plugin]:

@@ -56,7 +56,7 @@ class Screen:
         """Cells by kind, how many are finished already, and about how long the rest takes."""
         cells = self.session.cells
         todo = cells if fresh else self.session.unfinished()
-        self.estimate = Estimate(todo)
+        self.estimate = Estimate(todo, self.session.pace)
         kinds = Counter(cell.source for cell in cells)
         names = {"draws": "bias and variance", "steps": "training", "clock": "timing"}
         grid = ", ".join(f"{count} {names[source]}" for source, count in kinds.items())
@@ -98,14 +98,18 @@ class Screen:
         self.bar.stop()
         self.say(f"interrupted; {self.ended} cells are stored in {self.session.store.folder}, the same command goes on")
 
-    def finish(self, counts: dict[str, int]) -> None:
-        """The tables, where everything lies, and how the cells ended."""
+    def finish(self, counts: dict[str, int], *more: Table) -> None:
+        """The tables, `more` with their captions, where everything lies, and how the cells ended."""
         self.bar.stop()
         for table in tables(self.session.rows()):
             if table.name not in IN_FILES_ONLY:
                 self._show(table)
-        files = self.session.report()
         folder = self.session.store.folder
+        files = self.session.report()
+        for table in more:
+            self._show(table)
+            self.say(table.caption)
+            files += table.write(folder / "tables")
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
         self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
@@ -114,13 +118,14 @@ class Screen:
         self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")
 
     def _show(self, table: Table) -> None:
-        """A table, one part a task; full intervals and every column are in the files."""
+        """A table, one part a task or setting; full intervals and every column are in the files."""
         short = table.text.drop(columns=[name for name in LEFT_OUT if name in table.text])
-        for task, part in short.groupby("task", sort=False):
-            grid = Grid(title=Text(str(task)), box=None, title_justify="left", header_style="bold", pad_edge=False)
-            for column in part.columns.drop("task"):
+        first = short.columns[0]
+        for place, part in short.groupby(first, sort=False):
+            grid = Grid(title=Text(str(place)), box=None, title_justify="left", header_style="bold", pad_edge=False)
+            for column in part.columns.drop(first):
                 grid.add_column(column)
-            for line in part.drop(columns="task").itertuples(index=False):
+            for line in part.drop(columns=first).itertuples(index=False):
                 grid.add_row(*map(Text, line))
             self.console.print(grid)
             self.console.print()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,6 +30,8 @@ class Session:
     cells: list[Cell]
     store: Store
     context: dict[str, object]
+    pace: float = 1.0
+    """How many times the typical seconds a cell is expected to take."""
 
     @classmethod
     def prepare(
@@ -41,15 +44,21 @@ class Session:
         threads: int,
         folder: Path,
     ) -> Session:
+        tasks = list(tasks)
+        session, place = cls.open(tasks, device, threads, folder)
+        session.cells = plan(estimators, tasks, preset, seeds, **place)
+        return session
+
+    @classmethod
+    def open(cls, tasks: Iterable[Name], device: str, threads: int, folder: Path) -> tuple[Session, dict[str, Any]]:
+        """A session without cells yet, and where its cells will be measured: device, its name, data and threads."""
         store = Store(folder)
         store.check_schema()
-        place = device_from(device)
-        malloc_set = steady_host(threads)
-        about = context(place, threads, malloc_set)
-        tasks = list(tasks)
+        chosen = device_from(device)
+        about = context(chosen, threads, steady_host(threads))
         data = load_mnist().name if any(map(needs_data, tasks)) else ""
-        cells = plan(estimators, tasks, preset, seeds, str(place), str(about["device_name"]), data, threads)
-        return cls(cells, store, about)
+        place = {"device": str(chosen), "device_name": str(about["device_name"]), "data": data, "threads": threads}
+        return cls([], store, about), place
 
     def unfinished(self) -> list[Cell]:
         return [cell for cell in self.cells if not self.store.finished(cell.part())]
@@ -74,7 +83,8 @@ class Session:
 class Estimate:
     """Seconds left, from typical times scaled by how this machine has done so far."""
 
-    def __init__(self, cells: Iterable[Cell]) -> None:
+    def __init__(self, cells: Iterable[Cell], pace: float = 1.0) -> None:
+        self.pace = pace
         self.left = sum(map(self.typical, cells))
         self.expected = self.spent = 0.0
 
@@ -89,4 +99,4 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        return max(0.0, self.left) * (self.spent / self.expected if self.expected else 1.0)
+        return max(0.0, self.left) * (self.spent / self.expected if self.expected else self.pace)

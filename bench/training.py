@@ -223,7 +223,7 @@ def evaluate(
     step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Figure] = {}
-    for split, images in (("train", task.train), ("test", task.test)):
+    for split, images in task.evaluated.items():
         found = task.figures(step.vae, task.evaluation_images(images, settings.images), generator, 0, step.estimator)
         metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
     if final:

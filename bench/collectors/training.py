@@ -23,7 +23,7 @@ NATS = {
 }
 CODES = {"perplexity": "higher", "dead_codes": "lower", "distortion": "lower"}
 LOWER = ("var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
-SPLITS = ("_train", "_test")
+SPLITS = ("_train", "_test", "_valid")
 
 
 class Training(Collector):

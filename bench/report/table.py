@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Table:
         long = len(self.text) > _ROWS_ON_A_PAGE
         table = styler.to_latex(
             hrules=True,
-            caption=self.caption,
+            caption=re.sub(r"([&%$#_{}])", r"\\\1", _typesettable(self.caption)),
             label=f"tab:{self.name}",
             column_format="l" * self.text.shape[1],
             environment="longtable" if long else "table",

@@ -37,6 +37,8 @@ class MnistTask(Task):
         self.data, self.data_mean = dataset.name, dataset.mean
         prepared = prepare(dataset, self.binarisation, seed=0).to(self.device)
         self.train, self.test = prepared.train, prepared.test
+        splits = {"train": prepared.train, "test": prepared.test, "valid": prepared.valid}
+        self.evaluated = {split: images for split, images in splits.items() if len(images)}
 
     @abstractmethod
     def model(self, seed: int) -> LatentModel:

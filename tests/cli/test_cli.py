@@ -52,6 +52,7 @@ class TestImports:
             ["run", "--help"],
             ["list"],
             ["list", "tasks"],
+            ["list", "protocols"],
             ["list", "--json"],
             ["show", "rebar"],
             ["show", "nothing-like-it"],

@@ -1,0 +1,68 @@
+"""Which value of a sweep a protocol takes: a pure function of the rows of its selection seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .protocol import Protocol
+from .scale import Scale, Variant, variants
+
+Line = tuple[str, str]
+"""A method's name and a setting's."""
+
+
+def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, Variant]:
+    """The variant of each line that did best, on average over the selection seeds; rows of other seeds count nothing.
+
+    A diverged seed scores -inf. A variant without the scores of all seeds (unsupported, failed) is not chosen, and a
+    line of only such variants is left out; a line of one variant needs no rows.
+    """
+    found = {}
+    scores = outcomes(rows, protocol.selection_metric, protocol.report).set_index(["estimator", "task", "seed"])[
+        "score"
+    ]
+    for method, setting in protocol.lines():
+        candidates = variants(protocol, method, setting, scale)
+        means = [_mean_score(scores, variant, protocol.selection_seeds) for variant in candidates]
+        best = max(range(len(candidates)), key=lambda k: -np.inf if np.isnan(means[k]) else means[k])
+        if len(candidates) == 1 or not np.isnan(means[best]):
+            found[method.method, setting] = candidates[best]
+    return found
+
+
+def outcomes(rows: pd.DataFrame, metric: str, report: str) -> pd.DataFrame:
+    """[estimator, task, seed, value, score, step, data, status]: how each training ended.
+
+    value: the metric, at the last step or the best along training, NaN without one; score: the same, higher is better,
+    -inf where the training diverged.
+    """
+    training = rows[rows["source"] == "steps"]
+    ends = []
+    for (estimator, task, seed), cell in training.groupby(["estimator", "task", "seed"]):
+        failed = cell[(cell["metric"] == "") & (cell["status"] != "ok")]
+        curve = cell[(cell["metric"] == metric) & np.isfinite(cell["value"])].sort_values("step")
+        sign = -1.0 if (curve["direction"] == "lower").any() else 1.0
+        status = failed["status"].iloc[0] if len(failed) else "ok"
+        value = score = float("nan")
+        if len(curve) and status == "ok":
+            value = curve["value"].iloc[-1] if report == "last" else sign * (sign * curve["value"]).max()
+            score = sign * value
+        ends.append(
+            {
+                "estimator": estimator,
+                "task": task,
+                "seed": seed,
+                "value": value,
+                "score": -np.inf if status == "diverged" else score,
+                "step": int(cell["step"].max()),
+                "data": cell["data"].iloc[0],
+                "status": status,
+            }
+        )
+    return pd.DataFrame(ends, columns=["estimator", "task", "seed", "value", "score", "step", "data", "status"])
+
+
+def _mean_score(scores: pd.Series, variant: Variant, seeds: tuple[int, ...]) -> float:
+    estimator, task = map(str, variant)
+    return float(np.mean([scores.get((estimator, task, seed), float("nan")) for seed in seeds])) if seeds else np.nan

@@ -1,0 +1,127 @@
+"""`dvae-bench reproduce`: a tiny protocol from its cost to its table; what it reuses and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvae_bench.bench import protocols
+
+from .conftest import Command
+from .test_cli import _no_remembered_data, refused  # noqa: F401
+
+TINY = """
+about = "Two estimators."
+citation = "Nobody 2000"
+table = "Table 1"
+numbers = "verified"
+data = "mnist-5k"
+task = "mnist-vae"
+steps = 12
+metric = "-elbo_train"
+select = "best train"
+selection_seeds = [1000]
+seeds = 3
+[values]
+arch = "linear"
+batch = 10
+[sweep]
+lr = [1e-4, 1e-2]
+[settings]
+one = {}
+[[methods]]
+method = "RLOO"
+estimator = "rloo"
+published = { one = [200.0, 1.0] }
+[[methods]]
+method = "Annealed GS"
+estimator = "gumbel-softmax:tau=1.0,rate=1e-3"
+published = { one = [100.0, 1.0] }
+[[methods]]
+method = "ARSM"
+estimator = "arsm"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.mark.usefixtures("no_figures")
+class TestReproduce:
+    def test_in_full_it_is_a_reproduction_and_again_it_costs_nothing(
+        self, command: Command, tiny: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "out"
+        ended = command("reproduce", tiny, "-o", folder)
+        assert ended.code == 0
+        assert "15 cells of 12 steps" in ended.out and "here, by a few steps" in ended.out
+        assert "Reproduction of Nobody 2000" in ended.out and "unsupported" in ended.out
+        table = pd.read_csv(folder / "tables" / "reproduction.csv").set_index("method")
+        assert table["status"].to_list() == ["reproduction", "reproduction", "2 unsupported; no number published"]
+        assert table["chosen"].to_list()[0].startswith("rloo lr=0.") and table["difference"].notna().sum() == 2
+        again = command("reproduce", tiny, "-o", folder)
+        assert "cells: 6 reused" in again.out
+        assert pd.read_csv(folder / "tables" / "reproduction.csv").set_index("method").equals(table)
+
+    def test_scaled_down_it_is_none(self, command: Command, tiny: Path, tmp_path: Path) -> None:
+        ended = command("reproduce", tiny, "--steps", 4, "--seeds", 2, "-e", "RLOO", "-e", "gumbel-*", "-o", tmp_path)
+        assert ended.code == 0
+        assert "scaled down to 4 of 12 steps, 2 of 3 seeds: no reproduction" in ended.out
+        assert "Reproduction of" not in ended.out and "rate=0.003" in ended.out and "arsm" not in ended.out
+        text = (tmp_path / "tables" / "reproduction.csv").read_text()
+        assert text.count("scaled down") == 2
+
+    def test_a_budget_keeps_its_scale(self, command: Command, tiny: Path, tmp_path: Path) -> None:
+        first = command("reproduce", tiny, "--budget", "20s", "-o", tmp_path)
+        scale = json.loads((tmp_path / "context.json").read_text())["reproduction"]["scale"]
+        second = command("reproduce", tiny, "--budget", "20s", "-o", tmp_path)
+        assert first.code == second.code == 0
+        assert json.loads((tmp_path / "context.json").read_text())["reproduction"]["scale"] == scale
+        assert "reused" in second.out and " ok" not in second.out.splitlines()[-2]
+
+    def test_dry_run_measures_nothing(self, command: Command, tiny: Path, tmp_path: Path) -> None:
+        ended = command("reproduce", tiny, "--dry-run", "-o", tmp_path / "none")
+        assert ended.code == 0 and "15 cells of 12 steps, 180 steps in all" in ended.out
+        assert not (tmp_path / "none").exists()
+
+    def test_a_dry_run_of_two_minutes_plans_within_them(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "long.toml"
+        path.write_text(TINY.replace("steps = 12", "steps = 1000000"))
+        ended = command("reproduce", path, "--budget", "2m", "--dry-run", "-o", tmp_path)
+        assert ended.code == 0 and "of 1000000 steps" in ended.out
+        seconds, unit = ended.out.split("about ")[1].split()[:2]
+        assert float(seconds) * {"s": 1, "min": 60}[unit] <= 120
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--steps", "13"], ["tiny has 12 steps", "at most"]),
+            (["--budget", "soon"], ["'soon' is no duration"]),
+            (["--budget", "0.001s"], ["one step of each cell", "-e"]),
+            (["-e", "RELAX"], ["tiny has no method 'RELAX'"]),
+        ],
+    )
+    def test_refusals(
+        self, command: Command, tiny: Path, tmp_path: Path, arguments: list[str], words: list[str]
+    ) -> None:
+        refused(command("reproduce", tiny, "-o", tmp_path, *arguments), *words)
+
+
+def test_unknown_names_are_refused(command: Command, tmp_path: Path) -> None:
+    refused(command("reproduce", "hoper"), "no protocol is called 'hoper'")
+    path = tmp_path / "wrong.toml"
+    path.write_text(TINY.replace('"rloo"', '"rlo"'))
+    refused(command("reproduce", path), "unknown estimator 'rlo'", "nearest: rloo")
+
+
+def test_list_and_show(command: Command) -> None:
+    lines = command("list", "protocols").out.splitlines()
+    assert [line.split()[0] for line in lines] == protocols.names()
+    assert "Table 1" in command("show", "jang-2017-vae").out
+    assert json.loads(command("list", "protocols", "--json").out)[0]["about"]
