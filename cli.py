@@ -180,16 +180,15 @@ def check(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders; the first is what others are compared with.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself.")
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself, if it is one.")
     ] = None,
 ) -> None:
-    """Write tables (csv, Markdown, LaTeX) and figures (pdf, png) from stored results."""
-    from dvae_bench.bench.report import write_report
-    from dvae_bench.bench.store import Store
+    """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, png) from stored results."""
+    from dvae_bench.bench.page.reports import write_reports
 
-    for path in write_report(Store.open(folder).rows(), output or folder):
+    for path in write_reports(folders, output):
         typer.echo(path)
 
 
