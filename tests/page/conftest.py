@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,12 @@ def write_run() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without pdf and png: a figure costs half a second."""
+    monkeypatch.setattr("dvae_bench.bench.report.write_figures", lambda rows, folder: ([], []))
+
+
 def failure(estimator: str, task: str, status: str, reason: str) -> dict[str, Any]:
     return cell(estimator, task, "draws") | {"status": status, "reason": reason}
 
@@ -86,3 +93,25 @@ def failure(estimator: str, task: str, status: str, reason: str) -> dict[str, An
 @pytest.fixture
 def failed() -> Callable[..., dict[str, Any]]:
     return failure
+
+
+EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
+CLOSING = "</script><script>document.title='owned'</script>"
+
+
+@pytest.fixture
+def hostile_run(tmp_path: Path, write_run: Callable[..., Path]) -> tuple[Path, str, str]:
+    """A stranger's folder: scripts as names, parameters, tracebacks and context; and the two that it plants."""
+    named = cell(f"mine:kind={CLOSING}", "bit-table", "draws")
+    cells = {
+        "name": [failure(EVIL, "bit-table", "error", f"Traceback (most recent call last):\nValueError: {EVIL}")],
+        "parameter": [
+            named | {"group": "cut", "metric": "var_total"} | near(1.0, 10),
+            named | {"metric": "evaluations", "value": 1.0, "n": 1},
+        ],
+        "task": [failure("rloo", EVIL, EVIL, CLOSING)],
+    }
+    folder = write_run(tmp_path / "hostile", cells)
+    context = {"schema": 1, "cpu": EVIL, CLOSING: {EVIL: CLOSING}}
+    (folder / "context.json").write_text(json.dumps(context))
+    return folder, EVIL, CLOSING

@@ -21,6 +21,7 @@ from markupsafe import escape
 
 MOST = 8e6
 WriteRun = Callable[..., Path]
+Hostile = tuple[Path, str, str]
 
 
 class Elements(HTMLParser):
@@ -102,21 +103,15 @@ def test_charts_are_json_of_every_setting_and_axis(tmp_path: Path, write_run: Wr
     assert hollow == {"straight-through"} and found["phases"][0]["lines"] == 4
 
 
-EVIL = "<script>document.title='owned'</script><img src=x onerror=alert(1)>"
-CLOSING = "</script><script>document.title='owned'</script>"
-
-
-def test_a_strangers_folder_injects_nothing(tmp_path: Path, write_run: WriteRun, failed: Callable) -> None:
+def test_a_strangers_folder_injects_nothing(tmp_path: Path, write_run: WriteRun, hostile_run: Hostile) -> None:
     clean = Elements(write_page([study(write_run(tmp_path / "run"))], tmp_path / "a.html").read_text())
-    folder = write_run(tmp_path / "evil", hostile_cells(failed))
-    context = json.loads((folder / "context.json").read_text())
-    (folder / "context.json").write_text(json.dumps(context | {"cpu": EVIL, CLOSING: {EVIL: CLOSING}}))
+    folder, evil, closing = hostile_run
     found = Elements(write_page([study(folder)], tmp_path / "b.html").read_text())
     assert found.tags.count("script") == clean.tags.count("script") and "img" not in found.tags
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     names = {trace["name"] for view in json.loads(found.json)["plane"] for trace in view["traces"]}
-    assert f"mine:kind={escape(CLOSING)}" in names, "plotly.js reads tags, and is given none"
-    assert any(EVIL in text for text in found.texts), "shown as text"
+    assert f"mine:kind={escape(closing)}" in names, "plotly.js reads tags, and is given none"
+    assert any(evil in text for text in found.texts), "shown as text"
 
 
 def test_the_policy_allows_the_pages_own_scripts_only(tmp_path: Path, write_run: WriteRun) -> None:
@@ -129,20 +124,6 @@ def test_the_policy_allows_the_pages_own_scripts_only(tmp_path: Path, write_run:
     assert scripts is not None and re.fullmatch(r"('sha256-[\w+/]{43}=' ?){3}", scripts[1])
 
 
-def hostile_cells(failed: Callable) -> dict[str, list[dict]]:
-    traceback = f"Traceback (most recent call last):\nValueError: {EVIL}"
-    row = failed(f"mine:kind={CLOSING}", "bit-table", "ok", "")
-    measured = [
-        row | {"group": "cut", "metric": "var_total", "value": 1.0, "lo": 0.9, "hi": 1.1, "n": 10},
-        row | {"metric": "evaluations", "value": 1.0, "n": 1},
-    ]
-    return {
-        "a": [failed(EVIL, "bit-table", "error", traceback)],
-        "b": measured,
-        "c": [failed("rloo", EVIL, EVIL, CLOSING)],
-    }
-
-
 def test_failed_cells_are_red_with_their_reason(tmp_path: Path, write_run: WriteRun, failed: Callable) -> None:
     folder = write_run(tmp_path / "run", {"x": [failed("rebar", "bit-table", "error", "Traceback\n  boom")]})
     line = next(line for line in leaderboard(study(folder)) if line.estimator == "rebar")
@@ -151,6 +132,7 @@ def test_failed_cells_are_red_with_their_reason(tmp_path: Path, write_run: Write
     assert '<tr class="failed">' in page and "1 of 13 lines of the leaderboard failed" in page
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_empty_and_partial_runs_say_what_is_missing(tmp_path: Path, failed: Callable) -> None:
     empty = Store(tmp_path / "empty")
     empty.cells.mkdir(parents=True)
@@ -162,6 +144,7 @@ def test_empty_and_partial_runs_say_what_is_missing(tmp_path: Path, failed: Call
         assert words in page
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_two_runs_are_compared(tmp_path: Path, write_run: WriteRun) -> None:
     folders = [write_run(tmp_path / name) for name in ("base", "new")]
     with pytest.raises(UsageError, match="say where with -o"):
@@ -172,6 +155,7 @@ def test_two_runs_are_compared(tmp_path: Path, write_run: WriteRun) -> None:
     assert {path.relative_to(tmp_path / "out").parts[0] for path in files} == {"run-1", "run-2"}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_runs_of_the_same_name_are_told_apart(tmp_path: Path, write_run: WriteRun) -> None:
     folders = [write_run(tmp_path / side / "run") for side in ("a", "b")]
     page = write_reports(folders, tmp_path / "out")[-1].read_text()

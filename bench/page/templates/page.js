@@ -43,7 +43,7 @@ function draw(place, view) {
     barmode: "stack", hovermode: "closest", font: { color: ink }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     height: Math.max(bars, beside ? 440 : 520), margin: { t: 10, r: 10 }, legend,
   };
-  const bar = { displaylogo: false, displayModeBar: beside && undefined, modeBarButtonsToRemove: UNWANTED, plotlyServerURL: "" };
+  const bar = { displaylogo: false, displayModeBar: beside ? "hover" : false, modeBarButtonsToRemove: UNWANTED, plotlyServerURL: "" };
   Plotly.react(place, structuredClone(view.traces), layout, { responsive: true, ...bar });
 }
 
