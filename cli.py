@@ -117,13 +117,16 @@ def run(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="estimators, tasks or collectors.")] = "estimators",
+    kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors or figures.")] = "estimators",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
 ) -> None:
     """List what there is, without importing any of it."""
+    if kind == "figures":
+        _list_figures(as_json)
+        return
     if kind not in KINDS:
-        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}")
+        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}, figures")
     for path in plugin:
         _add_plugins(path)
     plugins = list(KINDS[kind])
@@ -185,11 +188,33 @@ def report(
         Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself, if it is one.")
     ] = None,
 ) -> None:
-    """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, png) from stored results."""
+    """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, svg, png) from stored results."""
     from dvae_bench.bench.page.reports import write_reports
 
     for path in write_reports(folders, output):
         typer.echo(path)
+
+
+@app.command()
+def figures(
+    folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
+    names: Annotated[list[str], typer.Argument(help="What `list figures` names; default: all.")] = [],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: figures/ in the folder.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="paper, talk or notebook.")] = "paper",
+    columns: Annotated[int, typer.Option(min=1, max=2, help="Columns of the page that a figure spans.")] = 2,
+) -> None:
+    """Draw figures (pdf, svg, png) from stored results, in the letters and the width of where they go."""
+    from dvae_bench.bench.report import write_figures
+    from dvae_bench.bench.report.style import STYLES
+    from dvae_bench.bench.store import Store
+
+    if style not in STYLES:
+        raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
+    files, notes = write_figures(Store.open(folder).rows(), output or folder / "figures", names or None, style, columns)
+    for line in (*files, *notes):
+        typer.echo(line)
 
 
 @app.command()
@@ -243,6 +268,17 @@ def history(
     from dvae_bench.bench.compare.history import history_table
 
     typer.echo(history_table(metric, folders, estimators, tasks))
+
+
+def _list_figures(as_json: bool) -> None:
+    from dvae_bench.bench.report import FIGURES
+
+    if as_json:
+        typer.echo(json.dumps([{"name": name, "about": about} for name, about in FIGURES.items()], indent=1))
+        return
+    width = max(map(len, FIGURES))
+    for name, about in FIGURES.items():
+        typer.echo(f"{name:{width}}  {about}")
 
 
 def _add_plugins(path: Path) -> list[Plugin]:

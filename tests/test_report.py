@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -293,7 +294,7 @@ def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Pa
         for name in ("toys", "efficiency", "training", "failures")
         for end in ("csv", "md", "tex")
     }
-    wanted |= {f"figures/{name}.{end}" for name in FIGURES for end in ("pdf", "png")}
+    wanted |= {f"figures/{name}.{end}" for name in FIGURES for end in ("pdf", "svg", "png")}
     assert {path.relative_to(tmp_path).as_posix() for path in files} == wanted
     assert all(path.stat().st_size > 200 for path in files)
     assert (tmp_path / "figures" / "bias.png").read_bytes().startswith(b"\x89PNG")
@@ -336,12 +337,32 @@ def test_infinite_and_missing_numbers_draw(tmp_path: Path) -> None:
     rows.loc[rows["metric"].eq("elbo_test") & rows["step"].eq(400), "value"] = -np.inf
     rows.loc[rows["metric"].isin(["bias_rel", "time_total"]), ["lo", "hi"]] = np.nan
     files, notes = write_figures(rows, tmp_path)
-    assert len(files) == 2 * len(FIGURES) and not notes
+    assert len(files) == 3 * len(FIGURES) and not notes
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no figure 'biass'; nearest: bias"):
         write_figures(small_rows(), tmp_path, ["biass"])
+
+
+@pytest.mark.parametrize(("look", "inches"), [("paper", (7.2, 3.5)), ("notebook", (8.0, 4.2)), ("talk", (11.0, 6.0))])
+def test_figures_have_the_width_of_where_they_go_and_larger_letters_on_slides(
+    tmp_path: Path, look: str, inches: tuple[float, float]
+) -> None:
+    for columns, wanted in zip((2, 1), inches, strict=True):
+        files, notes = write_figures(small_rows(), tmp_path, None, look, columns)
+        assert not notes
+        for path in files:
+            if path.suffix == ".svg":
+                size = re.search(r'width="([\d.]+)pt"', path.read_text())
+                assert size is not None and float(size[1]) == pytest.approx(72 * wanted)
+
+
+def test_fonts_are_embedded(tmp_path: Path) -> None:
+    write_figures(small_rows(), tmp_path, ["bias"])
+    pdf = (tmp_path / "bias.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    assert "<text" not in (tmp_path / "bias.svg").read_text(), "letters are paths"
 
 
 def test_drawing_leaves_the_callers_settings_alone(tmp_path: Path) -> None:
