@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench.report import FIGURES, tables, verdicts, write_figures, write_report, write_tables
+from dvae_bench.bench.report.best import not_worse
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.table import Table
@@ -275,6 +277,49 @@ def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
     assert r"\begin{longtable}" in toys.latex()
     greek = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="σ ≤ 0")]))[-1]
     assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
+
+
+def test_the_best_and_what_is_not_significantly_worse_are_bold() -> None:
+    def lines(*intervals: tuple[float, float, float], task: str = "toy") -> pd.DataFrame:
+        ends = pd.DataFrame(intervals, columns=["x", "x_lo", "x_hi"])
+        return ends.assign(task=task, data="", device="cpu")
+
+    three = lines((1.0, 0.9, 1.1), (1.2, 1.05, 1.3), (1.3, 1.2, 1.4))
+    assert not_worse(three, "x") == [True, True, False]
+    assert not_worse(three, "x", higher=True) == [False, True, True]
+    assert not_worse(three, "x", pd.Series([False, False, True])) == [False, False, True]
+    assert not_worse(lines((1.0, np.nan, np.nan), (np.nan, np.nan, np.nan)), "x") == [True, False]
+    apart = pd.concat([three, lines((9.0, 8.9, 9.1), task="other")], ignore_index=True)
+    assert not_worse(apart, "x") == [True, True, False, True], "each task has its own best"
+
+
+def test_bold_is_set_in_latex_and_markdown(built: list[Table]) -> None:
+    toys = built[0]
+    best = toys.text["variance"][toys.bold["variance"]]
+    assert len(best) >= len(TOYS) - 1
+    assert all(f"\\bfseries {cell} &" in toys.latex() and f"**{cell}**" in toys.markdown() for cell in best)
+    biased = toys.numbers["verdict"] == "biased"
+    assert not biased[toys.bold["variance"]].any(), "a biased estimator's variance wins nothing"
+
+
+def test_captions_say_n_seeds_and_family(built: list[Table]) -> None:
+    toys, efficiency, training, *_ = built
+    for words in ("n = 4000 draws a cell and seed, 1 seed", "Holm over the", "family-wise alpha"):
+        assert words in toys.caption
+    assert "n = 4000 draws" in efficiency.caption and "n = 4000 test images" in training.caption
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
+def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path) -> None:
+    names = [path.name for table in built for path in table.write(tmp_path) if path.suffix == ".tex"]
+    body = "\n".join(f"\\input{{{name}}}" for name in names)
+    head = "\\documentclass{article}\n\\usepackage{booktabs,longtable}\n\\begin{document}\n"
+    article = f"{head}{body}\n\\end{{document}}\n"
+    (tmp_path / "article.tex").write_text(article)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and len(names) == 4, done.stdout[-2000:]
+    assert (tmp_path / "article.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_pipes_do_not_break_markdown() -> None:
