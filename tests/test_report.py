@@ -12,10 +12,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench.report import FIGURES, tables, verdicts, write_figures, write_report, write_tables
+from dvae_bench.bench.report import (
+    FIGURES,
+    families,
+    probability,
+    tables,
+    time_to_target,
+    verdicts,
+    write_figures,
+    write_report,
+    write_tables,
+)
 from dvae_bench.bench.report.best import not_worse
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
+from dvae_bench.bench.report.style import style
 from dvae_bench.bench.report.table import Table
 from dvae_bench.bench.report.verdicts import holm
 from dvae_bench.estimators.names import UsageError
@@ -38,6 +49,7 @@ PHASES = {
     "encode": 310, "sample": 60, "objective": 820, "gradient": 190,
     "objective_backward": 900, "encoder_backward": 420, "update": 350,
 }  # fmt: skip
+NEW = ("families", "probability", "time-to-target", "host-bound")
 BIASED = {"straight-through", "gumbel-softmax", "st-gumbel-softmax"}
 
 
@@ -66,6 +78,7 @@ def toy_rows(name: str, task: str, random: np.random.Generator) -> list[dict[str
             row(**cell, group=group, metric="bias_rel", **near(relative, min(2 * noise / max(relative, 1e-9), 0.9))),
             row(**cell, group=group, metric="bias_p", value=p),
             row(**cell, group=group, metric="bias_sdb", value=5 * noise),
+            row(**cell, group=group, metric="gradient_norm", value=3.0),
             row(**cell, group=group, metric="var_total", **near(variance * scale**2 * random.uniform(0.7, 1.4), 0.04)),
         ]
     clock = {"source": "clock", "collector": "clock", "unit": "us"}
@@ -99,6 +112,26 @@ def vae_rows(name: str, task: str, seeds: int, random: np.random.Generator) -> l
     for metric, time in {**phases, "time_total": 1.02 * sum(phases.values())}.items():
         rows.append(row(**clock, metric=metric, **near(time, 0.04)))
     return rows
+
+
+def everything_rows() -> pd.DataFrame:
+    """The least that every figure can draw: toys, a bit at three probabilities, a target, an accelerator."""
+    rows = small_rows().to_dict("records")
+    for name, logit in itertools.product(("disarm", "rloo:n=4"), (-2.0, 0.0, 2.0)):
+        cell = {"estimator": name, "task": f"bit:logit={logit}" if logit else "bit", "group": "cut"}
+        value = 0.0 if name == "disarm" and not logit else ESTIMATORS[name][1]
+        rows += [row(**cell, metric="var_total", **near(value, 0.1)), row(**cell, metric="gradient_norm", value=0.1)]
+    for name, seed in itertools.product(("rloo:n=4",), range(2)):
+        steps = {"estimator": name, "task": "mnist-vae", "data": "mnist", "source": "steps", "step": 2000, "seed": seed}
+        rows.append(row(**steps, metric="seconds_to_target", unit="s", value=3.0 + seed))
+    for name, bound in (("rloo:n=4", 1.0), ("straight-through", 0.0)):
+        clock = {"estimator": name, "task": "mnist-vae", "data": "mnist", "source": "clock"}
+        rows += [
+            row(**clock, metric="time_enqueue", **near(900.0, 0.1)),
+            row(**clock, metric="host_bound", value=bound),
+        ]
+        rows.append(row(**clock, metric="time_host", **near(1000.0 if bound else 2000.0, 0.1)))
+    return pd.DataFrame(rows)
 
 
 def realistic_rows(seeds: int = 1) -> pd.DataFrame:
@@ -333,7 +366,7 @@ def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
 
 
 def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Path) -> None:
-    files = write_report(rows, tmp_path)
+    files = write_report(pd.concat([rows, everything_rows()]), tmp_path)
     wanted = {
         f"tables/{name}.{end}"
         for name in ("toys", "efficiency", "training", "failures")
@@ -346,11 +379,11 @@ def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Pa
 
 
 def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
-    rows = small_rows()
+    rows = everything_rows()
     shuffled = rows.sample(frac=1, random_state=0).set_axis([0] * len(rows))
     written = []
     for given, folder in ((rows, tmp_path / "a"), (shuffled, tmp_path / "b")):
-        files = write_tables(given, folder) + write_figures(given, folder, ["bias", "training"])[0]
+        files = write_tables(given, folder) + write_figures(given, folder, ["bias", "training", *NEW])[0]
         written.append([path.read_bytes() for path in files])
     assert written[0] == written[1]
 
@@ -359,12 +392,17 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
     toys = small_rows().query("data == ''")
     for name in ("training.pdf", "phases.png"):
         (tmp_path / name).write_bytes(b"old")
-    files, notes = write_figures(toys[toys["metric"] != "evaluations"], tmp_path)
+    toys = toys[~toys["metric"].isin(["evaluations", "gradient_norm"])]
+    files, notes = write_figures(toys, tmp_path)
     assert {path.stem for path in files} == {"variance-cost", "bias"} == {p.stem for p in tmp_path.iterdir()}
     assert notes == [
         "training: skipped, no task was trained",
         "kl: skipped, no task reports a KL",
         "phases: skipped, no training step was timed by phases",
+        "families: skipped, no toy has a bias, a variance and the norm of its gradient",
+        "probability: skipped, no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'",
+        "time-to-target: skipped, no training run reached a target (metric seconds_to_target)",
+        "host-bound: skipped, nothing was timed on an accelerator (metrics time_enqueue, time_host)",
     ]
 
 
@@ -377,12 +415,30 @@ def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: 
 
 
 def test_infinite_and_missing_numbers_draw(tmp_path: Path) -> None:
-    rows = small_rows()
+    rows = everything_rows()
     rows.loc[rows["estimator"].eq("rloo:n=4") & rows["metric"].eq("var_total"), ["value", "lo", "hi"]] = np.inf
     rows.loc[rows["metric"].eq("elbo_test") & rows["step"].eq(400), "value"] = -np.inf
     rows.loc[rows["metric"].isin(["bias_rel", "time_total"]), ["lo", "hi"]] = np.nan
     files, notes = write_figures(rows, tmp_path)
     assert len(files) == 3 * len(FIGURES) and not notes
+
+
+def test_the_new_figures_draw_what_the_rows_say() -> None:
+    rows = prepare(everything_rows())
+    parts = families._parts(rows).loc[(TOYS[0], "", "cpu", "straight-through")]
+    toy = rows[(rows["task"] == TOYS[0]) & (rows["estimator"] == "straight-through") & (rows["group"] == "cut")]
+    value = toy.set_index("metric")["value"]
+    assert parts["squared bias", "value"] == pytest.approx(value["bias_rel"] ** 2)
+    assert parts["variance", "value"] == pytest.approx(value["var_total"] / 9)
+    bits = probability._points(rows)
+    assert bits.groupby("estimator")["p"].apply(list).to_dict() == {
+        "disarm": pytest.approx([0.1192, 0.8808], abs=1e-4),
+        "rloo:n=4": pytest.approx([0.5, 0.1192, 0.8808], abs=1e-4),
+    }
+    with style():
+        figure = time_to_target.draw(rows)
+        assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["not reached"]
+        assert [line.get_xdata().tolist() for line in figure.axes[0].lines[:1]] == [[3.5]]
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
@@ -395,7 +451,7 @@ def test_figures_have_the_width_of_where_they_go_and_larger_letters_on_slides(
     tmp_path: Path, look: str, inches: tuple[float, float]
 ) -> None:
     for columns, wanted in zip((2, 1), inches, strict=True):
-        files, notes = write_figures(small_rows(), tmp_path, None, look, columns)
+        files, notes = write_figures(everything_rows(), tmp_path, None, look, columns)
         assert not notes
         for path in files:
             if path.suffix == ".svg":

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ..report.rows import CELL, SETTING, final, is_training, measured, setting_label
+from ..report.rows import CELL, SETTING, final, is_training, measured, setting_label, variance_at_cut
 from ..report.style import looks
 from ..report.verdicts import BIASED, verdicts
 from .traces import View, trace, view
@@ -17,7 +17,7 @@ def plane(rows: pd.DataFrame) -> list[View]:
     """Toys: variance at the cut against evaluations, time and relative bias; training: the encoder's, against time."""
     trained = is_training(rows)
     toys, models = rows[~trained], rows[trained]
-    variance = pd.concat([measured(toys, "draws", "var_total", "cut"), final(models, "var_encoder")])
+    variance = pd.concat([variance_at_cut(toys), final(models, "var_encoder")])
     costs = {
         "evaluations of f": measured(toys, "draws", "evaluations")["value"],
         "time (µs)": measured(rows, "clock", "time_total")["value"],

@@ -16,6 +16,10 @@ FIGURES = {
     "training": "ELBO against steps and seconds",
     "kl": "KL of the posterior to the prior during training",
     "phases": "where the time of a training step goes",
+    "families": "squared bias and variance by family of methods",
+    "probability": "variance against the probability of the bit, the figure of REBAR",
+    "time-to-target": "seconds of training until the target",
+    "host-bound": "whether an accelerator waited for the host",
 }
 _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 

@@ -11,6 +11,7 @@ from dvae_bench.estimators.names import UsageError
 CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
 _TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
+_ROUNDING = 1e-5  # of the gradient's norm: a standard deviation below is that of float32, not of the estimator
 _NUMBERS = ["seed", "step", "value", "lo", "hi"]
 
 
@@ -70,6 +71,14 @@ def measured(rows: pd.DataFrame, source: str, metric: str, group: str = "") -> p
             "status": cells["status"].max(),
         }
     )
+
+
+def variance_at_cut(rows: pd.DataFrame) -> pd.DataFrame:
+    """[task, data, device, estimator] -> value, lo, hi: the variance on toys, 0 where it is that of float32."""
+    variance = measured(rows, "draws", "var_total", "cut")[["value", "lo", "hi"]]
+    gradient = measured(rows, "draws", "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)
+    variance[variance["value"] <= (_ROUNDING * gradient) ** 2] = 0.0
+    return variance
 
 
 def final(rows: pd.DataFrame, metric: str) -> pd.DataFrame:

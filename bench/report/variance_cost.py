@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .rows import SETTING, final, is_training, measured, setting_label
+from .rows import SETTING, final, is_training, measured, setting_label, variance_at_cut
 from .style import (
     GREY,
     Look,
@@ -27,7 +27,6 @@ from .style import (
 )
 
 _HEIGHT = 1.6
-_ROUNDING = 1e-5  # of the gradient's norm: a standard deviation below is that of float32, not of the estimator
 _TOY_COLUMNS, _TRAINING_COLUMNS = 4, 3
 
 
@@ -77,9 +76,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
 def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
     """Two panels a task, side by side."""
     rows = rows[~is_training(rows)]
-    variance = _named("y", measured(rows, "draws", "var_total", "cut"))
-    gradient = measured(rows, "draws", "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)
-    variance[variance["y"] <= (_ROUNDING * gradient) ** 2] = 0.0
+    variance = _named("y", variance_at_cut(rows))
     evaluations = _named("x", measured(rows, "draws", "evaluations"))
     time = _named("x", measured(rows, "clock", "time_total"))
     panels = []
