@@ -14,7 +14,7 @@ from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_l
 from ..report.style import looks
 from .plane import plane
 from .study import Study
-from .traces import Draw, View, text, trace, view, views_of
+from .traces import Draw, View, points_of, text, trace, view, views_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def training_curves(rows: pd.DataFrame, metric: str, y: str, **axes: Any) -> lis
         for against, label in (("step", "step"), ("seconds", "seconds of training"), ("evaluations", "evaluations")):
             timed = part[part[against].notna()]
             traces = [
-                trace(str(name), look[str(name)], line[against], line, mode="lines+markers")
+                trace(str(name), look[str(name)], points_of(line, against), mode="lines+markers")
                 for name, line in timed.groupby("estimator")
             ]
             if traces:

@@ -10,7 +10,7 @@ import pandas as pd
 from ..report.rows import CELL, SETTING, final, is_training, measured, setting_label, variance_at_cut
 from ..report.style import looks
 from ..report.verdicts import BIASED, verdicts
-from .traces import View, trace, view
+from .traces import View, points_of, trace, view
 
 
 def plane(rows: pd.DataFrame) -> list[View]:
@@ -35,12 +35,12 @@ def plane(rows: pd.DataFrame) -> list[View]:
             if points.empty:
                 continue
             traces, unbiased = [], []
-            for cell, point in points.groupby(CELL):
+            for cell, point in zip(points.index, points_of(points, "cost"), strict=True):
                 hollow = cell in biased
-                drawn = trace(str(cell[-1]), look[str(cell[-1])], point["cost"], point, mode="markers")
+                drawn = trace(str(cell[-1]), look[str(cell[-1])], [point], mode="markers")
                 drawn["marker"]["symbol"] += "-open" if hollow else ""
                 traces.append(drawn)
-                unbiased += [] if hollow else [(float(point["cost"].iloc[0]), float(point["value"].iloc[0]))]
+                unbiased += [] if hollow else [point[:2]]
             if name != "relative bias":
                 traces.insert(0, _line(pareto(unbiased)))
             views.append(view(setting_label(setting, devices), name, name, "variance", traces, log_x=True, log_y=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from ..report.style import Look
 from .study import Study
 
 View = dict[str, Any]
+Point = tuple[float, float, float, float]
 Draw = Callable[[pd.DataFrame], list[View]]
 _SYMBOLS = dict(
     zip("os^DvPX", ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x"), strict=True)
@@ -29,26 +30,29 @@ def text(words: Any) -> str:
     return str(escape(words))
 
 
-def trace(name: str, look: Look, x: pd.Series, y: pd.DataFrame, **given: Any) -> View:
-    """An estimator's points: `y` holds value, lo, hi; the hover says them in full."""
-    values = y[["value", "lo", "hi"]].astype(float).to_numpy().tolist()
-    said = [with_interval(*value) for value in values]
+def trace(name: str, look: Look, points: Sequence[Point], **given: Any) -> View:
+    """An estimator's points: x, and value, lo, hi of y; the hover says them in full."""
+    values = [point[1:] for point in points]
+    said = [f"<b>{text(name)}</b><br>{with_interval(y, lo, hi)} at {x:.6g}" for x, y, lo, hi in points]
     return {
         "type": "scatter",
         "name": text(name),
-        "x": x.astype(float).tolist(),
+        "x": [point[0] for point in points],
         "y": [value[0] for value in values],
         "error_y": _error(values),
-        "text": [
-            f"<b>{text(name)}</b><br>{words} at {at:.6g}" for words, at in zip(said, x.astype(float), strict=True)
-        ],
+        "text": said,
         "hoverinfo": "text",
         "marker": {"color": look.colour, "symbol": _SYMBOLS[look.marker], "size": 9},
         "line": {"color": look.colour},
     } | given
 
 
-def _error(values: Iterable[list[float]]) -> View:
+def points_of(frame: pd.DataFrame, x: str) -> list[Point]:
+    """The rows of a frame as points: its column `x`, and value, lo and hi."""
+    return list(frame[[x, "value", "lo", "hi"]].astype(float).itertuples(index=False, name=None))
+
+
+def _error(values: Iterable[tuple[float, ...]]) -> View:
     sides = [[_length(hi - value), _length(value - lo)] for value, lo, hi in values]
     above, below = ([side[i] for side in sides] for i in (0, 1))
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, "width": 2}
