@@ -159,13 +159,16 @@ def reproduce(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors or protocols.")] = "estimators",
+    kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors, protocols or figures.")] = "estimators",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
 ) -> None:
     """List what there is, without importing any of it."""
+    if kind == "figures":
+        _list_figures(as_json)
+        return
     if kind not in (*KINDS, "protocols"):
-        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}, protocols")
+        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}, protocols, figures")
     for path in plugin:
         _add_plugins(path)
     plugins = protocols.plugins() if kind == "protocols" else list(KINDS[kind])
@@ -222,17 +225,38 @@ def check(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders; the first is what others are compared with.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself.")
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself, if it is one.")
     ] = None,
 ) -> None:
-    """Write tables (csv, Markdown, LaTeX) and figures (pdf, png) from stored results."""
-    from dvae_bench.bench.report import write_report
+    """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, svg, png) from stored results."""
+    from dvae_bench.bench.page.reports import write_reports
+
+    for path in write_reports(folders, output):
+        typer.echo(path)
+
+
+@app.command()
+def figures(
+    folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
+    names: Annotated[list[str], typer.Argument(help="What `list figures` names; default: all.")] = [],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: figures/ in the folder.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="paper, talk or notebook.")] = "paper",
+    columns: Annotated[int, typer.Option(min=1, max=2, help="Columns of the page that a figure spans.")] = 2,
+) -> None:
+    """Draw figures (pdf, svg, png) from stored results, in the letters and the width of where they go."""
+    from dvae_bench.bench.report import write_figures
+    from dvae_bench.bench.report.style import STYLES
     from dvae_bench.bench.store import Store
 
-    for path in write_report(Store.open(folder).rows(), output or folder):
-        typer.echo(path)
+    if style not in STYLES:
+        raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
+    files, notes = write_figures(Store.open(folder).rows(), output or folder / "figures", names or None, style, columns)
+    for line in (*files, *notes):
+        typer.echo(line)
 
 
 @app.command()
@@ -295,6 +319,17 @@ def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(130) from None
+
+
+def _list_figures(as_json: bool) -> None:
+    from dvae_bench.bench.report import FIGURES
+
+    if as_json:
+        typer.echo(json.dumps([{"name": name, "about": about} for name, about in FIGURES.items()], indent=1))
+        return
+    width = max(map(len, FIGURES))
+    for name, about in FIGURES.items():
+        typer.echo(f"{name:{width}}  {about}")
 
 
 def _add_plugins(path: Path) -> list[Plugin]:

@@ -113,6 +113,7 @@ class Screen:
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
         self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
+        self.say(f"page: {files[-1]}")
 
     def traced(self, paths: list[Path]) -> None:
         self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")

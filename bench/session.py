@@ -1,4 +1,4 @@
-"""One run from selection to report: resolve the data and device, plan, measure, write tables and figures."""
+"""One run from selection to report: resolve the data and device, plan, measure, write tables, figures and the page."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..tasks.vae.datasets import load_mnist
 from .cells import Cell, needs_data, plan
 from .clock import device_from, steady_host
 from .context import context
+from .page import Study, labels, write_page
 from .presets import Preset
 from .report import write_report
 from .runner import Progress, run_cells
@@ -77,7 +78,9 @@ class Session:
         return self.store.rows([cell.part() for cell in self.cells])
 
     def report(self) -> list[Path]:
-        return write_report(self.rows(), self.store.folder)
+        """Write tables, figures and the page of this run's cells; returns the files, the page last."""
+        study = Study.of(self.store, labels([self.store.folder])[0], [cell.part() for cell in self.cells])
+        return [*write_report(study.rows, self.store.folder), write_page([study], self.store.folder / "index.html")]
 
 
 class Estimate:

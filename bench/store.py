@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,24 @@ class Store:
         seal = hashlib.sha256(content).hexdigest().encode()
         replace_file(self._part(key), content.replace(UNSEALED, seal))
 
-    def rows(self, keys: list[str] | None = None) -> pd.DataFrame:
+    def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
         """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
-        parts = sorted(self.cells.glob("*.parquet")) if keys is None else [self._part(key) for key in keys]
-        tables = [self._read(path) for path in parts if path.is_file()]
+        tables = [self._read(path) for path in self._parts(keys)]
         return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
+
+    def settings(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """What every cell, or each of the given ones, was measured with; without the cells that do not say it."""
+        found = []
+        for path in self._parts(keys):
+            try:
+                found.append(json.loads(pq.read_schema(path).metadata[b"settings"]))
+            except (*DAMAGE, KeyError, TypeError):
+                continue
+        return [settings for settings in found if isinstance(settings, dict)]
+
+    def _parts(self, keys: Sequence[str] | None) -> list[Path]:
+        parts = sorted(self.cells.glob("*.parquet")) if keys is None else [self._part(key) for key in keys]
+        return [path for path in parts if path.is_file()]
 
     @staticmethod
     def _read(part: Path) -> pa.Table:

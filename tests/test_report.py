@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench.report import FIGURES, tables, verdicts, write_figures, write_report, write_tables
+from dvae_bench.bench.report import (
+    FIGURES,
+    families,
+    probability,
+    tables,
+    time_to_target,
+    verdicts,
+    write_figures,
+    write_report,
+    write_tables,
+)
+from dvae_bench.bench.report.best import not_worse
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
+from dvae_bench.bench.report.style import style
 from dvae_bench.bench.report.table import Table
 from dvae_bench.bench.report.verdicts import holm
 from dvae_bench.estimators.names import UsageError
@@ -35,6 +49,7 @@ PHASES = {
     "encode": 310, "sample": 60, "objective": 820, "gradient": 190,
     "objective_backward": 900, "encoder_backward": 420, "update": 350,
 }  # fmt: skip
+NEW = ("families", "probability", "time-to-target", "host-bound")
 BIASED = {"straight-through", "gumbel-softmax", "st-gumbel-softmax"}
 
 
@@ -63,6 +78,7 @@ def toy_rows(name: str, task: str, random: np.random.Generator) -> list[dict[str
             row(**cell, group=group, metric="bias_rel", **near(relative, min(2 * noise / max(relative, 1e-9), 0.9))),
             row(**cell, group=group, metric="bias_p", value=p),
             row(**cell, group=group, metric="bias_sdb", value=5 * noise),
+            row(**cell, group=group, metric="gradient_norm", value=3.0),
             row(**cell, group=group, metric="var_total", **near(variance * scale**2 * random.uniform(0.7, 1.4), 0.04)),
         ]
     clock = {"source": "clock", "collector": "clock", "unit": "us"}
@@ -99,6 +115,26 @@ def vae_rows(name: str, task: str, seeds: int, random: np.random.Generator) -> l
     for metric, time in {**phases, "time_total": 1.02 * sum(phases.values())}.items():
         rows.append(row(**clock, metric=metric, **near(time, 0.04)))
     return rows
+
+
+def everything_rows() -> pd.DataFrame:
+    """The least that every figure can draw: toys, a bit at three probabilities, a target, an accelerator."""
+    rows = small_rows().to_dict("records")
+    for name, logit in itertools.product(("disarm", "rloo:n=4"), (-2.0, 0.0, 2.0)):
+        cell = {"estimator": name, "task": f"bit:logit={logit}" if logit else "bit", "group": "cut"}
+        value = 0.0 if name == "disarm" and not logit else ESTIMATORS[name][1]
+        rows += [row(**cell, metric="var_total", **near(value, 0.1)), row(**cell, metric="gradient_norm", value=0.1)]
+    for name, seed in itertools.product(("rloo:n=4",), range(2)):
+        steps = {"estimator": name, "task": "mnist-vae", "data": "mnist", "source": "steps", "step": 2000, "seed": seed}
+        rows.append(row(**steps, metric="seconds_to_target", unit="s", value=3.0 + seed))
+    for name, bound in (("rloo:n=4", 1.0), ("straight-through", 0.0)):
+        clock = {"estimator": name, "task": "mnist-vae", "data": "mnist", "source": "clock"}
+        rows += [
+            row(**clock, metric="time_enqueue", **near(900.0, 0.1)),
+            row(**clock, metric="host_bound", value=bound),
+        ]
+        rows.append(row(**clock, metric="time_host", **near(1000.0 if bound else 2000.0, 0.1)))
+    return pd.DataFrame(rows)
 
 
 def realistic_rows(seeds: int = 1) -> pd.DataFrame:
@@ -292,6 +328,49 @@ def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
     assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
 
 
+def test_the_best_and_what_is_not_significantly_worse_are_bold() -> None:
+    def lines(*intervals: tuple[float, float, float], task: str = "toy") -> pd.DataFrame:
+        ends = pd.DataFrame(intervals, columns=["x", "x_lo", "x_hi"])
+        return ends.assign(task=task, data="", device="cpu")
+
+    three = lines((1.0, 0.9, 1.1), (1.2, 1.05, 1.3), (1.3, 1.2, 1.4))
+    assert not_worse(three, "x") == [True, True, False]
+    assert not_worse(three, "x", higher=True) == [False, True, True]
+    assert not_worse(three, "x", pd.Series([False, False, True])) == [False, False, True]
+    assert not_worse(lines((1.0, np.nan, np.nan), (np.nan, np.nan, np.nan)), "x") == [True, False]
+    apart = pd.concat([three, lines((9.0, 8.9, 9.1), task="other")], ignore_index=True)
+    assert not_worse(apart, "x") == [True, True, False, True], "each task has its own best"
+
+
+def test_bold_is_set_in_latex_and_markdown(built: list[Table]) -> None:
+    toys = built[0]
+    best = toys.text["variance"][toys.bold["variance"]]
+    assert len(best) >= len(TOYS) - 1
+    assert all(f"\\bfseries {cell} &" in toys.latex() and f"**{cell}**" in toys.markdown() for cell in best)
+    biased = toys.numbers["verdict"] == "biased"
+    assert not biased[toys.bold["variance"]].any(), "a biased estimator's variance wins nothing"
+
+
+def test_captions_say_n_seeds_and_family(built: list[Table]) -> None:
+    toys, efficiency, training, *_ = built
+    for words in ("n = 4000 draws a cell and seed, 1 seed", "Holm over the", "family-wise alpha"):
+        assert words in toys.caption
+    assert "n = 4000 draws" in efficiency.caption and "n = 4000 test images" in training.caption
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
+def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path) -> None:
+    names = [path.name for table in built for path in table.write(tmp_path) if path.suffix == ".tex"]
+    body = "\n".join(f"\\input{{{name}}}" for name in names)
+    head = "\\documentclass{article}\n\\usepackage{booktabs,longtable}\n\\begin{document}\n"
+    article = f"{head}{body}\n\\end{{document}}\n"
+    (tmp_path / "article.tex").write_text(article)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and len(names) == 4, done.stdout[-2000:]
+    assert (tmp_path / "article.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_pipes_do_not_break_markdown() -> None:
     failed = tables(pd.DataFrame([row(estimator="a", task="toy", status="error", reason="|x| < 1")]))[-1]
     assert r"\|x\| < 1" in failed.markdown()
@@ -303,24 +382,24 @@ def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
 
 
 def test_report_of_everything_writes_every_file(rows: pd.DataFrame, tmp_path: Path) -> None:
-    files = write_report(pd.concat([rows, pd.DataFrame(swept_rows())]), tmp_path)
+    files = write_report(pd.concat([rows, everything_rows(), pd.DataFrame(swept_rows())]), tmp_path)
     wanted = {
         f"tables/{name}.{end}"
         for name in ("toys", "efficiency", "training", "failures")
         for end in ("csv", "md", "tex")
     }
-    wanted |= {f"figures/{name}.{end}" for name in FIGURES for end in ("pdf", "png")}
+    wanted |= {f"figures/{name}.{end}" for name in FIGURES for end in ("pdf", "svg", "png")}
     assert {path.relative_to(tmp_path).as_posix() for path in files} == wanted
     assert all(path.stat().st_size > 200 for path in files)
     assert (tmp_path / "figures" / "bias.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
-    rows = small_rows()
+    rows = everything_rows()
     shuffled = rows.sample(frac=1, random_state=0).set_axis([0] * len(rows))
     written = []
     for given, folder in ((rows, tmp_path / "a"), (shuffled, tmp_path / "b")):
-        files = write_tables(given, folder) + write_figures(given, folder, ["bias", "training"])[0]
+        files = write_tables(given, folder) + write_figures(given, folder, ["bias", "training", *NEW])[0]
         written.append([path.read_bytes() for path in files])
     assert written[0] == written[1]
 
@@ -329,7 +408,8 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
     toys = small_rows().query("data == ''")
     for name in ("training.pdf", "phases.png"):
         (tmp_path / name).write_bytes(b"old")
-    files, notes = write_figures(toys[toys["metric"] != "evaluations"], tmp_path)
+    toys = toys[~toys["metric"].isin(["evaluations", "gradient_norm"])]
+    files, notes = write_figures(toys, tmp_path)
     drawn = {"variance-cost", "bias", "smoothing"}
     assert {path.stem for path in files} == drawn == {p.stem for p in tmp_path.iterdir()}
     assert notes == [
@@ -338,6 +418,10 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
         "samples: skipped, no images are stored",
         "phases: skipped, no training step was timed by phases",
         "sweeps: skipped, no toy was run at 3 values of one hyper-parameter, as in -e 'gumbel-softmax:tau={.1,.5,1}'",
+        "families: skipped, no toy has a bias, a variance and the norm of its gradient",
+        "probability: skipped, no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'",
+        "time-to-target: skipped, no training run reached a target (metric seconds_to_target)",
+        "host-bound: skipped, nothing was timed on an accelerator (metrics time_enqueue, time_host)",
     ]
 
 
@@ -351,14 +435,32 @@ def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: 
 
 
 def test_infinite_and_missing_numbers_draw(tmp_path: Path) -> None:
-    rows = small_rows()
+    rows = everything_rows()
     rows.loc[rows["estimator"].eq("rloo:n=4") & rows["metric"].eq("var_total"), ["value", "lo", "hi"]] = np.inf
     rows.loc[rows["metric"].eq("elbo_test") & rows["step"].eq(400), "value"] = -np.inf
     rows.loc[rows["metric"].isin(["bias_rel", "time_total"]), ["lo", "hi"]] = np.nan
     swept = pd.DataFrame(swept_rows())
     swept.loc[swept["metric"].eq("bias_rel"), ["value", "lo"]] = 0.0, np.nan
     files, notes = write_figures(pd.concat([rows, swept]), tmp_path)
-    assert len(files) == 2 * len(FIGURES) and not notes
+    assert len(files) == 3 * len(FIGURES) and not notes
+
+
+def test_the_new_figures_draw_what_the_rows_say() -> None:
+    rows = prepare(everything_rows())
+    parts = families._parts(rows).loc[(TOYS[0], "", "cpu", "straight-through")]
+    toy = rows[(rows["task"] == TOYS[0]) & (rows["estimator"] == "straight-through") & (rows["group"] == "cut")]
+    value = toy.set_index("metric")["value"]
+    assert parts["squared bias", "value"] == pytest.approx(value["bias_rel"] ** 2)
+    assert parts["variance", "value"] == pytest.approx(value["var_total"] / 9)
+    bits = probability._points(rows)
+    assert bits.groupby("estimator")["p"].apply(list).to_dict() == {
+        "disarm": pytest.approx([0.1192, 0.8808], abs=1e-4),
+        "rloo:n=4": pytest.approx([0.5, 0.1192, 0.8808], abs=1e-4),
+    }
+    with style():
+        figure = time_to_target.draw(rows)
+        assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["not reached"]
+        assert [line.get_xdata().tolist() for line in figure.axes[0].lines[:1]] == [[3.5]]
 
 
 def test_a_sweep_is_names_that_differ_in_one_number() -> None:
@@ -390,6 +492,26 @@ def test_the_own_objective_has_a_column_of_its_own() -> None:
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no figure 'biass'; nearest: bias"):
         write_figures(small_rows(), tmp_path, ["biass"])
+
+
+@pytest.mark.parametrize(("look", "inches"), [("paper", (7.2, 3.5)), ("notebook", (8.0, 4.2)), ("talk", (11.0, 6.0))])
+def test_figures_have_the_width_of_where_they_go_and_larger_letters_on_slides(
+    tmp_path: Path, look: str, inches: tuple[float, float]
+) -> None:
+    for columns, wanted in zip((2, 1), inches, strict=True):
+        files, notes = write_figures(everything_rows(), tmp_path, None, look, columns)
+        assert not notes
+        for path in files:
+            if path.suffix == ".svg":
+                size = re.search(r'width="([\d.]+)pt"', path.read_text())
+                assert size is not None and float(size[1]) == pytest.approx(72 * wanted)
+
+
+def test_fonts_are_embedded(tmp_path: Path) -> None:
+    write_figures(small_rows(), tmp_path, ["bias"])
+    pdf = (tmp_path / "bias.pdf").read_bytes()
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    assert "<text" not in (tmp_path / "bias.svg").read_text(), "letters are paths"
 
 
 def test_drawing_leaves_the_callers_settings_alone(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .rows import CELL, SETTING, is_training, measured, setting_label
-from .style import GREY, WIDTH, Look, figure_with_legend, log_axis, looks, set_title, whiskers
+from .style import GREY, Look, figure_with_legend, log_axis, looks, set_title, side_by_side, whiskers, width
 from .verdicts import BIASED, UNBIASED, verdicts
 
 _COLUMNS = 3
@@ -30,7 +30,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     names = sorted(set(points.index.get_level_values("estimator")))
     look = looks(rows)
     settings = list(points.groupby(SETTING))
-    columns = min(_COLUMNS, len(settings))
+    columns = side_by_side(len(settings), _COLUMNS)
     lines = math.ceil(len(settings) / columns)
     figure = figure_with_legend(lines * (_LINE * len(names) + 0.65), _handles())
     panels = figure.subplots(lines, columns, sharey=True, sharex=True, squeeze=False).ravel()
@@ -40,7 +40,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     high = max(shown.max(initial=low), 10 * low) * 1.8
     for axes, (setting, part) in zip(panels, settings, strict=False):
         axes.set(xscale="log")
-        set_title(axes, setting_label(setting, rows["device"].nunique()), (WIDTH - 1) / columns)
+        set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
         for name, line in part.droplevel(SETTING).iterrows():
             _line(axes, names.index(str(name)), line, look[str(name)], low)
         log_axis(axes.xaxis, low, high)

@@ -9,14 +9,14 @@ import pandas as pd
 
 from ..pairing import paired_log_ratio
 from .numbers import plain, with_interval
-from .rows import CELL
+from .rows import CELL, sizes
 from .table import Table, informative
 from .verdicts import UNBIASED
 
 _CAPTION = (
     "What variance costs on toys. Variance per evaluation: variance times evaluations of f. Work-normalised variance: "
     "variance times microseconds per draw. Ratio: variance over that of the unbiased estimator with the least, both "
-    "from the same streams, paired by block; brackets are intervals at 95 per cent."
+    "from the same streams, paired by block; brackets are intervals at 95 per cent;"
 )
 _PLACE = [name for name in CELL if name != "estimator"]
 _T = 2.0
@@ -52,7 +52,11 @@ def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
         }
     )
     columns = [*CELL, "verdict", "variance", "per_evaluation", "work_normalised", "reference", *ends]
-    return Table("efficiency", _CAPTION, numbers[columns], informative(text))
+    near = (numbers["verdict"] == UNBIASED) & ~(numbers["ratio_lo"] > 1) & numbers["ratio"].notna()
+    caption = f"{_CAPTION} {sizes(rows, 'var_total', 'draws')}. Bold: unbiased, and the interval reaches 1."
+    return Table(
+        "efficiency", caption, numbers[columns], informative(text), {"ratio to the best unbiased": near.tolist()}
+    )
 
 
 def _blocks(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:

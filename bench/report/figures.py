@@ -19,13 +19,21 @@ FIGURES = {
     "phases": "where the time of a training step goes",
     "sweeps": "bias and variance against a hyper-parameter that the run sweeps",
     "smoothing": "the smoothing transformations f1, f2, f3; for every run the same",
+    "families": "squared bias and variance by family of methods",
+    "probability": "variance against the probability of the bit, the figure of REBAR",
+    "time-to-target": "seconds of training until the target",
+    "host-bound": "whether an accelerator waited for the host",
 }
+_ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 
 
-def write_figures(rows: pd.DataFrame, folder: Path, names: list[str] | None = None) -> tuple[list[Path], list[str]]:
-    """Draw the named figures (all) as .pdf and .png; returns the files, and a note for each one without data.
+def write_figures(
+    rows: pd.DataFrame, folder: Path, names: list[str] | None = None, look: str = "paper", columns: int = 2
+) -> tuple[list[Path], list[str]]:
+    """Draw the named figures (all) as .pdf, .svg and .png, in a style of STYLES and for so many columns of a page.
 
-    Raises UsageError for an unknown name. A figure that an earlier report left in `folder` is removed.
+    Returns the files, and a note for each figure without data. Raises UsageError for an unknown name. A figure that an
+    earlier report left in `folder` is removed.
     """
     names = list(FIGURES) if names is None else names
     for name in names:
@@ -33,18 +41,19 @@ def write_figures(rows: pd.DataFrame, folder: Path, names: list[str] | None = No
             raise UsageError(f"no figure {name!r}{nearest(name, FIGURES)}")
     from .style import style
 
-    rows, files, notes = prepare(rows), [], []
+    rows, notes = prepare(rows), []
+    files: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        paths = [folder / f"{name}.pdf", folder / f"{name}.png"]
+        paths = {folder / f"{name}{ending}": metadata for ending, metadata in _ENDINGS.items()}
         for path in paths:
             path.unlink(missing_ok=True)
-        with style():
+        with style(look, columns):
             figure = import_module(f".{name.replace('-', '_')}", __package__).draw(rows)
             if isinstance(figure, str):
                 notes.append(f"{name}: skipped, {figure}")
                 continue
-            figure.savefig(paths[0], metadata={"CreationDate": None})
-            figure.savefig(paths[1])
+            for path, metadata in paths.items():
+                figure.savefig(path, metadata=metadata)
         files += paths
     return files, notes

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .rows import SETTING, curve, setting_label
-from .style import estimator_handles, figure_with_legend, looks, whiskers
+from .style import estimator_handles, figure_with_legend, looks, side_by_side, whiskers
 
 _HEIGHT, _COLUMNS = 2.1, 2
 
@@ -19,9 +19,10 @@ def draw(rows: pd.DataFrame) -> Figure | str:
         return "no task reports a KL"
     look = looks(rows)
     settings = list(curves.groupby(SETTING))
-    lines = -(-len(settings) // _COLUMNS)
+    columns = side_by_side(len(settings), _COLUMNS)
+    lines = -(-len(settings) // columns)
     figure = figure_with_legend(_HEIGHT * lines, estimator_handles(sorted(set(curves["estimator"])), look, lines=True))
-    panels = figure.subplots(lines, _COLUMNS, squeeze=False).ravel()
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=False):
         axes.set_title(setting_label(setting, rows["device"].nunique()))
         axes.set(xlabel="step", ylabel="KL (nats)")

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from .rows import CELL, SETTING, failures, is_training, measured, setting_label
-from .style import GREY, WIDTH, figure_with_legend, set_title, whiskers
+from .style import GREY, figure_with_legend, set_title, side_by_side, whiskers, width
 
 COLOURS = {  # of "Paired": forward light, backward dark
     "encode": 0,
@@ -45,12 +45,12 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     tick = Line2D([], [], ls="", marker="|", color="black", ms=7, mew=1.2, label="whole step, with 95 % interval")
     failed = failures(rows).groupby(CELL)["status"].first()
     settings = list(phases.groupby(SETTING))
-    columns = min(_COLUMNS, len(settings))
+    columns = side_by_side(len(settings), _COLUMNS)
     lines = math.ceil(len(settings) / columns)
     figure = figure_with_legend(lines * (_LINE * len(order) + 0.65), [*handles, tick])
     panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=False):
-        set_title(axes, setting_label(setting, rows["device"].nunique()), (WIDTH - 1) / columns)
+        set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
         axes.set_xlabel("ms per step")
         axes.grid(False, axis="y")
         _bars(axes, part.droplevel(SETTING), total.loc[part.index].droplevel(SETTING), list(order), colours)

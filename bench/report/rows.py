@@ -11,8 +11,8 @@ from dvae_bench.estimators.names import UsageError
 CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
 _TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
+_ROUNDING = 1e-5  # of the gradient's norm: a standard deviation below is that of float32, not of the estimator
 _NUMBERS = ["seed", "step", "value", "lo", "hi"]
-_ROUNDING = 1e-5  # of the gradient's norm
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
@@ -119,3 +119,11 @@ def setting_label(setting: Any, devices: int) -> str:
     task, data, device = map(str, setting)
     extra = [part for part in (data, device if devices > 1 else "") if part]
     return f"{task} ({', '.join(extra)})" if extra else task
+
+
+def sizes(rows: pd.DataFrame, metric: str, unit: str) -> str:
+    """What a caption says of n and of seeds: "n = 256000 draws a cell and seed, 3 seeds"."""
+    n, seeds = rows.loc[(rows["metric"] == metric) & rows["value"].notna(), "n"], rows["seed"].nunique()
+    least, most = (int(n.min()), int(n.max())) if len(n) else (0, 0)
+    count = str(most) if least == most else f"{least} to {most}"
+    return f"n = {count} {unit} a cell and seed, {seeds} seed{'s' * (seeds != 1)}"

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .rows import SETTING, finished, setting_label
-from .style import WIDTH
+from .style import width
 
 _SIDE = 28
 _LINE = 0.24  # inches
@@ -23,7 +23,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
         return "no images are stored"
     settings = [(setting, part.drop_duplicates(["estimator", "metric"])) for setting, part in shown.groupby(SETTING)]
     heights = [_TITLE + _LINE * (1 + part["estimator"].nunique()) for _, part in settings]
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(width(), sum(heights)), layout="constrained")
     panels = figure.subplots(len(settings), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=True):
         names = sorted(set(part["estimator"]))

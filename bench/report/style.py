@@ -20,8 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 WIDTH = 7.2
+STYLES = {"paper": (7.2, 3.5), "notebook": (8.0, 4.2), "talk": (11.0, 6.0)}  # inches of two columns, of one
 GREY = "0.45"
-_LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062  # inches
+_LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062  # inches, at the letters of a paper
 _MARKERS = "os^DvPX"
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1)))
 _COLOURS = (0, 1, 2, 3, 4, 9, 5, 6, 7, 8)  # "colorblind" with its pale colours last
@@ -45,13 +46,19 @@ def looks(rows: pd.DataFrame) -> dict[str, Look]:
     }
 
 
-def style() -> AbstractContextManager[None]:
-    """The settings of every figure, for a `with` block: the caller's own are left alone."""
+def style(name: str = "paper", columns: int = 2) -> AbstractContextManager[None]:
+    """The settings of every figure, for a `with` block: the caller's own are left alone.
+
+    name: one of STYLES, whose letters are those of seaborn's context; columns: 2 or 1, the width on the page.
+    """
     return mpl.rc_context(
         sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5})
-        | sns.plotting_context("paper", font_scale=0.85)
+        | sns.plotting_context(name, font_scale=0.85)
         | {
+            "figure.figsize": (STYLES[name][2 - columns], 4.0),
             "pdf.fonttype": 42,
+            "svg.fonttype": "path",
+            "svg.hashsalt": "dvae-bench",
             "savefig.dpi": 150,
             "font.family": "DejaVu Sans",
             "axes.linewidth": 0.7,
@@ -70,11 +77,26 @@ def style() -> AbstractContextManager[None]:
     )
 
 
+def width() -> float:
+    """Inches of the figure that the present style draws."""
+    return float(mpl.rcParams["figure.figsize"][0])
+
+
+def scale() -> float:
+    """The size of the present style's letters over those of a paper."""
+    return float(mpl.rcParams["font.size"]) / float(sns.plotting_context("paper", font_scale=0.85)["font.size"])
+
+
+def side_by_side(panels: int, most: int) -> int:
+    """How many panels go on a line: `most` where the letters are a paper's and the figure has its width."""
+    return max(1, min(panels, round(most * width() / (WIDTH * scale()))))
+
+
 def figure_with_legend(height: float, handles: Sequence[Artist]) -> Figure:
-    """A figure of the paper's width: axes of `height` inches in all, above a legend of the lines it needs."""
+    """A figure of the style's width: axes of `height` inches (of a paper) in all, above a legend of as many lines."""
     columns = _legend_columns([len(str(handle.get_label())) for handle in handles])
     lines = math.ceil(len(handles) / columns)
-    figure = Figure(figsize=(WIDTH, height + _LEGEND_LINE * lines + 0.1), layout="constrained")
+    figure = Figure(figsize=(width(), (height + _LEGEND_LINE * lines + 0.1) * scale()), layout="constrained")
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
     return figure
 
@@ -83,17 +105,18 @@ def _legend_columns(lengths: list[int]) -> int:
     """As many columns as fit the width; matplotlib fills them one after the other."""
     for columns in range(len(lengths), 1, -1):
         widths = [_HANDLE + _LETTER * max(part) for part in np.array_split(lengths, columns)]
-        if sum(widths) < WIDTH:
+        if sum(widths) * scale() < width():
             return columns
     return 1
 
 
 def set_title(axes: Axes, label: str, inches: float) -> None:
     """The label above a panel this wide; where long, its parentheses on a second line and in smaller letters."""
-    if len(label) * _LETTER > inches:
+    letter = _LETTER * scale()
+    if len(label) * letter > inches:
         label = label.replace(" (", "\n(")
-    longest = max(map(len, label.split("\n"))) * _LETTER
-    axes.set_title(label, fontsize=mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, _LETTER)))
+    longest = max(map(len, label.split("\n"))) * letter
+    axes.set_title(label, fontsize=mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, letter)))
 
 
 def estimator_handles(names: Sequence[str], look: dict[str, Look], lines: bool = False) -> list[Artist]:

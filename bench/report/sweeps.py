@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .rows import SETTING, is_training, measured, setting_label, variance_at_cut
-from .style import GREY, WIDTH, Look, estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers
+from .style import GREY, Look, estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers, width
 from .verdicts import BIASED, verdicts
 
 FEWEST = 3
@@ -42,7 +42,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     figure = figure_with_legend(_HEIGHT * len(parts), handles)
     grid = figure.subplots(len(parts), len(_QUANTITIES), squeeze=False)
     for panels, ((*setting, parameter), part) in zip(grid, parts, strict=True):
-        set_title(panels[0], setting_label(setting, rows["device"].nunique()), WIDTH / 2 - 0.6)
+        set_title(panels[0], setting_label(setting, rows["device"].nunique()), width() / 2 - 0.6)
         for axes, (quantity, label) in zip(panels, _QUANTITIES.items(), strict=True):
             axes.set(xscale="log", yscale="log", xlabel=LETTERS.get(str(parameter), str(parameter)), ylabel=label)
             _fill(axes, part[part[f"{quantity}_value"] > 0], quantity, look)

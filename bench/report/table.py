@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -15,12 +16,16 @@ _ROWS_ON_A_PAGE = 40
 
 @dataclass(frozen=True)
 class Table:
-    """`numbers` for csv, `text` (all strings) for Markdown and LaTeX; the caption says what brackets mean."""
+    """`numbers` for csv, `text` (all strings) for Markdown and LaTeX; the caption says what brackets mean.
+
+    bold: column of `text` -> which of its lines are set bold.
+    """
 
     name: str
     caption: str
     numbers: pd.DataFrame
     text: pd.DataFrame
+    bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> list[Path]:
         """name.csv, name.md, name.tex below `folder`; an empty table is not written, an older one removed."""
@@ -37,6 +42,8 @@ class Table:
 
     def markdown(self) -> str:
         text = self.text.map(lambda cell: cell.replace("|", "\\|"))
+        for column, bold in self.bold.items():
+            text[column] = [f"**{cell}**" if best else cell for cell, best in zip(text[column], bold, strict=True)]
         table = text.to_markdown(index=False, disable_numparse=True)
         return f"{self.caption}\n\n{table}\n"
 
@@ -44,8 +51,11 @@ class Table:
         """A booktabs table (a longtable where it outgrows a page), every cell and header escaped."""
         text = self.text.map(_typesettable)
         styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        for column, bold in self.bold.items():
+            styler = styler.apply(_bold, subset=[column], bold=bold)
         long = len(self.text) > _ROWS_ON_A_PAGE
         table = styler.to_latex(
+            convert_css=True,
             hrules=True,
             caption=re.sub(r"([&%$#_{}])", r"\\\1", _typesettable(self.caption)),
             label=f"tab:{self.name}",
@@ -56,6 +66,10 @@ class Table:
         if long:
             return f"% \\usepackage{{booktabs,longtable}}\n{{\\footnotesize\n{table}}}\n"
         return "% \\usepackage{booktabs}\n" + table.replace("\\centering", "\\centering\\footnotesize", 1)
+
+
+def _bold(column: pd.Series, bold: Sequence[bool]) -> list[str]:
+    return ["font-weight: bold" if best else "" for best in bold]
 
 
 def _typesettable(text: str) -> str:

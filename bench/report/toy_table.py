@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from ..rows import OWN
+from .best import SAID, not_worse
 from .numbers import MISSING, plain, with_interval
-from .rows import CELL, is_training, measured
+from .rows import CELL, is_training, measured, sizes
 from .table import Table, informative
 from .verdicts import ALPHA, BIASED, UNBIASED, bias_tests, verdicts
 
@@ -44,7 +45,9 @@ def toy_table(rows: pd.DataFrame) -> Table:
     own = bool(text["own objective"].any())
     if not own:
         text = text.drop(columns="own objective")
-    return Table("toys", _caption(len(bias_tests(rows)), own), numbers, informative(text))
+    unbiased = numbers["verdict"] == UNBIASED
+    bold = {"variance": not_worse(numbers, "variance", unbiased), "µs per draw": not_worse(numbers, "time")}
+    return Table("toys", _caption(rows, own), numbers, informative(text), bold)
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -95,15 +98,17 @@ def _bias(line: Mapping[Any, Any]) -> str:
     return MISSING
 
 
-def _caption(tests: int, own: bool) -> str:
+def _caption(rows: pd.DataFrame, own: bool) -> str:
+    tests = len(bias_tests(rows))
     objective = (
         "Own objective: the same draws against the gradient of the method's own relaxed objective. " if own else ""
     )
     return (
-        f"Toy tasks with exact gradients. Verdicts: Holm over the {tests} bias tests of this report, family-wise "
+        f"Toy tasks with exact gradients, {sizes(rows, 'var_total', 'draws')}. "
+        f"Verdicts: Holm over the {tests} bias tests of this report, family-wise "
         f"alpha {ALPHA:g}. Relative bias: norm of the bias over norm of the exact gradient; sdb: the smallest bias "
         "along the gradient that the test detects with probability 0.95 at alpha 0.001, any: in a random direction. "
         f"{objective}Variance: trace of the "
         "covariance at the cut. evals, diffs: evaluations and differentiations of f for one gradient. Brackets are "
-        "intervals at 95 per cent."
+        f"intervals at 95 per cent. {SAID} (variance: of the unbiased)."
     )

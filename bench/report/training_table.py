@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from .best import SAID, not_worse
 from .numbers import with_interval
-from .rows import CELL, failures, final, finished, is_training, measured
+from .rows import CELL, failures, final, finished, is_training, measured, sizes
 from .table import Table, informative
 
 _FINAL = {
@@ -27,11 +28,13 @@ _FINAL = {
 }
 _ALWAYS = ("elbo_train", "elbo_test", "iw_test", "var_cut", "var_encoder", "seconds")
 """The columns of every such table; the others are there where a task has them."""
+_BOUNDS = ("elbo_train", "elbo_test", "iw_test")
+_JUDGED = {metric: _FINAL[metric] for metric in (*_BOUNDS, "var_encoder")} | {"ms_per_step": "ms per step"}
 _CAPTION = (
-    "Training. ELBO and importance-weighted bound in nats at the last step, larger is better; gap: the bound minus the "
-    "ELBO of the same images; steps: as many as the time of a cell allowed. With several seeds: "
+    "Training, {sizes}. ELBO and importance-weighted bound in nats at the last step, larger is better; gap: the bound "
+    "minus the ELBO of the same images; steps: as many as the time of a cell allowed. With several seeds: "
     "the mean, and in parentheses the range of the seeds. Brackets are intervals at 95 per cent. Seeds that failed "
-    "are named under status and are in no mean."
+    "are named under status and are in no mean. {said}; no family of tests."
 )
 
 
@@ -59,7 +62,9 @@ def training_table(rows: pd.DataFrame) -> Table:
     text["ms per step"] = [with_interval(*line) for line in step.to_numpy(dtype=float)]
     order = numbers.reset_index().sort_values(["task", "data", "device", "var_encoder", "estimator"]).index
     numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
-    return Table("training", _CAPTION, numbers, informative(text.astype(object)))
+    bold = {header: not_worse(numbers, metric, higher=metric in _BOUNDS) for metric, header in _JUDGED.items()}
+    caption = _CAPTION.format(sizes=sizes(rows, "elbo_test", "test images"), said=SAID)
+    return Table("training", caption, numbers, informative(text.astype(object)), bold)
 
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:

@@ -13,7 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .rows import SETTING, final, is_training, measured, setting_label, variance_at_cut
-from .style import GREY, WIDTH, Look, estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers
+from .style import (
+    GREY,
+    Look,
+    estimator_handles,
+    figure_with_legend,
+    log_axis,
+    looks,
+    set_title,
+    side_by_side,
+    whiskers,
+    width,
+)
 
 _HEIGHT = 1.6
 _TOY_COLUMNS, _TRAINING_COLUMNS = 4, 3
@@ -34,11 +45,12 @@ def draw(rows: pd.DataFrame) -> Figure | str:
 
     Both axes are logarithmic; an estimator without variance is drawn on the lower axis.
     """
+    toys, training = _toy_panels(rows), _training_panels(rows)
     parts = [
-        (panels, min(columns, len(panels)), title_inches)
+        (panels, columns, title_inches)
         for panels, columns, title_inches in (
-            (_toy_panels(rows), _TOY_COLUMNS, WIDTH / 2 - 0.6),
-            (_training_panels(rows), _TRAINING_COLUMNS, WIDTH / 3 - 0.5),
+            (toys, 2 * side_by_side(len(toys) // 2, _TOY_COLUMNS // 2), width() / 2 - 0.6),
+            (training, side_by_side(len(training), _TRAINING_COLUMNS), width() / 3 - 0.5),
         )
         if any(len(panel.points) for panel in panels)
     ]

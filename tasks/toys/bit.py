@@ -14,24 +14,25 @@ from ..contract import Lower, Toy
 
 
 class Bit(Toy):
-    """f(b) = mean_d (b_d - t)², logits spread over [-1, 1] (0 for one bit).
+    """f(b) = mean_d (b_d - t)², logits spread over [-1, 1] around `logit` (that of one bit).
 
     Exact gradient: (1 - 2t) p_d (1 - p_d) / D. The published toys take t = .45 (REBAR) and t = .499 (RELAX), where
     the gradient all but vanishes.
     """
 
     name = "bit"
-    hyperparameters = {"d": {"default": 1, "min": 1, "max": 10000}, "t": {"default": 0.45}}
+    hyperparameters = {"d": {"default": 1, "min": 1, "max": 10000}, "t": {"default": 0.45}, "logit": {"default": 0.0}}
     reference = "Tucker et al. 2017, section 5.1; Grathwohl et al. 2018, section 4"
 
     d: int
     t: float
+    logit: float
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
         self.layers = (LatentSpec.bernoulli(self.d),)
         spread = torch.linspace(-1, 1, self.d, dtype=torch.float64) if self.d > 1 else torch.zeros(1)
-        self.logits = self.constant(spread).requires_grad_()
+        self.logits = self.constant(spread + self.logit).requires_grad_()
 
     def params(self) -> Tensor:
         return self.logits

@@ -128,12 +128,14 @@ class TestRefusals:
             ("run -e rloo -t bit -x disarm", ["--exclude 'disarm' matches none"]),
             ("run -e rloo -t bit --basket rlo", ["unknown estimator 'rlo'", "nearest: rloo"]),
             ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
-            ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors"]),
+            ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors, figures"]),
             ("list --plugin nowhere.py", ["no plugin file nowhere.py"]),
             ("show rebra", ["nothing is called 'rebra'", "nearest: rebar"]),
             ("show rloo:n={2,3}", ["names 2 variants"]),
             ("report .", ["holds no results", "give the -o folder of a run"]),
             ("report nowhere", ["nowhere holds no results"]),
+            ("report a b", ["say where with -o"]),
+            ("figures . --style poster", ["unknown style 'poster'", "paper, notebook, talk"]),
         ],
     )
     def test_bad_input(
@@ -383,7 +385,18 @@ class TestReport:
         ended = command("report", tmp_path / "run", "-o", tmp_path / "elsewhere")
         written = [Path(line) for line in ended.out.splitlines()]
         assert ended.code == 0 and all(path.is_file() for path in written)
-        assert {path.suffix for path in written} >= {".csv", ".md", ".tex", ".pdf", ".png"}
+        assert {path.suffix for path in written} >= {".csv", ".md", ".tex", ".pdf", ".svg", ".png", ".html"}
+        assert (tmp_path / "run" / "index.html").read_bytes() == written[-1].read_bytes()
         assert all(path.is_relative_to(tmp_path / "elsewhere") for path in written)
         one, other = ((tmp_path / name / "tables" / "toys.csv").read_bytes() for name in ("run", "elsewhere"))
         assert one == other, "a report is a function of the stored rows"
+
+    def test_one_figure_in_another_style(self, command: Command, tmp_path: Path, tiny_presets: None) -> None:
+        command("run", "-e", "rloo", "-e", "reinforce", "-t", "bit", "-o", tmp_path / "run")
+        ended = command("figures", tmp_path / "run", "bias", "kl", "--style", "talk", "--columns", 1, "-o", tmp_path)
+        assert ended.code == 0 and "kl: skipped, no task reports a KL" in ended.out
+        assert {path.name for path in tmp_path.iterdir()} == {"run", "bias.pdf", "bias.svg", "bias.png"}
+
+    def test_figures_are_listed(self, command: Command) -> None:
+        assert "relative bias" in next(line for line in command("list", "figures").out.splitlines() if "bias " in line)
+        assert {"name", "about"} == set(json.loads(command("list", "figures", "--json").out)[0])

@@ -54,7 +54,10 @@ def close_enough(loss: float) -> float:
     return 300 * float(np.finfo(np.float64).eps) * max(1.0, abs(loss)) / STEP
 
 
-@pytest.mark.parametrize("text", ["bit", "bit:d=7,t=.3", "bit:d=2,t=-1.5", "quadratic:d=2", "quadratic:d=9"])
+@pytest.mark.parametrize(
+    "text",
+    ["bit", "bit:d=7,t=.3", "bit:d=2,t=-1.5", "bit:d=3,logit=-4", "quadratic:d=2", "quadratic:d=9"],
+)
 def test_closed_forms_equal_enumeration(text: str) -> None:
     toy = make(text)
     closed, enumerated = toy.exact(), Toy.exact(toy)

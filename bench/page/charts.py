@@ -1,0 +1,112 @@
+"""The charts of the page: each a list of views, chosen by two drop-downs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..report.phases import COLOURS
+from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
+from ..report.style import looks
+from .plane import plane
+from .study import Study
+from .traces import Draw, View, points_of, text, trace, view, views_of
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`views` hold setting, against, traces and axes; or a phrase that says what is missing."""
+
+    name: str
+    title: str
+    note: str
+    views: list[View] | str
+
+
+def training_curves(rows: pd.DataFrame, metric: str, y: str, **axes: Any) -> list[View]:
+    """A metric along training against steps, seconds of training and evaluations of f."""
+    curves = curve(rows, metric)
+    if curves.empty:
+        return []
+    trained = rows[is_training(rows) & (rows["metric"] == "evaluations")]
+    per_step = trained.groupby(CELL)["value"].mean().rename("per_step")
+    curves = curves.join(curve(rows, "seconds")["value"].rename("seconds")).join(per_step, on=CELL).reset_index()
+    curves["evaluations"] = curves["step"] * curves["per_step"]
+    look, devices = looks(rows), rows["device"].nunique()
+    found = []
+    for setting, part in curves.groupby(SETTING):
+        for against, label in (("step", "step"), ("seconds", "seconds of training"), ("evaluations", "evaluations")):
+            timed = part[part[against].notna()]
+            traces = [
+                trace(str(name), look[str(name)], points_of(line, against), mode="lines+markers")
+                for name, line in timed.groupby("estimator")
+            ]
+            if traces:
+                found.append(view(setting_label(setting, devices), label, label, y, traces, **axes))
+    return found
+
+
+def phases(rows: pd.DataFrame) -> list[View]:
+    """Bars of the median phases of a training step, end to end."""
+    rows = rows[is_training(rows)]
+    times = pd.DataFrame({phase: measured(rows, "clock", f"time_{phase}")["value"] for phase in COLOURS}) / 1000
+    if times.empty:
+        return []
+    import seaborn as sns
+
+    palette, devices = sns.color_palette("Paired").as_hex(), rows["device"].nunique()
+    found = []
+    for setting, part in times.groupby(SETTING):
+        part = part.droplevel(SETTING)
+        part = part.loc[part.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+        names = [text(name) for name in part.index]
+        traces = [
+            {"type": "bar", "orientation": "h", "name": phase.replace("_", " "), "y": names,
+             "x": part[phase].fillna(0).tolist(), "marker": {"color": palette[COLOURS[phase]]},
+             "hovertemplate": "%{y}: %{x:.3g} ms"}
+            for phase in COLOURS
+        ]  # fmt: skip
+        found.append(view(setting_label(setting, devices), "", "ms per step", "", traces, lines=len(names)))
+    return found
+
+
+def charts(studies: list[Study]) -> list[Chart]:
+    """Every chart of the page, in its order."""
+
+    def elbo(rows: pd.DataFrame) -> list[View]:
+        return training_curves(rows, "elbo_test", "test ELBO (nats)")
+
+    def variance(rows: pd.DataFrame) -> list[View]:
+        return training_curves(rows, "var_encoder", "variance (encoder)", log_y=True)
+
+    def chart(name: str, title: str, note: str, one: Draw, why: str) -> Chart:
+        return Chart(name, title, note, views_of(studies, one) or why)
+
+    front = "nothing unbiased has both less variance and less cost"
+    return [
+        chart("plane", "Bias, variance and cost", f"Hollow: biased. Rings and line: the Pareto front; {front}.", plane,
+              "no task has a variance and a cost"),
+        chart("variance", "Variance along training", "Of the encoder's gradient, at each evaluation of a training run.",
+              variance, "no training run has a variance"),
+        chart("elbo", "ELBO along training", "Bars: the interval over test images, or the range of several seeds.",
+              elbo, "no task was trained"),
+        chart("phases", "Phases of a training step", "Medians, end to end.", phases,
+              "no training step was timed by phases"),
+    ]  # fmt: skip
+
+
+def data(found: Iterable[Chart]) -> Mapping[str, Any]:
+    """name -> views, as JSON that every browser reads: None for what is not finite."""
+    return {chart.name: _finite(chart.views) for chart in found if not isinstance(chart.views, str)}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,161 @@
+"""The leaderboard: one line per task and estimator, every number with its interval and its n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from dvae_bench.estimators.registry import ESTIMATORS
+
+from ..report.numbers import MISSING, plain, with_interval
+from ..report.rows import CELL, failures, is_training
+from ..report.table import one_line
+from ..report.toy_table import toy_table
+from ..report.training_table import training_table
+from ..report.verdicts import BIASED, UNBIASED
+from .study import Study
+
+UNSUPPORTED = "unsupported"
+FIGURES = {
+    "bias": "relative bias",
+    "variance": "variance",
+    "evaluations": "evaluations",
+    "time": "time (µs)",
+    "work": "work-normalised variance",
+    "elbo": "ELBO test",
+}
+_SOURCES = {  # of its n: source, metric, group
+    "bias": ("draws", "bias_rel", "cut"),
+    "variance": ("draws", "var_total", "cut"),
+    "var_encoder": ("steps", "var_encoder", ""),
+    "time": ("clock", "time_total", ""),
+    "elbo": ("steps", "elbo_test", ""),
+}
+
+
+_Cell = tuple[str, str, str, str]
+Interval = tuple[float, float, float]
+"""value, lo, hi; NaN where there is none."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number as the page shows it: `order` sorts it and is None where it was not measured."""
+
+    text: str = MISSING
+    order: float | None = None
+    n: int = 0
+
+    @classmethod
+    def of(cls, interval: Interval, n: int = 0) -> Figure:
+        return cls() if math.isnan(interval[0]) else cls(with_interval(*interval), interval[0], n)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cell of a run; `state` is good, bad (with its reason) or unknown, which is how it is coloured."""
+
+    run: str
+    task: str
+    data: str
+    device: str
+    estimator: str
+    family: str
+    latents: str
+    verdict: str
+    state: str
+    reason: str
+    figures: Mapping[str, Figure]
+
+
+def leaderboard(study: Study) -> list[Line]:
+    """Toys, then trained tasks; a failed cell is a line too."""
+    rows = study.rows
+    counts, reasons, trained = _counts(rows), _reasons(rows), is_training(rows)
+    toys = toy_table(rows).numbers.to_dict("records")
+    models = training_table(rows).numbers.to_dict("records")
+    evaluations = rows[trained & (rows["metric"] == "evaluations")].groupby(CELL)["value"].mean()
+    lines = []
+    for x in toys:
+        cell = _cell(x)
+        n = counts.get(cell, {})
+        bias = Figure.of(_interval(x, "bias_rel"), n.get("bias", 0))
+        if x["verdict"] == UNBIASED:
+            bias = replace(bias, text=f"{bias.text}; sdb {plain(x['sdb'])}")
+        variance, time = _interval(x, "variance"), _interval(x, "time")
+        figures = {"bias": bias, "evaluations": _alone(x["evaluations"]), **_costs(variance, "variance", time, n)}
+        lines.append(_line(study, cell, x["verdict"], reasons.get(cell, ""), figures))
+    for x in models:
+        cell = _cell(x)
+        n = counts.get(cell, {})
+        value, lo, hi = _interval(x, "ms_per_step")
+        costs = _costs(_interval(x, "var_encoder"), "var_encoder", (1000 * value, 1000 * lo, 1000 * hi), n)
+        elbo = Figure.of(_interval(x, "elbo_test"), n.get("elbo", 0))
+        figures = {"elbo": elbo, "evaluations": _alone(evaluations.get(cell, math.nan)), **costs}
+        lines.append(_line(study, cell, x["status"], reasons.get(cell, ""), figures))
+    return lines
+
+
+def work_normalised(variance: Interval, time: Interval) -> Interval:
+    """Variance times time: the two are independent, so their log half-widths add in quadrature."""
+    product = variance[0] * time[0]
+    if not all(0 < number < math.inf for number in (*variance, *time)):
+        return product, math.nan, math.nan
+    below, above = (math.hypot(*(math.log(x[end] / x[0]) for x in (variance, time))) for end in (1, 2))
+    return product, product * math.exp(-below), product * math.exp(above)
+
+
+def _costs(variance: Interval, counted: str, time: Interval, n: Mapping[str, int]) -> dict[str, Figure]:
+    return {
+        "variance": Figure.of(variance, n.get(counted, 0)),
+        "time": Figure.of(time, n.get("time", 0)),
+        "work": Figure.of(work_normalised(variance, time), n.get(counted, 0)),
+    }
+
+
+def _cell(line: Mapping[Any, Any]) -> _Cell:
+    task, data, device, estimator = (str(line[key]) for key in CELL)
+    return task, data, device, estimator
+
+
+def _interval(line: Mapping[Any, Any], name: str) -> Interval:
+    return float(line[name]), float(line[f"{name}_lo"]), float(line[f"{name}_hi"])
+
+
+def _alone(value: float) -> Figure:
+    return Figure.of((float(value), math.nan, math.nan))
+
+
+def _line(study: Study, cell: _Cell, verdict: str, reason: str, figures: Mapping[str, Figure]) -> Line:
+    family = cell[-1].partition(":")[0]
+    plugin = next((plugin for plugin in ESTIMATORS if plugin.name == family), None)
+    latents = ", ".join(plugin.facts.get("latents", ())) if plugin else ""
+    measured = any(figure.order is not None for figure in figures.values())
+    known = verdict if verdict in (BIASED, UNBIASED, UNSUPPORTED) else ""
+    state = "failed" if reason and not measured and not known else known
+    shown = {key: figures.get(key, Figure()) for key in FIGURES}
+    return Line(
+        study.label, *cell, plugin.family if plugin else "", latents, verdict, state, one_line(reason, 300), shown
+    )
+
+
+def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
+    """[cell] -> name of a figure -> its n: draws, rounds or images, over all seeds, at the last step."""
+    last = rows[rows["value"].notna()].sort_values("step", kind="stable")
+    last = last.drop_duplicates([*CELL, "source", "metric", "group", "seed"], keep="last")
+    found: dict[tuple[Any, ...], dict[str, int]] = {}
+    for name, (source, metric, group) in _SOURCES.items():
+        chosen = last[(last["source"] == source) & (last["metric"] == metric) & (last["group"] == group)]
+        sums: Any = chosen.groupby(CELL)["n"].sum()
+        for cell, n in sums.items():
+            found.setdefault(cell, {})[name] = int(n)
+    return found
+
+
+def _reasons(rows: pd.DataFrame) -> dict[Any, str]:
+    """[cell] -> why it, or a part of it, has no numbers."""
+    lost: Any = failures(rows).groupby(CELL)["reason"].first()
+    return dict(lost.items())

@@ -1,0 +1,99 @@
+"""What the page says of each estimator, of what went wrong, and of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dvae_bench.estimators.registry import ESTIMATORS
+
+from ..report.rows import CELL, failures
+from .leaderboard import Line
+from .study import Study
+
+
+@dataclass(frozen=True)
+class Section:
+    """An estimator's family: `anchor` is ours, everything else may come from a plugin."""
+
+    anchor: str
+    name: str
+    about: str
+    doc: str
+    facts: Mapping[str, str]
+    lines: list[Line]
+
+
+def sections(lines: Iterable[Line]) -> list[Section]:
+    """One for each family that was measured, by name; the facts are those of the installed plugins."""
+    by_family: dict[str, list[Line]] = {}
+    for line in lines:
+        by_family.setdefault(line.estimator.partition(":")[0], []).append(line)
+    plugins = {plugin.name: plugin for plugin in ESTIMATORS}
+    found = []
+    for i, (family, own) in enumerate(sorted(by_family.items())):
+        facts = dict(plugins[family].facts) if family in plugins else {}
+        doc = facts.get("doc", "This estimator is not installed here, so only its results are shown.")
+        found.append(Section(f"estimator-{i}", family, facts.get("about", ""), doc, _shown(facts), own))
+    return found
+
+
+def _shown(facts: Mapping[str, Any]) -> dict[str, str]:
+    shown = {key: facts[key] for key in ("latents", "differentiates", "cost", "reference") if key in facts}
+    for key, rule in facts.get("hyperparameters", {}).items():
+        limits = ", ".join(f"{word} {bound}" for word, bound in rule.items() if word != "default")
+        shown[key] = f"default {rule['default']}" + (f"; {limits}" if limits else "")
+    return {key: ", ".join(value) if isinstance(value, tuple | list) else str(value) for key, value in shown.items()}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Cells that ended in the same way for the same reason."""
+
+    status: str
+    reason: str
+    cells: list[str]
+
+
+def failed(studies: Iterable[Study]) -> list[Failure]:
+    """Errors first; each reason in full, once."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for study in studies:
+        for row in failures(study.rows)[[*CELL, "status", "reason"]].to_dict("records"):
+            cells = found.setdefault((row["status"], row["reason"]), {})
+            cells[f"{row['estimator']} on {row['task']}"] = None
+    order = sorted(found, key=lambda key: (key[0] != "error", key))
+    return [Failure(status, reason, list(found[status, reason])) for status, reason in order]
+
+
+def missing(studies: Iterable[Study], lines: list[Line], views: Mapping[str, Any]) -> list[str]:
+    """What this page would show and cannot, one sentence each."""
+    notes = []
+    for study in studies:
+        if study.rows.empty:
+            notes.append(
+                f"{study.label} holds no measured cell: run `dvae-bench run -o {study.label}` and report again."
+            )
+        elif not study.context:
+            notes.append(f"{study.label} holds no context.json: the machine and the versions are unknown.")
+    lost = sum(line.state == "failed" for line in lines)
+    if lost:
+        notes.append(f"{lost} of {len(lines)} lines of the leaderboard failed; the reasons are below.")
+    return notes + [f"No chart of {name.lower()}: {found}." for name, found in views.items() if isinstance(found, str)]
+
+
+def context(study: Study) -> dict[str, str]:
+    """The context and the settings of a run as names and texts, nested names joined by a dot."""
+    return {key: text for key, text in _flat("", {**study.context, "settings": study.settings}) if text}
+
+
+def _flat(prefix: str, value: Any) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif isinstance(value, list) and value and all(isinstance(inner, Mapping) for inner in value):
+        for i, inner in enumerate(value):
+            yield from _flat(prefix if len(value) == 1 else f"{prefix}.{i}", inner)
+    else:
+        yield prefix, " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)

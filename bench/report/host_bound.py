@@ -1,0 +1,45 @@
+"""Figure: whether an accelerator waited for the Python that feeds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .panels import panels_by_estimator
+from .rows import SETTING, measured
+from .style import GREY, whiskers
+
+_ENDS = {"time_enqueue": ("o", "until Python had enqueued everything"), "time_host": ("|", "until all was done")}
+_COLOURS = {0.0: "#0173b2", 1.0: "#d55e00"}  # of "colorblind": the device was the slower, or the host
+
+
+def draw(rows: pd.DataFrame) -> Figure | str:
+    """One panel a task: the host's two times of a repetition; where they nearly meet, the host is the limit."""
+    times = {metric: measured(rows, "clock", metric) for metric in _ENDS}
+    bound = measured(rows, "clock", "host_bound")["value"]
+    if bound.empty:
+        return "nothing was timed on an accelerator (metrics time_enqueue, time_host)"
+    order = times["time_host"]["value"].groupby("estimator").mean().sort_values(kind="stable").index
+    names = [str(name) for name in order]
+    handles = [
+        *(Line2D([], [], ls="", marker=marker, color=GREY, label=label) for marker, label in _ENDS.values()),
+        Line2D([], [], color=_COLOURS[1.0], label="bound by the host"),
+        Line2D([], [], color=_COLOURS[0.0], label="bound by the device"),
+    ]
+    settings: list[Any] = list(bound.groupby(SETTING))
+    figure, panels = panels_by_estimator(
+        [setting for setting, _ in settings], names, handles, rows["device"].nunique(), "µs"
+    )
+    for axes, (setting, part) in zip(panels, settings, strict=True):
+        for name, waited in part.droplevel(SETTING).items():
+            y, colour = names.index(str(name)), _COLOURS[1.0 if waited >= 0.5 else 0.0]
+            ends = {metric: times[metric].loc[setting].loc[name] for metric in _ENDS}
+            axes.plot([line["value"] for line in ends.values()], [y, y], color=colour, lw=1)
+            for metric, line in ends.items():
+                error = whiskers(*(pd.Series([line[end]]) for end in ("value", "lo", "hi")))
+                axes.errorbar(line["value"], y, xerr=error, fmt=_ENDS[metric][0], color=colour, elinewidth=0.8)
+        axes.set_xlim(left=0)
+    return figure

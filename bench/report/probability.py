@@ -1,0 +1,58 @@
+"""Figure: variance against the probability of the bit, the toy of REBAR and RELAX (Tucker et al. 2017, section 5.1)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from dvae_bench.estimators.names import Name
+from matplotlib.figure import Figure
+
+from .rows import variance_at_cut
+from .style import estimator_handles, figure_with_legend, log_axis, looks, side_by_side, whiskers
+
+_HEIGHT, _COLUMNS = 2.2, 2
+_NEEDED = "no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'"
+
+
+def draw(rows: pd.DataFrame) -> Figure | str:
+    """One panel a target t: the variance at the cut over p = σ(logit), with intervals; zeros are left out."""
+    points = _points(rows)
+    if points.empty:
+        return _NEEDED
+    look = looks(rows)
+    targets = list(points.groupby(["t", "device"]))
+    columns = side_by_side(len(targets), _COLUMNS)
+    lines = -(-len(targets) // columns)
+    figure = figure_with_legend(_HEIGHT * lines, estimator_handles(sorted(set(points["estimator"])), look, lines=True))
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, ((t, device), part) in zip(panels, targets, strict=False):
+        axes.set_title(f"t = {t:g}" + (f" ({device})" if points["device"].nunique() > 1 else ""))
+        axes.set(xlabel="probability of the bit", ylabel="variance (cut)", yscale="log", xlim=(0, 1))
+        for name, line in part.groupby("estimator"):
+            line, each = line.sort_values("p"), look[str(name)]
+            error = whiskers(line["value"], line["lo"], line["hi"])
+            axes.errorbar(
+                line["p"], line["value"], yerr=error, color=each.colour, ls=each.line,
+                marker=each.marker, ms=3.5, mec="white", mew=0.3, elinewidth=0.7,
+            )  # fmt: skip
+        log_axis(axes.yaxis, part["value"].min() / 2, part["value"].max() * 2)
+    for axes in panels[len(targets) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _points(rows: pd.DataFrame) -> pd.DataFrame:
+    """estimator, device, t, p, value, lo, hi of every single bit, for the targets with two probabilities or more."""
+    found = variance_at_cut(rows).reset_index()
+    found = found[(found["value"] > 0) & np.isfinite(found["value"]) & found["task"].str.fullmatch("bit(:.*)?")]
+    given: list[dict[str, Any]] = [Name.parse(task).values for task in found["task"]]
+    found = found.assign(
+        d=[values.get("d", 1) for values in given],
+        t=[float(values.get("t", 0.45)) for values in given],
+        p=[1 / (1 + math.exp(-float(values.get("logit", 0.0)))) for values in given],
+    )
+    found = found[found["d"] == 1]
+    return found[found.groupby(["t", "device"])["p"].transform("nunique") > 1]

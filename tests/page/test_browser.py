@@ -1,0 +1,149 @@
+"""The page in a real browser: a walk through it, in the light and the dark, on a phone, by keyboard."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvae_bench.bench.page import Study, write_page
+from dvae_bench.bench.store import Store
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium")
+
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+INSIDE = ("file:", "data:", "blob:")
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser said against the page: errors, and requests that would have left the machine."""
+    return []
+
+
+@pytest.fixture
+def visit(browser: Any, complaints: list[str]) -> Iterator[Open]:
+    """Open a page without network, and wait until its scripts are done."""
+    contexts = []
+
+    def open_(path: Path, **screen: Any) -> Any:
+        contexts.append(browser.new_context(offline=True, **({"viewport": {"width": 1280, "height": 900}} | screen)))
+        page = contexts[-1].new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url)
+        )
+        page.goto(path.resolve().as_uri())
+        page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page_file(tmp_path: Path, write_run: Callable[..., Path], failed: Callable[..., Any]) -> Path:
+    folder = write_run(tmp_path / "run", {"x": [failed("rebar", "category-table", "error", "Traceback\n  boom")]})
+    return write_page([Study.of(Store.open(folder), "run")], tmp_path / "index.html")
+
+
+def names(page: Any) -> list[str]:
+    return page.locator("#lines tbody tr th").all_inner_texts()
+
+
+def header(page: Any, key: str) -> Any:
+    return page.locator(f".dt-scroll-head th[data-key={key}]")
+
+
+def test_a_walk_sorts_filters_reads_and_hovers(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file)
+    page.locator("#filters select[data-column=task]").select_option("category-table")
+    assert names(page)[0] == "straight-through", "by variance at first"
+    header(page, "work").click()
+    assert names(page) == ["disarm", "straight-through", "rloo:n=4", "reinforce", "rebar"]
+    header(page, "work").click()
+    assert names(page) == ["reinforce", "rloo:n=4", "straight-through", "disarm", "rebar"], "what has none stays last"
+    page.get_by_label("Search").fill("rloo")
+    assert names(page) == ["rloo:n=4"]
+    point = page.locator("#plane .scatterlayer .trace .points path").last
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    hover = page.locator("#plane .hoverlayer .hovertext").first
+    hover.wait_for()
+    assert "[" in hover.text_content() and "at 2" in hover.text_content()
+    page.locator("#elbo .against").select_option("evaluations")
+    assert page.locator("#elbo .xtitle").text_content() == "evaluations"
+    assert complaints == []
+
+
+def test_every_control_is_reached_by_keyboard(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the leaderboard"
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("(e => e.closest('th')?.dataset.key ?? e.dataset.column ?? e.id)(document.activeElement)")
+        )
+        if reached[-1] == "work":
+            break
+    assert {"theme", "task", "verdict", "work"} <= set(reached)
+    page.keyboard.press("Enter")
+    assert names(page)[0] == "disarm"
+    link = page.locator("#lines tbody tr th a").first
+    link.press("Enter")
+    assert page.locator("details[open] summary b", has_text="disarm").is_visible(), "a link opens its estimator"
+    assert complaints == []
+
+
+def test_dark_follows_the_reader_and_the_button(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file, color_scheme="dark")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('#plane .xtitle')).fill"
+    assert (page.evaluate(paper), page.evaluate(ink)) == ("rgb(20, 23, 26)", "rgb(228, 231, 235)")
+    page.locator("#theme").click()
+    assert (page.evaluate(paper), page.evaluate(ink)) == ("rgb(255, 255, 255)", "rgb(28, 32, 36)")
+    assert complaints == []
+
+
+def test_a_phone_needs_no_sideways_scrolling(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert complaints == []
+
+
+def test_no_button_sends_anything(page_file: Path, visit: Open) -> None:
+    page = visit(page_file)
+    labels = page.locator("#plane .modebar-btn").evaluate_all("all => all.map(each => each.outerHTML.split('<svg')[0])")
+    assert len(labels) > 3 and not [label for label in labels if "hare" in label or "loud" in label]
+
+
+def test_a_strangers_scripts_do_not_run(
+    tmp_path: Path, hostile_run: tuple[Path, str, str], visit: Open, complaints: list[str]
+) -> None:
+    folder, evil, _ = hostile_run
+    path = write_page([Study.of(Store.open(folder), "hostile")], tmp_path / "index.html")
+    page = visit(path)
+    assert page.title() == "dvae-bench: hostile" and complaints == []
+    assert evil in page.locator("#lines tbody").inner_text()
+    path.write_text(path.read_text().replace("<main>", f"<main>{evil}"))
+    page = visit(path)
+    assert page.title() == "dvae-bench: hostile", "the policy holds where escaping would have failed"
+    assert any("Content Security Policy" in words for words in complaints)
