@@ -427,7 +427,7 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
 
 def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:
     lost = pd.DataFrame([row(estimator="a", task="toy", status="error", reason="boom")])
-    always = {"smoothing.pdf", "smoothing.png", "skipped.txt"}
+    always = {"smoothing.pdf", "smoothing.png", "smoothing.svg", "skipped.txt"}
     names = {path.name for path in write_report(lost, tmp_path)}
     assert names == {f"{t}.{end}" for t in ("toys", "failures") for end in ("csv", "md", "tex")} | always
     assert len((tmp_path / "figures" / "skipped.txt").read_text().splitlines()) == len(FIGURES) - 1
@@ -499,7 +499,8 @@ def test_figures_have_the_width_of_where_they_go_and_larger_letters_on_slides(
     tmp_path: Path, look: str, inches: tuple[float, float]
 ) -> None:
     for columns, wanted in zip((2, 1), inches, strict=True):
-        files, notes = write_figures(everything_rows(), tmp_path, None, look, columns)
+        rows = pd.concat([everything_rows(), pd.DataFrame(swept_rows())])
+        files, notes = write_figures(rows, tmp_path, None, look, columns)
         assert not notes
         for path in files:
             if path.suffix == ".svg":

@@ -9,7 +9,7 @@ from .case import Answer, Case, answer, require, seeded, worst
 
 DTYPES = (torch.float32, torch.float64)
 BATCHES = ((), (5,), (2, 3), (2, 1, 3), (0,), (2, 0))
-EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "continuous": 20.0}
+EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "continuous": 20.0, "encodings": 50.0}
 """Of a continuous latent as far as the squares of f at z of size exp(20) are still finite in float32."""
 
 

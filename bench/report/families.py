@@ -48,7 +48,7 @@ def _parts(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator] -> (part, end): value, lo and hi of both parts over |∇|²."""
     bias = measured(rows, "draws", "bias_rel", "cut")[["value", "lo", "hi"]] ** 2
     norm = measured(rows, "draws", "gradient_norm", "cut")["value"]
-    variance = variance_at_cut(rows).div(norm**2, axis=0)
+    variance = variance_at_cut(rows)[["value", "lo", "hi"]].div(norm**2, axis=0)
     parts = pd.concat({"variance": variance, "squared bias": bias}, axis=1).replace(np.inf, np.nan)
     return parts.dropna(subset=[(part, "value") for part in _PARTS])
 
