@@ -17,6 +17,7 @@ QUICK_TASKS = (
     "vq-table:codebook=linear-codebook",
     "mnist-vae",
     "mnist-vae:arch=categorical",
+    "mnist-vae:arch=gaussian",
     "mnist-vq",
 )
 TASKS = (
@@ -33,7 +34,7 @@ TASKS = (
     "bell",
     "tiny-vae",
     "vq-table:codebook={free,linear-codebook},temperature={0.1,1.0}",
-    "mnist-vae:arch={linear,nonlinear,categorical}",
+    "mnist-vae:arch={linear,nonlinear,categorical,gaussian}",
     "mnist-vq:arch={mlp,conv}",
     "mnist-vq:codebook=linear-codebook",
 )
