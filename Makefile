@@ -3,12 +3,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+JOBS   ?= 2
 READY  := $(VENV)/.ready
 
 .PHONY: run test test-full lint bench docs seed calibrate reference regress baseline peers clean
 
 run: $(READY)
-	$(BIN)/dvae-bench run --estimators all
+	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not full"

@@ -81,7 +81,10 @@ def run(
     basket: Annotated[
         list[str], typer.Option(help="Estimators whose bias and variance are measured along every training too.")
     ] = [],
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads; timings want 1.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, help="Processes side by side; timings come last, alone.")
+    ] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each; timings want 1.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
@@ -112,7 +115,7 @@ def run(
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
     settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))
     session = Session.prepare(chosen, on, settings, seeds, device, threads, output or Path("results") / preset)
-    screen = Screen(session)
+    screen = Screen(session, jobs)
     screen.plan(fresh)
     if dry_run:
         return
@@ -135,7 +138,8 @@ def reproduce(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PROTOCOL.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes side by side.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
 ) -> None:
@@ -149,7 +153,7 @@ def reproduce(
         return
     parts = []
     for session in whole.sessions():
-        screen = Screen(session)
+        screen = Screen(session, jobs)
         screen.plan(fresh)
         parts.append(_measure(session, screen, fresh))
     screen.finish(parts[-1], whole.table())
@@ -315,7 +319,7 @@ def history(
 def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
     """Run the session's cells under its screen; Ctrl-C ends with 130, the finished cells kept."""
     try:
-        return session.run(screen.progress(), fresh)
+        return session.run(screen.progress(), fresh, screen.jobs)
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(130) from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 import traceback
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,42 +35,64 @@ class Progress:
     end: Callable[[Cell, str, str, float], None] = field(default=lambda cell, status, reason, seconds: None)
 
 
+Result = tuple[str, list[Row]] | Exception
+Outcome = tuple[str, str, float]
+"""A cell's status, the reason where it is not ok, and the seconds it took."""
+
+
 def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
     """Measure every cell that is not finished in the store; returns how many ended in each state.
 
     A failing plugin never stops the run: its cell is stored as `error` with its traceback, and tried again next time.
     """
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     journal = Journal(store.folder / "timings-in-flight.jsonl")
     if fresh:
         journal.clear()
-
-    def ended(cell: Cell, status: str, reason: str, seconds: float) -> None:
-        counts[status] = counts.get(status, 0) + 1
-        progress.end(cell, status, reason, seconds)
-
     for _, together in itertools.groupby(cells, key=_round):
-        todo = []
-        for cell in together:
-            if not fresh and store.finished(cell.part()):
-                progress.begin(cell)
-                ended(cell, "reused", "", 0.0)
-                continue
-            if fresh:
-                Checkpoint(store.checkpoint(cell.part())).clear()
-            todo.append(cell)
-        start = time.perf_counter()
-        results = _attempt_all(todo, store, progress, journal)
-        seconds = (time.perf_counter() - start) / max(1, len(todo))
-        for cell, result in results.items():
-            ended(cell, *_record(cell, result, store), seconds)
-            Checkpoint(store.checkpoint(cell.part())).clear()
+        todo = unfinished(together, store, progress, fresh, counts)
         if todo and todo[0].source == "clock":
+            start = time.perf_counter()
+            results = _time_all(todo, progress, journal)
+            seconds = (time.perf_counter() - start) / len(todo)
+            outcomes = {cell: (*_record(cell, result, store), seconds) for cell, result in results.items()}
             journal.clear()
-    return counts
+        else:
+            outcomes = {cell: attempt(cell, store, progress) for cell in todo}
+        for cell, (status, reason, seconds) in outcomes.items():
+            counts[status] += 1
+            progress.end(cell, status, reason, seconds)
+    return dict(counts)
 
 
-Result = tuple[str, list[Row]] | Exception
+def unfinished(
+    cells: Iterable[Cell], store: Store, progress: Progress, fresh: bool, counts: Counter[str]
+) -> list[Cell]:
+    """The cells to measure; the others are counted and told as reused. `fresh` drops what was kept of them all."""
+    todo = []
+    for cell in cells:
+        if not fresh and store.finished(cell.part()):
+            counts["reused"] += 1
+            progress.begin(cell)
+            progress.end(cell, "reused", "", 0.0)
+            continue
+        if fresh:
+            Checkpoint(store.checkpoint(cell.part())).clear()
+        todo.append(cell)
+    return todo
+
+
+def attempt(cell: Cell, store: Store, progress: Progress) -> Outcome:
+    """Measure a cell of draws or training and store what came of it."""
+    progress.begin(cell)
+    start, checkpoint = time.perf_counter(), Checkpoint(store.checkpoint(cell.part()))
+    try:
+        result: Result = measure_cell(cell, progress.tick, checkpoint)
+    except Exception as error:
+        result = error
+    status, reason = _record(cell, result, store)
+    checkpoint.clear()
+    return status, reason, time.perf_counter() - start
 
 
 def _round(cell: Cell) -> Any:
@@ -77,18 +100,18 @@ def _round(cell: Cell) -> Any:
     return (cell.source, cell.task, cell.seed) if cell.source == "clock" else cell
 
 
-def _attempt_all(cells: list[Cell], store: Store, progress: Progress, journal: Journal) -> dict[Cell, Result]:
-    """Each cell's status and rows, or what it raised."""
-    if not cells:
-        return {}
+def _time_all(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+    """Each cell's status and rows, or what it or its task raised."""
     try:
-        if cells[0].source == "clock":
-            return time_cells(cells, progress, journal)
-        progress.begin(cells[0])
-        checkpoint = Checkpoint(store.checkpoint(cells[0].part()))
-        return {cells[0]: measure_cell(cells[0], progress.tick, checkpoint)}
+        return time_cells(cells, progress, journal)
     except Exception as error:
         return dict.fromkeys(cells, error)
+
+
+def store_lost(cell: Cell, reason: str, store: Store) -> Outcome:
+    """Store that nothing came of a cell."""
+    store.write(cell.part(), "error", cell.settings(), [_identity(cell) | outcome("error", reason)])
+    return "error", reason, 0.0
 
 
 def _record(cell: Cell, result: Result, store: Store) -> tuple[str, str]:

@@ -38,8 +38,8 @@ SIGNS = {"ok": "done", "error": "FAILED", "diverged": "DIVERGED"}
 class Screen:
     """Prints to stdout; widths follow the terminal."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, jobs: int = 1) -> None:
+        self.session, self.jobs = session, jobs
         terminal = sys.stdout.isatty()
         self.console = Console(
             file=sys.stdout, highlight=False, width=None if terminal else 160, soft_wrap=not terminal
@@ -56,7 +56,7 @@ class Screen:
         """Cells by kind, how many are finished already, and about how long the rest takes."""
         cells = self.session.cells
         todo = cells if fresh else self.session.unfinished()
-        self.estimate = Estimate(todo, self.session.pace)
+        self.estimate = Estimate(todo, self.session.pace, self.jobs)
         kinds = Counter(cell.source for cell in cells)
         names = {"draws": "bias and variance", "steps": "training", "clock": "timing"}
         grid = ", ".join(f"{count} {names[source]}" for source, count in kinds.items())

@@ -14,6 +14,7 @@ from ..tasks.vae.datasets import load_mnist
 from .cells import Cell, needs_data, plan
 from .clock import device_from, steady_host
 from .context import context
+from .executors import run_beside
 from .page import Study, labels, write_page
 from .presets import Preset
 from .report import write_report
@@ -64,10 +65,12 @@ class Session:
     def unfinished(self) -> list[Cell]:
         return [cell for cell in self.cells if not self.store.finished(cell.part())]
 
-    def run(self, progress: Progress, fresh: bool) -> dict[str, int]:
-        """Measure what is not finished; returns how many cells ended in each state."""
+    def run(self, progress: Progress, fresh: bool, jobs: int = 1) -> dict[str, int]:
+        """Measure what is not finished, in `jobs` processes; returns how many cells ended in each state."""
         self.store.write_context(self.context)
-        return run_cells(self.cells, self.store, progress, fresh)
+        if jobs == 1 or not self.cells:
+            return run_cells(self.cells, self.store, progress, fresh)
+        return run_beside(self.cells, self.store, progress, fresh, jobs, self.cells[0].threads)
 
     def trace(self, say: Callable[[str], None]) -> list[Path]:
         """Write a chrome trace of every training step; `say` is told which have none, and why."""
@@ -84,10 +87,10 @@ class Session:
 
 
 class Estimate:
-    """Seconds left, from typical times scaled by how this machine has done so far."""
+    """Seconds left, from typical times scaled by how this machine has done so far, `jobs` cells at a time."""
 
-    def __init__(self, cells: Iterable[Cell], pace: float = 1.0) -> None:
-        self.pace = pace
+    def __init__(self, cells: Iterable[Cell], pace: float = 1.0, jobs: int = 1) -> None:
+        self.pace, self.jobs = pace, jobs
         self.left = sum(map(self.typical, cells))
         self.expected = self.spent = 0.0
 
@@ -102,4 +105,5 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        return max(0.0, self.left) * (self.spent / self.expected if self.expected else self.pace)
+        pace = self.spent / self.expected if self.expected else self.pace
+        return max(0.0, self.left) * pace / self.jobs
