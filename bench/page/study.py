@@ -40,4 +40,4 @@ def _settings(store: Store, keys: Sequence[str] | None) -> dict[str, list[Mappin
         source, settings = str(cell.get("source")), cell.get("settings")
         if isinstance(settings, dict) and settings not in found.setdefault(source, []):
             found[source].append(settings)
-    return found
+    return dict(sorted(found.items()))

@@ -128,7 +128,7 @@ class TestRefusals:
             ("run -e rloo -t bit -x disarm", ["--exclude 'disarm' matches none"]),
             ("run -e rloo -t bit --basket rlo", ["unknown estimator 'rlo'", "nearest: rloo"]),
             ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
-            ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors, figures"]),
+            ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors, protocols, figures"]),
             ("list --plugin nowhere.py", ["no plugin file nowhere.py"]),
             ("show rebra", ["nothing is called 'rebra'", "nearest: rebar"]),
             ("show rloo:n={2,3}", ["names 2 variants"]),

@@ -29,7 +29,9 @@ def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws enough to see three per cent on one bit, and no timings."""
     draws = DrawSettings(rows=2000, tuning_steps=2)
     monkeypatch.setitem(PRESETS, "quick", Preset("quick", draws, TINY.steps, TINY.clock))
-    monkeypatch.setattr(session, "plan", lambda *grid: [cell for cell in plan(*grid) if cell.source == "draws"])
+    monkeypatch.setattr(
+        session, "plan", lambda *grid, **place: [c for c in plan(*grid, **place) if c.source == "draws"]
+    )
 
 
 @pytest.fixture
