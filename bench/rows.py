@@ -9,6 +9,9 @@ SCHEMA = 1
 OWN = " (own)"
 """Ends the name of a group whose bias is against the gradient of the method's own relaxed objective."""
 
+NOT_APPLICABLE = "not applicable"
+"""The status of a variance that there is none of: the method draws nothing."""
+
 IDENTITY = ("estimator", "family", "task", "data", "seed", "source", "device")
 MEASUREMENT = (
     "collector",

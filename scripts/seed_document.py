@@ -39,10 +39,18 @@ def run(page: str, sections: list[str]) -> None:
             continue
         print(f"{section}: dvae-bench {shlex.join(arguments)}", flush=True)
         subprocess.run([sys.executable, "-m", "dvae_bench.cli", *arguments], cwd=ROOT, check=True)
-        for part in ("tables", "figures"):
-            shutil.rmtree(KEPT / section / part, ignore_errors=True)
-            shutil.copytree(ROOT / "results" / "seed" / section / part, KEPT / section / part)
-        shutil.copy(ROOT / "results" / "seed" / section / "context.json", KEPT / section)
+        keep(section)
+
+
+def keep(section: str) -> None:
+    """Copy what the page shows, and what belongs to it, from a run's folder to where it is committed."""
+    run_folder, kept = ROOT / "results" / "seed" / section, KEPT / section
+    shutil.rmtree(kept, ignore_errors=True)
+    for pattern in ("tables/*.md", "tables/*.csv", "figures/*.png", "context.json"):
+        for path in run_folder.glob(pattern):
+            target = kept / path.relative_to(run_folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 def filled(page: str) -> str:

@@ -539,3 +539,11 @@ def test_a_toy_on_data_is_a_toy_and_its_rounding_no_variance() -> None:
     toys, _, training, *_ = tables(rows)
     assert toys.text[["task", "data"]].to_numpy().tolist() == [["tiny-vae", "mnist-5k"]] and training.text.empty
     assert [panel.points["y"].tolist() for panel in _toy_panels(rows)] == [[0.0], [0.0]]
+
+
+def test_what_draws_nothing_has_no_variance() -> None:
+    shared = {"estimator": "fixed", "task": "toy", "group": "cut"}
+    rows = [row(**shared, metric="bias_p", value=0.0), row(**shared, metric="bias_rel", value=2.0)]
+    rows.append(row(**shared, metric="var_total", status="not applicable", reason="it draws nothing"))
+    (toys, *_) = tables(pd.DataFrame(rows))
+    assert toys.text["variance"].tolist() == ["not applicable"] and toys.numbers["variance"].isna().all()

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import statistics as st
 from ..draws import Draws
-from ..rows import Row, row
+from ..rows import NOT_APPLICABLE, Row, row
 from .collector import Collector
 
 HEAVY = "kurtosis {:.3g} and largest share {:.2g} of {} draws: no interval can be trusted"
@@ -28,7 +28,7 @@ class Variance(Collector):
     def rows(self, measured: Draws) -> Iterator[Row]:
         for group, moments in measured.moments.items():
             if not measured.claim.random:
-                yield row("var_total", float("nan"), moments.n, group=group, status="not applicable", reason=FIXED)
+                yield row("var_total", float("nan"), moments.n, group=group, status=NOT_APPLICABLE, reason=FIXED)
                 continue
             n, spread = moments.n, None if moments.block_spread is None else moments.block_spread.tolist()
             total, status, reason = st.total_variance(moments), "ok", ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..rows import OWN
+from ..rows import NOT_APPLICABLE, OWN
 from .best import SAID, not_worse
 from .numbers import MISSING, plain, with_interval
 from .rows import CELL, is_training, measured, sizes
@@ -31,11 +31,7 @@ def toy_table(rows: pd.DataFrame) -> Table:
             "relative bias": [_bias(line) for line in lines],
             "other groups": numbers["other_groups"],
             "own objective": numbers["own_objective"],
-            "variance": [
-                with_interval(line["variance"], line["variance_lo"], line["variance_hi"])
-                + (f" ({line['variance_status']})" if line["variance_status"] else "")
-                for line in lines
-            ],
+            "variance": [_variance(line) for line in lines],
             "evals": numbers["evaluations"].map(plain),
             "diffs": numbers["differentiations"].map(plain),
             "µs per draw": [with_interval(line["time"], line["time_lo"], line["time_hi"]) for line in lines],
@@ -68,6 +64,8 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
         numbers[metric] = measured(rows, "draws", metric)["value"].reindex(numbers.index)
     numbers = numbers.join(time.drop(columns="time_status"))
     numbers = numbers.rename(columns={f"{name}_value": name for name in ("bias_rel", "variance", "time")})
+    fixed = rows[(rows["metric"] == "var_total") & (rows["group"] == "cut") & (rows["status"] == NOT_APPLICABLE)]
+    numbers.loc[numbers.index.isin(fixed.set_index(CELL).index), "variance_status"] = NOT_APPLICABLE
     words = ["verdict", "other_groups", "own_objective", "variance_status"]
     numbers[words] = numbers[words].astype(object).where(numbers[words].notna(), "")
     return numbers.reset_index().sort_values(["task", "data", "device", "variance", "estimator"], ignore_index=True)
@@ -87,6 +85,14 @@ def _condense(groups: pd.DataFrame) -> str:
     if len(by_word) == 1:
         return f"{next(iter(by_word))}: all groups"
     return "; ".join(f"{word}: {', '.join(names)}" for word, names in by_word.items() if word != UNBIASED)
+
+
+def _variance(line: Mapping[Any, Any]) -> str:
+    status = line["variance_status"]
+    if status == NOT_APPLICABLE:
+        return status
+    text = with_interval(line["variance"], line["variance_lo"], line["variance_hi"])
+    return f"{text} ({status})" if status else text
 
 
 def _bias(line: Mapping[Any, Any]) -> str:
