@@ -1,4 +1,4 @@
-# make run      install into .venv and run the quick benchmark
+# make run      install into .venv and run the quick benchmark, JOBS processes side by side (2)
 # make test     the tests, under 12 minutes; make test-full adds the long ones
 PYTHON ?= python3
 VENV   := .venv
@@ -41,9 +41,10 @@ calibrate: $(READY)
 
 # The tables and figures of the README: the quick preset on the full MNIST.
 reference: $(READY)
-	$(BIN)/dvae-bench run --estimators all -o results/reference-run
+	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS) -o results/reference-run
 	rm -rf results/reference/tables results/reference/figures
 	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
+	rm results/reference/figures/*.svg
 
 # Other people's estimators, judged: results/reference/peers, about 5 minutes.
 peers: $(READY)
