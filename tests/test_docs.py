@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from dvae_bench.cli import app
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -21,6 +24,7 @@ def run(*command: str) -> str:
 
 def test_generated_pages_are_fresh() -> None:
     run(str(ROOT / "scripts" / "make_docs.py"), "--check")
+    run(str(ROOT / "scripts" / "seed_document.py"), "fill", "--check")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[1][:30])
@@ -28,10 +32,21 @@ def test_readme_code_runs(block: str) -> None:
     run("-c", "import torch\n" + block)
 
 
-def test_readme_names_no_missing_file() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("page", ["README.md", "docs/seed-document.md"])
+def test_a_page_names_no_missing_file(page: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_the_commands_of_the_seed_documents_page_can_be_run() -> None:
+    """Their plans; `make seed` runs them."""
+    page = (ROOT / "docs" / "seed-document.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^dvae-bench (run .+)$", re.sub(r"\\\n\s*", "", page), re.MULTILINE)
+    assert len(commands) == 10
+    for command in commands:
+        planned = CliRunner().invoke(app, [*shlex.split(command), "--dry-run"])
+        assert planned.exit_code == 0 and re.match(r"[1-9]\d* cells: ", planned.output), planned.output
 
 
 def test_rebar_example_trains() -> None:
