@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -22,30 +20,35 @@ _LEAST = 1e-4
 def draw(rows: pd.DataFrame) -> Figure | str:
     """One panel a task, one line an estimator: filled where biased, else hollow with its smallest detectable bias.
 
-    Biases below 1e-4 of the gradient are drawn at the left edge; an estimator without verdict shows its status.
+    Panels have the estimators that support their task. Biases below 1e-4 of the gradient are drawn at the left edge; an
+    estimator without verdict shows its status.
     """
     points = _points(rows[~is_training(rows)])
     if points["value"].isna().all():
         return "no toy task has a bias"
-    names = sorted(set(points.index.get_level_values("estimator")))
     look = looks(rows)
-    settings = list(points.groupby(SETTING))
-    columns = side_by_side(len(settings), _COLUMNS)
-    lines = math.ceil(len(settings) / columns)
-    figure = figure_with_legend(lines * (_LINE * len(names) + 0.65), _handles())
-    panels = figure.subplots(lines, columns, sharey=True, sharex=True, squeeze=False).ravel()
+    settings = [(setting, part.droplevel(SETTING)) for setting, part in points.groupby(SETTING)]
+    settings.sort(key=lambda each: -len(each[1]))
+    alike = all(part.index.equals(settings[0][1].index) for _, part in settings)
+    columns = side_by_side(len(settings), _COLUMNS if alike else _COLUMNS - 1)
+    heights = [len(part) for _, part in settings[::columns]]
+    figure = figure_with_legend(sum(_LINE * height + 0.65 for height in heights), _handles())
+    grid = figure.subplots(
+        len(heights), columns, sharex=True, squeeze=False, gridspec_kw={"height_ratios": [h + 3 for h in heights]}
+    )
+    panels = grid.ravel()
     shown = points[["value", "sdb", "hi"]].to_numpy(dtype=float)
     shown = shown[(shown > 0) & (shown < np.inf)]
     low = max(min(shown.min(initial=1.0), 0.1) / 1.5, _LEAST)
     high = max(shown.max(initial=low), 10 * low) * 1.8
-    for axes, (setting, part) in zip(panels, settings, strict=False):
+    for place, (axes, (setting, part)) in enumerate(zip(panels, settings, strict=False)):
         axes.set(xscale="log")
         set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
-        for name, line in part.droplevel(SETTING).iterrows():
-            _line(axes, names.index(str(name)), line, look[str(name)], low)
+        for y, (name, line) in enumerate(part.iterrows()):
+            _line(axes, y, line, look[str(name)], low)
+        axes.set_yticks(range(len(part)), [] if alike and place % columns else part.index)
+        axes.set_ylim(heights[place // columns] - 0.5, -0.5)
         log_axis(axes.xaxis, low, high)
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
     for axes in panels[max(len(settings) - columns, 0) : len(settings)]:
         axes.set_xlabel("relative bias")
         axes.tick_params(labelbottom=True)
@@ -55,9 +58,10 @@ def draw(rows: pd.DataFrame) -> Figure | str:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """[task, data, device, estimator] -> verdict, sdb, value, lo, hi at the cut."""
+    """[task, data, device, estimator] -> verdict, sdb, value, lo, hi at the cut, of those that support the task."""
     found = verdicts(rows).reset_index()
-    own = found[found["group"].isin(["cut", ""])].drop_duplicates(CELL, keep="last").set_index(CELL)
+    own = found[found["group"].isin(["cut", ""]) & (found["verdict"] != "unsupported")]
+    own = own.drop_duplicates(CELL, keep="last").set_index(CELL).sort_index()
     return own[["verdict", "sdb"]].join(measured(rows, "draws", "bias_rel", "cut")[["value", "lo", "hi"]])
 
 
