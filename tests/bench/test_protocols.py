@@ -58,7 +58,7 @@ class TestFiles:
         try:
             sweeps = [variants(protocol, *line, Scale(n, 1)) for line in protocol.lines() for n in (1, protocol.length)]
         except UsageError as error:
-            pytest.skip(f"needs what another branch adds: {error}")
+            pytest.skip(f"needs what is not there yet: {error}")
         assert all(len(set(sweep)) == len(sweep) for sweep in sweeps)
 
     def test_annealing_and_warm_up_are_among_the_parameters_that_scale(self) -> None:
