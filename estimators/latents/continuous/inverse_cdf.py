@@ -5,6 +5,8 @@ Cauchy and Gumbel are of this group too, and stand with the location-scale famil
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Generator, Tensor
 
@@ -57,7 +59,23 @@ class Exponential(InverseCdf):
         return (self.log_rate + (-self.log_rate).exp() - 1).sum(-1)
 
 
-class Weibull(InverseCdf):
+class KnownMoments(InverseCdf):
+    """Abstract: every moment has a closed form."""
+
+    @abstractmethod
+    def moment(self, order: int) -> Tensor:
+        """E z^m of each site, [*batch, D]."""
+
+    @property
+    def mean(self) -> Tensor:
+        return self.moment(1)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.moment(2) - self.moment(1).square()
+
+
+class Weibull(KnownMoments):
     """F(z) = 1 - exp(-(z/λ)^k); params (log λ, log k)."""
 
     family = "weibull"
@@ -67,14 +85,6 @@ class Weibull(InverseCdf):
         """E z^m = λ^m Γ(1 + m/k), [*batch, D]."""
         log_scale, log_k = self.params.unbind(-1)
         return (order * log_scale + (1 + order * (-log_k).exp()).lgamma()).exp()
-
-    @property
-    def mean(self) -> Tensor:
-        return self.moment(1)
-
-    @property
-    def variance(self) -> Tensor:
-        return self.moment(2) - self.moment(1).square()
 
     def transform(self, noise: Tensor) -> Tensor:
         log_scale, log_k = self.params.unbind(-1)
@@ -86,7 +96,7 @@ class Weibull(InverseCdf):
         return log_k + log_power - log_power.exp() - z.log()
 
 
-class Kumaraswamy(InverseCdf):
+class Kumaraswamy(KnownMoments):
     """F(z) = 1 - (1 - z^a)^b on (0, 1); params (log a, log b)."""
 
     family = "kumaraswamy"
@@ -96,14 +106,6 @@ class Kumaraswamy(InverseCdf):
         """E z^m = b B(1 + m/a, b), [*batch, D]."""
         log_a, log_b = self.params.unbind(-1)
         return (log_b + log_beta(1 + order * (-log_a).exp(), log_b.exp())).exp()
-
-    @property
-    def mean(self) -> Tensor:
-        return self.moment(1)
-
-    @property
-    def variance(self) -> Tensor:
-        return self.moment(2) - self.moment(1).square()
 
     def transform(self, noise: Tensor) -> Tensor:
         log_a, log_b = self.params.unbind(-1)
