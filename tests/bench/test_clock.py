@@ -19,7 +19,8 @@ from dvae_bench.bench.timing import without_collection
 from dvae_bench.estimators.names import UsageError
 
 ROOT = Path(clocks.__file__).parent.parent
-FILES = [ROOT / "cli.py", *(path for part in ("bench", "estimators", "tasks") for path in (ROOT / part).rglob("*.py"))]
+FOLDERS = ("commands", "bench", "estimators", "tasks")
+FILES = [ROOT / "cli.py", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
 KNOWN = {"bench/clock.py", "bench/telemetry.py"}
 
 

@@ -12,6 +12,7 @@ from dvae_bench import cli
 from dvae_bench.bench import fingerprint
 from dvae_bench.bench.presets import PRESETS, Preset
 from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.commands.plugins import KINDS
 
 TINY = Preset(
     "quick",
@@ -36,11 +37,11 @@ Command = Callable[..., Ended]
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Call `dvae-bench` with these arguments; each call starts, as a process would, without plugins of the last."""
-    before = {kind: dict(registry.extra) for kind, registry in cli.KINDS.items()}
+    before = {kind: dict(registry.extra) for kind, registry in KINDS.items()}
 
     def forget_plugins() -> None:
         fingerprint._parse.cache_clear()
-        for kind, registry in cli.KINDS.items():
+        for kind, registry in KINDS.items():
             registry.extra = dict(before[kind])
         for name in [name for name in sys.modules if name.startswith("dvae_bench_plugin_")]:
             del sys.modules[name]

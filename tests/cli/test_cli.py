@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dvae_bench import __version__, cli
+from dvae_bench import __version__
 from dvae_bench.bench.presets import PRESETS
 from dvae_bench.bench.rows import SCHEMA
 from dvae_bench.bench.store import Store
+from dvae_bench.commands.exits import FAILED
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin
 from dvae_bench.tasks.vae import datasets
 from dvae_bench.tasks.vae.datasets import TEST, TRAIN
@@ -317,7 +318,7 @@ class TestPlugins:
         path = plugin_file("sometimes-fails", "raise RuntimeError('no baseline yet')")
         arguments = ["run", "--plugin", path, "-e", "sometimes-fails", "-e", "rloo", "-t", "bit", "-o", tmp_path / "r"]
         ended = command(*arguments)
-        assert ended.code == cli.FAILED == 3 and "Traceback" not in ended.err
+        assert ended.code == FAILED == 3 and "Traceback" not in ended.err
         assert "FAILED sometimes-fails on bit, draws" in ended.out and "RuntimeError: no baseline yet" in ended.out
         assert "cells: 2 error, 2 ok" in ended.out
         toys = pd.read_csv(tmp_path / "r" / "tables" / "toys.csv").set_index("estimator")

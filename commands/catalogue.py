@@ -1,0 +1,77 @@
+"""What there is, without importing any of it: `list` and `show`."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..bench import protocols
+from ..estimators.names import Name, UsageError, nearest
+from ..estimators.registry import Plugin
+from .plugins import KINDS, add_plugins
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors, protocols or figures.")] = "estimators",
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
+) -> None:
+    """List what there is, without importing any of it."""
+    if kind == "figures":
+        _list_figures(as_json)
+        return
+    if kind not in (*KINDS, "protocols"):
+        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}, protocols, figures")
+    for path in plugin:
+        add_plugins(path)
+    plugins = protocols.plugins() if kind == "protocols" else list(KINDS[kind])
+    if as_json:
+        typer.echo(json.dumps([_facts(p) for p in plugins], indent=1))
+        return
+    width = max(len(p.name) for p in plugins)
+    for p in plugins:
+        parameters = ", ".join(f"{key}={rule['default']}" for key, rule in p.facts.get("hyperparameters", {}).items())
+        about = p.facts["about"] if p.facts else "third-party; facts on import"
+        typer.echo(f"{p.name:{width}}  {about}" + (f"  [{parameters}]" if parameters else ""))
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="An estimator, task, collector or protocol.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Show one plugin: formula, facts, costs, reference; or a protocol's file."""
+    family = Name.parse(name).family
+    everything = {p.name: p for p in chain(*KINDS.values(), protocols.plugins())}
+    everything |= {alias: p for p in everything.values() for alias in p.facts.get("aliases", ())}
+    if family not in everything:
+        raise UsageError(f"nothing is called {family!r}{nearest(family, everything)}")
+    facts = _facts(everything[family])
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    typer.echo(f"{facts.pop('name')}  ({facts.pop('family')})\n{facts.pop('about', '')}\n\n{facts.pop('doc', '')}\n")
+    for key, value in facts.items():
+        typer.echo(f"{key}: {_plain(value)}")
+
+
+def _list_figures(as_json: bool) -> None:
+    from ..bench.report import FIGURES
+
+    if as_json:
+        typer.echo(json.dumps([{"name": name, "about": about} for name, about in FIGURES.items()], indent=1))
+        return
+    width = max(map(len, FIGURES))
+    for name, about in FIGURES.items():
+        typer.echo(f"{name:{width}}  {about}")
+
+
+def _facts(plugin: Plugin) -> dict[str, Any]:
+    return {"name": plugin.name, "family": plugin.family, **plugin.facts}
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,32 @@
+"""`check`: estimators against the contract and their own claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..estimators.registry import ESTIMATORS
+from .exits import VERDICT
+from .plugins import add_plugins
+
+
+def check(
+    names: Annotated[
+        list[str], typer.Argument(help="As for run --estimators; default: those of --plugin, else all.")
+    ] = [],
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators.")] = [],
+) -> None:
+    """Check that estimators keep the contract and their own claims; exits 1 where one does not."""
+    added = [found.name for path in plugin for found in add_plugins(path)]
+    chosen = ESTIMATORS.select(names or [name for name in added if name in ESTIMATORS.extra] or ["all"])
+
+    from ..bench.check import check as results_of
+
+    failed = False
+    for result in results_of(chosen):
+        typer.echo(result)
+        failed |= result.failed
+    if failed:
+        raise typer.Exit(VERDICT)

@@ -1,0 +1,20 @@
+"""The kinds of plugins, and those of files given with --plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..estimators.names import UsageError
+from ..estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+
+KINDS = {"estimators": ESTIMATORS, "tasks": TASKS, "collectors": COLLECTORS}
+
+
+def add_plugins(path: Path) -> list[Plugin]:
+    """Register the plugins of a file. Raises UsageError when it holds none."""
+    found = [plugin for registry in KINDS.values() for plugin in registry.add_file(path)]
+    if not found:
+        raise UsageError(
+            f"{path} holds no plugin: a class with a literal `name` that derives from Estimator, Task or Collector"
+        )
+    return found

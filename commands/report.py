@@ -1,0 +1,44 @@
+"""From stored results: `report` and `figures`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..estimators.names import UsageError
+
+
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders; the first is what others are compared with.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself, if it is one.")
+    ] = None,
+) -> None:
+    """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, svg, png) from stored results."""
+    from ..bench.page.reports import write_reports
+
+    for path in write_reports(folders, output):
+        typer.echo(path)
+
+
+def figures(
+    folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
+    names: Annotated[list[str], typer.Argument(help="What `list figures` names; default: all.")] = [],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write; default: figures/ in the folder.")
+    ] = None,
+    style: Annotated[str, typer.Option(help="paper, talk or notebook.")] = "paper",
+    columns: Annotated[int, typer.Option(min=1, max=2, help="Columns of the page that a figure spans.")] = 2,
+) -> None:
+    """Draw figures (pdf, svg, png) from stored results, in the letters and the width of where they go."""
+    from ..bench.report import write_figures
+    from ..bench.report.style import STYLES
+    from ..bench.store import Store
+
+    if style not in STYLES:
+        raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
+    files, notes = write_figures(Store.open(folder).rows(), output or folder / "figures", names or None, style, columns)
+    for line in (*files, *notes):
+        typer.echo(line)

@@ -1,0 +1,129 @@
+"""Measuring: `run` a grid, `reproduce` a protocol. Finished cells are reused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..estimators.names import UsageError
+from ..estimators.registry import ESTIMATORS, TASKS, matches
+from .exits import FAILED, INTERRUPTED
+from .plugins import add_plugins
+
+if TYPE_CHECKING:
+    from ..bench.screen import Screen
+    from ..bench.session import Session
+
+
+def run(
+    estimators: Annotated[
+        list[str], typer.Option("-e", "--estimators", help="Names, globs, name:key=value, or all.")
+    ] = ["all"],
+    tasks: Annotated[
+        list[str], typer.Option("-t", "--tasks", help="As for estimators, or toy, vae; default: the preset's tasks.")
+    ] = [],
+    exclude: Annotated[list[str], typer.Option("-x", "--exclude", help="Leave out these estimators or tasks.")] = [],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PRESET.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1 for draws and training.")] = 1,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps, in place of the preset's; evaluated ten times.")
+    ] = None,
+    target_elbo: Annotated[
+        float | None, typer.Option(help="A test ELBO: how long does training take to reach it?")
+    ] = None,
+    basket: Annotated[
+        list[str], typer.Option(help="Estimators whose bias and variance are measured along every training too.")
+    ] = [],
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=1, help="Processes side by side; timings come last, alone.")
+    ] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each; timings want 1.")] = 1,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
+    plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Write a chrome trace of each training step into the folder's traces/.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Measure estimators on tasks; finished cells are reused. Ends in tables and figures."""
+    from ..bench.presets import PRESETS
+
+    if preset not in PRESETS:
+        raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    for path in plugin:
+        add_plugins(path)
+    chosen, on = ESTIMATORS.select(estimators), TASKS.select(tasks or PRESETS[preset].tasks)
+    for pattern in exclude:
+        if not any(matches(name, pattern) for name in (*chosen, *on)):
+            raise UsageError(f"--exclude {pattern!r} matches none of the selected estimators and tasks")
+        chosen = [name for name in chosen if not matches(name, pattern)]
+        on = [name for name in on if not matches(name, pattern)]
+    if data_dir is not None:
+        os.environ["DVAE_BENCH_DATA"] = str(data_dir)
+
+    from ..bench.screen import Screen
+    from ..bench.session import Session
+
+    settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
+    settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))
+    session = Session.prepare(chosen, on, settings, seeds, device, threads, output or Path("results") / preset)
+    screen = Screen(session, jobs)
+    screen.plan(fresh)
+    if dry_run:
+        return
+    counts = _measure(session, screen, fresh)
+    screen.finish(counts)
+    if trace:
+        screen.traced(session.trace(screen.say))
+    if counts.get("error"):
+        raise typer.Exit(FAILED)
+
+
+def reproduce(
+    protocol: Annotated[str, typer.Argument(help="A protocol (see `list protocols`), or a TOML file like theirs.")],
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these methods.")] = ["*"],
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps: scaled down, no reproduction.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Scale down to so much time: 90s, 2m, 1.5h.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Reporting seeds; default: the protocol's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PROTOCOL.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes side by side.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
+) -> None:
+    """Run a published protocol and print its numbers beside ours; finished cells are reused."""
+    from ..bench.reproduce import Reproduction
+    from ..bench.screen import Screen
+
+    whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output)
+    whole.forecast(budget, typer.echo)
+    if dry_run:
+        return
+    parts = []
+    for session in whole.sessions():
+        screen = Screen(session, jobs)
+        screen.plan(fresh)
+        parts.append(_measure(session, screen, fresh))
+    screen.finish(parts[-1], whole.table())
+    if any(counts.get("error") for counts in parts):
+        raise typer.Exit(FAILED)
+
+
+def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
+    """Run the session's cells under its screen; Ctrl-C ends with 130, the finished cells kept."""
+    try:
+        return session.run(screen.progress(), fresh, screen.jobs)
+    except KeyboardInterrupt:
+        screen.interrupted()
+        raise typer.Exit(INTERRUPTED) from None
