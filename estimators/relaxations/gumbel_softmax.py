@@ -10,7 +10,6 @@ from torch import Generator, Tensor
 from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
-from ..names import UsageError
 from ..quadrature import smoothed_expectation, uniform_of_bit
 
 
@@ -42,9 +41,7 @@ class GumbelSoftmax(Estimator):
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
-        if self.rate > 0 and self.tau <= self.min_tau:
-            raise UsageError(f"{self.name}: tau={self.tau} cannot fall to min_tau={self.min_tau}; start above it")
-        self.temperature = Schedule(self.tau, -self.rate, self.min_tau)
+        self.temperature = Schedule.falling(self, "tau")
 
     def claim(self) -> Claim:
         return Claim(target="own-relaxed")

@@ -10,7 +10,6 @@ from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
 from ..latents.latent import uniform
-from ..names import UsageError
 from ..quadrature import smoothed_expectation, uniform_of_bit
 from .transforms import TRANSFORMS
 
@@ -49,9 +48,7 @@ class Smoothing(Estimator):
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
-        if self.rate > 0 and self.beta >= self.max_beta:
-            raise UsageError(f"{self.name}: beta={self.beta} cannot rise to max_beta={self.max_beta}; start below it")
-        self.sharpness = Schedule(self.beta, self.rate, self.max_beta)
+        self.sharpness = Schedule.rising(self, "beta")
 
     def claim(self) -> Claim:
         steepest = self.max_beta if self.rate > 0 else self.beta

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
+from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from .surrogates import Relaxed, pulled_back, softmax_jacobian
 
 
@@ -17,18 +20,31 @@ class GumbelRao(Estimator):
 
     The same mean as `st-gumbel-softmax`, which is k = 1, and no more variance. The noise is held fixed, as it is there:
     a derivative through its law given z, as the paper words it, would have another mean.
+
+    With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps.
     """
 
     name = "gumbel-rao"
     aliases = ("gr-mck",)
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}, "k": {"default": 10, "min": 1}}
+    hyperparameters = {
+        "tau": {"default": 0.5, "above": 0.0},
+        "rate": {"default": 0.0, "min": 0.0},
+        "min_tau": {"default": 0.5, "above": 0.0},
+        "k": {"default": 10, "min": 1},
+    }
     cost = "1 evaluation, 1 differentiation (k softmaxes)"
     reference = "Paulus, Maddison & Krause 2021, Rao-Blackwellizing the straight-through Gumbel-softmax, GR-MCK"
 
     tau: float
+    rate: float
+    min_tau: float
     k: int
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.temperature = Schedule.falling(self, "tau")
 
     def claim(self) -> Claim:
         return Claim(unbiased=False)
@@ -36,10 +52,15 @@ class GumbelRao(Estimator):
     def sample(self, latent: Discrete, generator: Generator | None) -> Relaxed:
         with torch.no_grad():
             z = latent.sample(1, generator)
-            return Relaxed(z, latent.relax(latent.condition(z[0], self.k, generator), self.tau))
+            return Relaxed(z, latent.relax(latent.condition(z[0], self.k, generator), self.temperature()))
 
     def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
+        temperature = self.temperature()
+
         def pullback(j: Tensor) -> Tensor:
-            return softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / self.tau
+            return softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / temperature
 
         return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
+
+    def update(self, draw: Relaxed, estimate: Estimate) -> None:
+        self.temperature.step()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
+from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective
+from ..latents import Discrete, LatentSpec, Objective
 from .surrogates import pulled_back, softmax_jacobian
 
 
@@ -22,17 +25,28 @@ class Mve(Estimator):
 
     For a bit, with π_o the probability of the value not drawn, g = J p (1 - p)(1 + 2 t π_o)/(1 + 4 t p (1 - p)).
 
-    The bias on other f can grow with t. The paper raises t from 1 to 1e6 in training.
+    The bias on other f can grow with t. With rate > 0, t = min(max_temp, temp exp(rate n)) after n training steps; the
+    paper raises it from 1 to 1e6 along training.
     """
 
     name = "mve"
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"temp": {"default": 1e6, "min": 0.0}}
+    hyperparameters = {
+        "temp": {"default": 1e6, "min": 0.0},
+        "rate": {"default": 0.0, "min": 0.0},
+        "max_temp": {"default": 1e6, "above": 0.0},
+    }
     cost = "1 evaluation, 1 differentiation (and K equations in K unknowns for each site)"
     reference = "Hooper & Shekhovtsov 2026, Generalized and optimal straight-through estimators"
 
     temp: float
+    rate: float
+    max_temp: float
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.schedule = Schedule.rising(self, "temp")
 
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f linear in each site (and quadratic in each as temp → ∞)")
@@ -41,7 +55,7 @@ class Mve(Estimator):
         return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
-        logits, t = latent.params.detach(), self.temp
+        logits, t = latent.params.detach(), self.schedule()
 
         def pullback(j: Tensor) -> Tensor:
             if latent.spec.kind == "categorical":
@@ -52,8 +66,11 @@ class Mve(Estimator):
 
         return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))
 
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        self.schedule.step()
 
-def solve(pi: Tensor, z: Tensor, j: Tensor, t: float) -> Tensor:
+
+def solve(pi: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
     """w of A w = y, its rows divided by 1 + t π_i.
 
     The rows of A sum to nearly nothing when t is large; their exact sum is added to each, which leaves w as it is and

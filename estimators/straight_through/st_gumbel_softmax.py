@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Generator, Tensor
 
+from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective
+from ..latents import Discrete, LatentSpec, Objective
 
 
 class StGumbelSoftmax(Estimator):
-    """Forward the hard z of perturbed logits; backward the Gumbel-softmax Jacobian at the same noise and τ."""
+    """Forward the hard z of perturbed logits; backward the Gumbel-softmax Jacobian at the same noise and τ.
+
+    With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps.
+    """
 
     name = "st-gumbel-softmax"
     aliases = ("stgs", "gumbel-st")
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}}
+    hyperparameters = {
+        "tau": {"default": 0.5, "above": 0.0},
+        "rate": {"default": 0.0, "min": 0.0},
+        "min_tau": {"default": 0.5, "above": 0.0},
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Jang, Gu & Poole 2017, section 2.2"
 
     tau: float
+    rate: float
+    min_tau: float
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        self.temperature = Schedule.falling(self, "tau")
 
     def claim(self) -> Claim:
         return Claim(unbiased=False)
@@ -29,5 +45,8 @@ class StGumbelSoftmax(Estimator):
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         perturbed = latent.perturb(draw)
-        soft = latent.relax(perturbed, self.tau)
+        soft = latent.relax(perturbed, self.temperature())
         return Estimate(f(latent.harden(perturbed) + (soft - soft.detach())).mean(0))
+
+    def update(self, draw: Tensor, estimate: Estimate) -> None:
+        self.temperature.step()

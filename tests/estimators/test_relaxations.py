@@ -9,11 +9,9 @@ import torch
 from dvae_bench.estimators.contract import Estimator
 from dvae_bench.estimators.counting import CountedObjective
 from dvae_bench.estimators.latents import LATENTS, Bernoulli, Categorical, Latent, LatentSpec, Objective, expectation
-from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import TASKS
 from dvae_bench.estimators.relaxations.direct_loss import DirectLoss
 from dvae_bench.estimators.relaxations.gumbel_entmax import GumbelEntmax, entmax
-from dvae_bench.estimators.relaxations.gumbel_softmax import GumbelSoftmax
 from dvae_bench.estimators.relaxations.imle import Imle
 from dvae_bench.estimators.relaxations.stochastic_triples import StochasticTriples
 from scipy import stats
@@ -39,39 +37,6 @@ def gradient(estimator: Estimator, f: Objective, latent: type[Latent], params: T
 
 
 # Gumbel-softmax
-
-
-def test_temperature_falls_with_training_steps_only() -> None:
-    annealed = GumbelSoftmax(LatentSpec.bernoulli(3), tau=1.0, rate=0.01, min_tau=0.7)
-    latent, f = Bernoulli(torch.zeros(3)), lambda z: z.sum(-1)
-    temperatures = []
-    for _ in range(50):
-        temperatures.append(float(annealed.temperature()))
-        annealed.train().estimate(f, latent, seeded())
-        annealed.eval().estimate(f, latent, seeded())
-    expected = [max(0.7, math.exp(-0.01 * step)) for step in range(50)]
-    assert temperatures == pytest.approx(expected, rel=1e-6)
-    assert expected[-1] == 0.7
-
-
-def test_an_annealed_temperature_is_that_temperature() -> None:
-    annealed = GumbelSoftmax(LatentSpec.bernoulli(3), tau=1.0, rate=0.1)
-    annealed.temperature.steps.fill_(4)
-    fixed = GumbelSoftmax(LatentSpec.bernoulli(3), tau=math.exp(-0.4))
-    params, noise, f = normal(5, 3), normal(1, 5, 3, seed=1), lambda z: z.square().sum(-1)
-    pair = [gradient(estimator, f, Bernoulli, params, noise) for estimator in (annealed, fixed)]
-    torch.testing.assert_close(*pair, rtol=1e-6, atol=0)
-
-
-def test_a_fixed_temperature_has_no_state() -> None:
-    fixed = GumbelSoftmax(LatentSpec.bernoulli(3), tau=0.3)
-    assert fixed.temperature() == 0.3
-    assert not [*fixed.parameters(), *fixed.buffers()]
-
-
-def test_annealing_must_start_above_its_end() -> None:
-    with pytest.raises(UsageError, match="min_tau"):
-        GumbelSoftmax(LatentSpec.bernoulli(3), tau=0.5, rate=1e-4)
 
 
 # Gumbel-entmax
