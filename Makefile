@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs seed calibrate reference regress baseline peers clean
+.PHONY: run test test-full lint bench docs seed calibrate reference training regress baseline peers clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -45,6 +45,12 @@ reference: $(READY)
 	rm -rf results/reference/tables results/reference/figures
 	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
 	rm results/reference/figures/*.svg
+
+# The trainings of the README: some three hours on two cores, in cells of at most 20 minutes; a second call goes on.
+HOOPER := results/reference/hooper-2026-mnist/hooper-two-rates.toml
+training: $(READY)
+	$(BIN)/dvae-bench reproduce mnist-bernoulli --jobs $(JOBS)
+	$(BIN)/dvae-bench reproduce $(HOOPER) --steps 6000 --seeds 3 --jobs $(JOBS)
 
 # Other people's estimators, judged: results/reference/peers, about 5 minutes.
 peers: $(READY)
