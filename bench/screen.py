@@ -105,7 +105,7 @@ class Screen:
             if table.name not in IN_FILES_ONLY:
                 self._show(table)
         folder = self.session.store.folder
-        files = self.session.report()
+        *files, page = self.session.report()
         for table in more:
             self._show(table)
             self.say(table.caption)
@@ -113,7 +113,7 @@ class Screen:
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
         self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
-        self.say(f"page: {files[-1]}")
+        self.say(f"page: {page}")
 
     def traced(self, paths: list[Path]) -> None:
         self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")

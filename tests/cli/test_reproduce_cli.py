@@ -66,7 +66,7 @@ class TestReproduce:
         assert table["status"].to_list() == ["reproduction", "reproduction", "2 unsupported; no number published"]
         assert table["chosen"].to_list()[0].startswith("rloo lr=0.") and table["difference"].notna().sum() == 2
         again = command("reproduce", tiny, "-o", folder)
-        assert "cells: 6 reused" in again.out
+        assert "cells: 6 reused" in again.out and f"page: {folder / 'index.html'}" in again.out
         assert pd.read_csv(folder / "tables" / "reproduction.csv").set_index("method").equals(table)
 
     def test_scaled_down_it_is_none(self, command: Command, tiny: Path, tmp_path: Path) -> None:
