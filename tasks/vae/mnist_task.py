@@ -61,7 +61,7 @@ class MnistTask(Task):
         and a "sample" where it has any; nothing by default. estimator: as in `figures`."""
         return {}
 
-    def make_optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
+    def make_optimizer(self, model: Any) -> torch.optim.Optimizer:
         return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
 
     def learning_rate(self, step: int, steps: int) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.optim import Optimizer
 
 from ...estimators.contract import Estimator
 from ...estimators.names import UsageError
@@ -14,6 +15,7 @@ from .architectures import ARCHITECTURES
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
+from .optimisers import descend_at_once, make_optimizer
 
 MEAN_DRAWS = 16
 
@@ -28,6 +30,7 @@ class MnistVae(MnistTask):
     `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
     prior, demean, output_bias, kl, likelihood: as in `Vae`; "l2" trains no bound as kl, and as likelihood reports none.
+    prior_lr: the rate of plain SGD, on a trained prior alone; 0 leaves it to the optimizer of the rest.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     """
 
@@ -54,6 +57,7 @@ class MnistVae(MnistTask):
         "n": {"default": 0, "min": 0, "max": 10000},
         "k": {"default": 0, "min": 0, "max": 10000},
         "prior": {"default": "fixed", "choices": ("fixed", "trainable")},
+        "prior_lr": {"default": 0.0, "min": 0.0},
         "demean": {"default": "no", "choices": ("no", "yes")},
         "output_bias": {"default": "yes", "choices": ("no", "yes")},
         "kl": {"default": "analytic", "choices": ("analytic", "sampled", "l2")},
@@ -81,6 +85,7 @@ class MnistVae(MnistTask):
     n: int
     k: int
     prior: str
+    prior_lr: float
     demean: str
     output_bias: str
     kl: str
@@ -95,6 +100,8 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: kl=l2 is of means and scales; it needs arch=gaussian")
         if self.prior == "trainable" and self.spec.kind == "continuous":
             raise UsageError("mnist-vae: a trained prior is one of logits; it needs a discrete arch")
+        if self.prior_lr and self.prior == "fixed":
+            raise UsageError("mnist-vae: prior_lr is of a trained prior; add prior=trainable")
 
     def model(self, seed: int) -> Vae:
         """A freshly initialised model, the same for every estimator at one seed."""
@@ -110,6 +117,14 @@ class MnistVae(MnistTask):
                 self.output_bias == "yes",
             )
         return vae.to(self.device)
+
+    def make_optimizer(self, model: Vae) -> Optimizer:
+        prior = model.trained_prior
+        if prior is None or not self.prior_lr:
+            return super().make_optimizer(model)
+        descend_at_once(prior, self.prior_lr)
+        others = [parameter for parameter in model.parameters() if parameter is not prior]
+        return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
 
     def figures(
         self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None

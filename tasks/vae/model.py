@@ -69,6 +69,11 @@ class Vae(LatentModel):
     def layers(self) -> tuple[LatentSpec, ...]:
         return (self.spec, *(() if self.deeper is None else self.deeper.layers))
 
+    @property
+    def trained_prior(self) -> nn.Parameter | None:
+        """The logits of the last layer's prior, where it is trained."""
+        return self.prior if self.deeper is None else self.deeper.trained_prior
+
     def inference_parameters(self) -> list[nn.Parameter]:
         own = super().inference_parameters()
         return own if self.deeper is None else own + self.deeper.inference_parameters()
@@ -105,12 +110,13 @@ class Vae(LatentModel):
 
     def kl_to_prior(self, latent: Latent) -> Tensor:
         """KL(q || p), [*rows, batch], or -H(q) where p is a VAE; log q and log p are linear in z: taken at its mean."""
-        if self.prior is None and self.deeper is None:
+        if self.deeper is not None:
+            return latent.kl_to_prior() - math.log(self.spec.configurations)
+        if self.prior is None:
             return latent.kl_to_prior()
         assert isinstance(latent, Discrete)
         mean = latent.probs
-        log_q = latent.log_prob(mean)
-        return log_q if self.deeper is not None else log_q - self.prior_log_prob(latent, mean)
+        return latent.log_prob(mean) - self.prior_log_prob(latent, mean)
 
     def logits(self, z: Tensor) -> Tensor:
         """Of x given z, z [*, *event] -> [*, 784]."""
