@@ -14,6 +14,8 @@ from .statistics import Figure, relative_bias_between
 TOGETHER, AT_A_TIME = 10_000_000, 16
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
 """Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
+DEEP_REFERENCE = "disarm"
+"""The same where there are several layers, in which evaluations multiply: it makes two in each."""
 
 
 def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
@@ -51,7 +53,8 @@ def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generato
     """Cut gradients of the reference of this kind of latent, [draws, batch, *param_shape]; None where there is none."""
     if vae.spec.kind not in REFERENCES:
         return None
-    reference = build(REFERENCES[vae.spec.kind], *vae.layers).eval()
+    name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCE
+    reference = build(name, *vae.layers).eval()
     return torch.cat([cut_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
 
 

@@ -20,7 +20,7 @@ from dvae_bench.tasks.vae.tiny_vae import BITS
 ALPHA = 1e-6
 WANTED_POWER = 0.2
 DIGITS = LatentSpec.bernoulli(BITS)
-DEEP = Name.parse("tiny-vae:deeper=4")
+DEEP = Name.parse("tiny-vae:deeper=2")
 DEFAULTS = [Name(plugin.name) for plugin in ESTIMATORS if "bernoulli" in plugin.facts["latents"]]
 ONE_HOT_TABLES = [TABLES[kind] for kind in ("bernoulli", "categorical")]
 BIASED = ("straight-through", "st-gumbel-softmax", "gumbel-softmax")
