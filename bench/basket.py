@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,13 +25,13 @@ class Basket:
     Raises UsageError on a name that is none.
     """
 
-    def __init__(self, settings: TrainSettings, spec: LatentSpec) -> None:
-        self.settings, self.spec = settings, spec
+    def __init__(self, settings: TrainSettings, layers: Sequence[LatentSpec]) -> None:
+        self.settings, self.layers = settings, layers
         self.refused = {name: reason for name in settings.basket if (reason := self._refusal(name))}
 
     def _refusal(self, name: str) -> str:
         try:
-            build(name, self.spec)
+            build(name, *self.layers)
         except Unsupported as reason:
             return str(reason)
         return ""
@@ -44,7 +45,7 @@ class Basket:
         reference = reference_draws(vae, x, self.settings.reference_draws, generator) if able else None
         encoder = None if reference is None else encoder_draws(vae, x, block_means(reference, BLOCKS))
         for name in able:
-            estimator = build(name, self.spec).to(x.device)
+            estimator = build(name, *self.layers).to(x.device)
             tune(vae, estimator, x, self.settings.basket_tuning, generator)
             cut = cut_draws(vae, estimator, x, self.settings.variance_draws, generator)
             in_encoder = encoder_draws(vae, x, cut)
@@ -66,7 +67,8 @@ def tune(vae: LatentModel, estimator: Estimator, x: Tensor, steps: int, generato
         estimator.train()
         for _ in range(steps):
             latent = vae.latent(params)
-            tuner.step(estimator.estimate(vae.objective(x, latent, estimator.bound), latent, generator).tuning_loss)
+            f = vae.objective(x, latent, estimator.bound, estimator.lower(generator))
+            tuner.step(estimator.estimate(f, latent, generator).tuning_loss)
     estimator.eval()
 
 

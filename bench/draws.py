@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,9 @@ from torch import Generator, Tensor
 
 from ..estimators.contract import Claim, Estimator, Unsupported
 from ..estimators.counting import CountedObjective
+from ..estimators.layered import Layered
 from ..estimators.tuning import Tuner
-from ..tasks.contract import Lower, Task, Toy, flatten
+from ..tasks.contract import Task, Toy, flatten
 from .costs import Costs, count_costs
 from .moments import Accumulator, Moments
 from .rows import OWN
@@ -64,35 +64,19 @@ class Draws:
         return found | {group + OWN: (self.moments[group], exact) for group, exact in self.relaxed.items()}
 
 
-class Layers:
+class Layers(Layered):
     """An estimator for each stochastic layer of a task, sharing its name and hyper-parameters."""
 
     def __init__(self, cls: type[Estimator], values: dict[str, Any], task: Task, device: torch.device) -> None:
         if cls.differentiates and not task.differentiable:
             raise Unsupported(f"{cls.name} differentiates f, and this f is defined on discrete z only")
-        if cls.bound and len(task.layers) > 1:
-            raise Unsupported(f"{cls.name} is a bound of one stochastic layer, and {task.name} has {len(task.layers)}")
         with device:
-            self.estimators = [cls(spec, **values) for spec in task.layers]
-        self.top = self.estimators[0]
+            super().__init__([cls(spec, **values) for spec in task.layers])
 
-    def train(self, mode: bool) -> None:
-        for estimator in self.estimators:
-            estimator.train(mode)
-
-    def lower(self, generator: Generator, losses: list[Tensor] | None = None) -> Sequence[Lower]:
-        """Each lower layer as a function of (f, latent); tuning losses are collected in `losses`."""
-
-        def averaged(estimator: Estimator) -> Lower:
-            def run(f: Any, latent: Any) -> Tensor:
-                estimate = estimator.estimate(f, latent, generator)
-                if losses is not None and estimate.tuning_loss is not None:
-                    losses.append(estimate.tuning_loss)
-                return estimate.spliced(latent)
-
-            return run
-
-        return [averaged(estimator) for estimator in self.estimators[1:]]
+    @property
+    def whole(self) -> Estimator:
+        """What to train with: all of them as one, or the only one."""
+        return self if len(self.deeper) else self.top
 
 
 def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> Draws:
@@ -102,7 +86,7 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
     task.latent(task.params()).validate()
     work = count_work(layers, task)
     tuned = tune(layers, task, settings, seed, work.draws(settings.chunk_elements / TUNING_SHARE, settings.tuning_rows))
-    layers.train(False)
+    layers.eval()
     look = f"/look {settings.look}" if settings.look else ""
     sample, lower = stream(seed, f"sample{look}", task.device), stream(seed, f"lower{look}", task.device)
     rows = work.draws(settings.elements / settings.blocks, settings.rows)
@@ -137,7 +121,7 @@ def unit(vector: Tensor) -> Tensor:
 
 def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
     """Evaluations and differentiations of f that one gradient draw makes."""
-    layers.train(False)
+    layers.eval()
     once = task.params()
     latent = task.latent(once.expand(1, *once.shape))
     generator = stream(0, "count", task.device)
@@ -175,20 +159,14 @@ def _draw(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Genera
 
 def tune(layers: Layers, task: Toy, settings: DrawSettings, seed: int, rows: int) -> int:
     """Move running state and tuned parameters at the frozen parameters, `rows` draws a step; returns the steps."""
-    if not any([*e.parameters(), *e.buffers()] for e in layers.estimators):
+    if not any(True for _ in (*layers.parameters(), *layers.buffers())):
         return 0
     generator, lower = stream(seed, "tuning", task.device), stream(seed, "tuning-lower", task.device)
-    tuners = [Tuner(estimator, lr=1e-2) for estimator in layers.estimators]
-    layers.train(True)
+    tuner = Tuner(layers, lr=1e-2)
+    layers.train()
     for _ in range(settings.tuning_steps):
         once = task.params().detach()
         latent = task.latent(once.expand(rows, *once.shape))
-        losses: list[Tensor] = []
-        f, _ = task.loss_parts(layers.top, latent, layers.lower(lower, losses))
-        estimate = layers.top.estimate(f, latent, generator)
-        if estimate.tuning_loss is not None:
-            losses.append(estimate.tuning_loss)
-        total = torch.stack(losses).sum() if losses else None
-        for tuner in tuners:
-            tuner.step(total)
+        f, _ = task.loss_parts(layers.top, latent, layers.lower(lower))
+        tuner.step(layers.estimate(f, latent, generator).tuning_loss)
     return settings.tuning_steps

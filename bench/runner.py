@@ -143,7 +143,7 @@ def measure_cell(
             measured = draw_gradients(layers, task, settings, cell.seed)  # type: ignore[arg-type]
             tuned = measured.tuned_steps
         else:
-            measured = train(task, layers.top, settings, cell.seed, tick, checkpoint)  # type: ignore[arg-type]
+            measured = train(task, layers.whole, settings, cell.seed, tick, checkpoint)  # type: ignore[arg-type]
     except Unsupported as reason:
         return "unsupported", [outcome("unsupported", str(reason))]
     except Diverged as end:
@@ -164,7 +164,7 @@ def time_cells(cells: list[Cell], progress: Progress, journal: Journal) -> dict[
             if "draws" in task.sources:
                 timed[cell] = timed_draws(layers, task, settings, cell.seed)  # type: ignore[arg-type]
             else:
-                timed[cell] = timed_steps(task, layers.top, cell.seed)  # type: ignore[arg-type]
+                timed[cell] = timed_steps(task, layers.whole, cell.seed)  # type: ignore[arg-type]
         except Unsupported as reason:
             results[cell] = "unsupported", [outcome("unsupported", str(reason))]
         except Exception as error:

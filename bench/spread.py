@@ -14,12 +14,15 @@ from .statistics import Figure, relative_bias_between
 TOGETHER, AT_A_TIME = 10_000_000, 16
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
 """Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
+DEEP_REFERENCE = "disarm"
+"""The same where there are several layers, in which evaluations multiply: it makes two in each."""
 
 
 def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
     """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
 
-    As many draws at a time as evaluate f on about TOGETHER pixels, after a first one alone that counts.
+    The cut is that of the first layer; the others are drawn inside f. As many draws at a time as evaluate f on about
+    TOGETHER pixels, after a first one alone that counts.
     """
     params = vae.encode(x).detach()
     parts: list[Tensor] = []
@@ -27,7 +30,7 @@ def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, gen
     while (made := sum(map(len, parts))) < draws:
         rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
         latent = vae.latent(rows)
-        f = CountedObjective(vae.objective(x, latent, estimator.bound))
+        f = CountedObjective(vae.objective(x, latent, estimator.bound, estimator.lower(generator)))
         (cut,) = torch.autograd.grad(estimator(f, latent, generator).sum(), rows)
         parts.append(cut / len(x))
         together = max(1, TOGETHER // (max(1, f.evaluations // len(rows)) * x.numel()))
@@ -50,7 +53,8 @@ def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generato
     """Cut gradients of the reference of this kind of latent, [draws, batch, *param_shape]; None where there is none."""
     if vae.spec.kind not in REFERENCES:
         return None
-    reference = build(REFERENCES[vae.spec.kind], vae.spec).eval()
+    name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCE
+    reference = build(name, *vae.layers).eval()
     return torch.cat([cut_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
 
 

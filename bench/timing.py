@@ -50,7 +50,7 @@ def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -
     def gradient(generator: Generator | None) -> None:
         params = once.expand(rows, *once.shape).detach().requires_grad_()
         latent = task.latent(params)
-        f, _ = task.loss_parts(layers.top, latent, layers.lower(generator))  # type: ignore[arg-type]
+        f, _ = task.loss_parts(layers.top, latent, layers.lower(generator))
         loss = layers.top(f, latent, generator)
         torch.autograd.grad(loss.sum(), params, allow_unused=True)
 
@@ -70,7 +70,7 @@ def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
 
     def gradient(generator: Generator | None, counted: CountedObjective | None = None) -> None:
         latent = vae.latent(vae.encode(x))
-        f = vae.objective(x, latent, estimator.bound)
+        f = vae.objective(x, latent, estimator.bound, estimator.lower(generator))
         if counted is not None:
             counted.f = f
         estimate = estimator.estimate(counted or f, latent, generator)

@@ -56,7 +56,7 @@ def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]
 
 def _trace(cell: Cell) -> profile:
     task = build_task(cell)
-    call = timed_steps(task, build_layers(cell, task).top, cell.seed).call  # type: ignore[arg-type]
+    call = timed_steps(task, build_layers(cell, task).whole, cell.seed).call  # type: ignore[arg-type]
     for _ in range(WARM):
         call(Timeline(CpuClock()))
     with profile(activities=supported_activities()) as trace:

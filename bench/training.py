@@ -66,7 +66,7 @@ class TrainStep:
         """Train on x [batch, 784]; returns the loss [batch], detached."""
         vae = self.vae
         latent = vae.latent(vae.encode(x))
-        f = vae.objective(x, latent, self.estimator.bound)
+        f = vae.objective(x, latent, self.estimator.bound, self.estimator.lower(self.generator))
 
         def counted(z: Tensor) -> Tensor:
             self.evaluations += z.shape[0]
@@ -100,7 +100,7 @@ class TrainStep:
         timeline.mark("sample")
         draw = estimator.sample(latent, self.generator)
         timeline.mark("gradient")
-        f = marked(vae.objective(x, latent, estimator.bound), timeline)
+        f = marked(vae.objective(x, latent, estimator.bound, estimator.lower(self.generator)), timeline)
         estimate = estimator.gradient(f, latent, draw)
         estimator.update(draw, estimate)
         loss = self._finish(latent, estimate, timeline)
@@ -132,7 +132,7 @@ class Trajectory:
         self.task, self.steps, self.seed = task, steps, seed
         self.step_once = TrainStep(task, estimator, seed)
         self.data = task.batches(stream(seed, "data", task.device))
-        self.ema = GradientEma(list(self.step_once.vae.encoder.parameters()))
+        self.ema = GradientEma(self.step_once.vae.inference_parameters())
 
     def validate(self) -> None:
         """Raises UsageError where the untrained encoder's parameters are not finite."""
@@ -182,7 +182,7 @@ def train(
 
     Raises Diverged with the curve so far when the loss is not finite at an evaluation.
     """
-    run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers[0])
+    run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers)
     run.validate()
     at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
     checkpoint = checkpoint or Checkpoint()
@@ -248,7 +248,7 @@ def evaluate(
 def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
     """What the task shows of the trained model on the first test images, [images, 784]."""
     x = task.evaluation_images(task.test, SHOWN)
-    images = task.images(step.vae, x, stream(seed, "images", task.device))
+    images = task.images(step.vae, x, stream(seed, "images", task.device), step.estimator)
     return {name: pixels.cpu().numpy() for name, pixels in images.items()}
 
 
@@ -268,11 +268,11 @@ def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generato
 
 
 class GradientEma:
-    """The literature's variance: moving averages of g and g² of the encoder's gradient along training, mean of
+    """The literature's variance: moving averages of g and g² of the gradient of q's parameters along training, mean of
     E g² - (E g)² over coordinates (DisARM, ARMS, RODEO: decay .999). It mixes minibatch noise and moving parameters in.
     """
 
-    def __init__(self, parameters: list[Tensor], decay: float = 0.999) -> None:
+    def __init__(self, parameters: Sequence[Tensor], decay: float = 0.999) -> None:
         self.parameters, self.decay, self.weight = parameters, decay, 0.0
         self.mean = [torch.zeros_like(parameter) for parameter in parameters]
         self.square = [torch.zeros_like(parameter) for parameter in parameters]

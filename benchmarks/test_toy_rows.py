@@ -39,7 +39,7 @@ NAMES = (
 def test_rows(benchmark: Callable, name: str) -> None:
     task, settings = Bit(d=SIZE), DrawSettings()
     layers = Layers(ESTIMATORS.find(name).load(), {}, task, torch.device("cpu"))
-    layers.train(False)
+    layers.eval()
     sample, lower, by_hand = (stream(0, purpose) for purpose in ("sample", "lower", "by hand"))
     rows = count_work(layers, task).draws(settings.chunk_elements, settings.rows)
     directions = {group: unit(exact.flatten()).float() for group, exact in task.exact(layers.top).items()}

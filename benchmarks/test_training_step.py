@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -13,35 +14,45 @@ from dvae_bench.bench.training import TrainStep
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from dvae_bench.tasks.vae.model import Vae
 from pairing import paired_ratio
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 ARCHITECTURES = ("linear", "nonlinear", "categorical")
+NAMES = [*(p.name for p in ESTIMATORS.builtin.values()), "rloo:n=4"]
+CASES = [
+    *itertools.product(NAMES, ARCHITECTURES),
+    *itertools.product(("reinforce", "disarm", "straight-through", "rebar"), ("two-layer-linear",)),
+]
 
 
 def floor_step(task: MnistVae) -> Callable[[torch.Tensor], None]:
-    """Encoder, squash, decoder, cross-entropy, backward, fused Adam: no sampling, no KL."""
+    """Encoder, squash, decoder, cross-entropy, backward, fused Adam: no sampling, no KL. So in each layer, whose data
+    are the squashed values of the one before."""
     vae = task.model(0)
     optimizer = task.make_optimizer(vae)
 
-    def step(x: torch.Tensor) -> None:
-        z = vae.latent(vae.encode(x)).probs
+    def loss(vae: Vae, x: torch.Tensor) -> torch.Tensor:
+        z = vae.latent(vae.encode(x)).mean
         logits = vae.decoder(z.flatten(-len(vae.spec.event_shape)))
-        loss = binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1).mean()
+        own = binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+        return own if vae.deeper is None else own + loss(vae.deeper, z)
+
+    def step(x: torch.Tensor) -> None:
+        value = loss(vae, x).mean()
         optimizer.zero_grad()
-        loss.backward()
+        value.backward()
         optimizer.step()
 
     return step
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("name", [*(p.name for p in ESTIMATORS.builtin.values()), "rloo:n=4"])
+@pytest.mark.parametrize(("name", "arch"), CASES)
 def test_step(benchmark: Callable, name: str, arch: str) -> None:
     task = MnistVae(arch=arch)
     x = next(task.batches(stream(0, "data")))
     try:
-        step = TrainStep(task, estimator(name, task.spec), seed=0)
+        step = TrainStep(task, estimator(name, *task.layers), seed=0)
     except Unsupported as reason:
         pytest.skip(str(reason))
     benchmark.group = f"training step, {arch}"

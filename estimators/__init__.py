@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from .latents import LatentSpec
 
 
-def estimator(name: str, spec: LatentSpec) -> Estimator:
+def estimator(name: str, spec: LatentSpec, *lower: LatentSpec) -> Estimator:
     """Build an estimator from its name, on torch's default device: `estimator("rloo:n=4", LatentSpec.bernoulli(200))`.
+
+    With the specs of the stochastic layers inside f, one of each as one: `Layered`.
 
     Raises UsageError for an unknown name, an unknown hyper-parameter or one out of its range, and
     Unsupported when the method cannot handle this latent.
@@ -22,4 +24,9 @@ def estimator(name: str, spec: LatentSpec) -> Estimator:
     from .registry import ESTIMATORS
 
     parsed = Name.parse(name)
-    return ESTIMATORS.find(parsed.family).load()(spec, **parsed.values)
+    cls = ESTIMATORS.find(parsed.family).load()
+    if not lower:
+        return cls(spec, **parsed.values)
+    from .layered import Layered
+
+    return Layered([cls(each, **parsed.values) for each in (spec, *lower)])

@@ -14,7 +14,7 @@ dimensions of the parameters are independent replicates: in eval() no row touche
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,9 @@ from torch import Generator, Tensor, nn
 
 from .latents import Latent, LatentSpec, Objective, expectation
 from .names import Unsupported, resolve
+
+Lower = Callable[[Objective, Any], Tensor]
+"""How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,10 @@ class Estimator(nn.Module, ABC):
     def targets_expectation(self) -> bool:
         """Whether `target` is E_q f(z), which a task may know in closed form."""
         return type(self).target is Estimator.target or self.claim().target in ("discrete", "own-relaxed")
+
+    def lower(self, generator: Generator | None) -> Sequence[Lower]:
+        """How each stochastic layer inside f is averaged; none are, but for `Layered`."""
+        return ()
 
     def update(self, draw: Any, estimate: Estimate) -> None:
         """Move running state (baselines), after use. Called in train() only."""

@@ -8,9 +8,13 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .names import UsageError
+
+if TYPE_CHECKING:
+    from .contract import Estimator
+    from .latents import LatentSpec
 
 OPERATIONS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -57,6 +61,20 @@ class Cost:
         """Evaluations and differentiations. Raises UsageError on an unknown name or where one is not whole."""
         known = {"D": sites, "K": classes, **values}
         return _whole(self.evaluations, known), _whole(self.differentiations, known)
+
+
+def documented(estimator: Estimator) -> tuple[int, int]:
+    """Evaluations and differentiations of f for its latent and hyper-parameters. Raises UsageError as `Cost` does."""
+    values = {key: getattr(estimator, key) for key in estimator.hyperparameters}
+    return Cost.parse(estimator.cost).at(*_sites_and_classes(estimator.spec), values)
+
+
+def _sites_and_classes(spec: LatentSpec) -> tuple[int, int]:
+    """D and K, where K - 1 is the number of free parameters of a site."""
+    sites = spec.event_shape[0]
+    if spec.kind == "continuous":
+        return sites, spec.param_shape[1] + 1
+    return sites, spec.event_shape[1] if spec.kind == "categorical" else 2
 
 
 def _names(node: ast.expr) -> set[str]:

@@ -10,12 +10,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..estimators.contract import Estimator
+from ..estimators.contract import Estimator, Lower
 from ..estimators.latents import Latent, LatentSpec, Objective, expectation, latent_at
 from ..estimators.names import resolve
 
-Lower = Callable[[Objective, Any], Tensor]
-"""How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
 Average = Callable[[Objective, Any], Tensor | None]
 """How a toy's f is averaged exactly: (f, latent) -> [*batch], or None where that cannot be done."""
 

@@ -19,7 +19,7 @@ from dvae_bench.bench.draws import Layers, count_work
 from dvae_bench.bench.settings import ClockSettings
 from dvae_bench.bench.timing import timed_draws, timed_steps
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
-from dvae_bench.estimators.latents import FAMILIES, Latent, LatentSpec, Objective
+from dvae_bench.estimators.latents import FAMILIES, Latent, Objective
 from dvae_bench.estimators.quantisers.stochastic_vq import StochasticVq
 from dvae_bench.estimators.quantisers.vq_st import VqSt
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
@@ -32,9 +32,10 @@ from torch import Tensor, nn
 TYPES = ("rloo", "reinforce-ema", "rebar", "straight-through", "multisample")
 META = torch.library.Library("aten", "IMPL", "Meta")
 CONTINUOUS = ("pathwise", "reinforce", "measure-valued")
-VAES = (("linear", "sampled"), ("categorical", "analytic"))
+VAES = (("linear", "sampled"), ("categorical", "analytic"), ("two-layer-linear", "analytic"))
 TOYS = [plugin.name for plugin in TASKS if "steps" not in plugin.fact("sources", ())] + [
-    "bit-table:extension=multilinear"
+    "bit-table:extension=multilinear",
+    "tiny-vae:deeper=3",
 ]
 
 
@@ -96,7 +97,7 @@ def vq(arch: str) -> None:
 
 def steps(cls: type[Estimator], task: mnist_task.MnistTask) -> None:
     try:
-        timed = timed_steps(task, Layers(cls, {}, task, torch.device(DEVICE)).top, seed=0)
+        timed = timed_steps(task, Layers(cls, {}, task, torch.device(DEVICE)).whole, seed=0)
     except Unsupported:
         return
     assert timed.costs is not None and timed.costs.syncs == 0
@@ -109,10 +110,9 @@ def data(split: str = "") -> Dataset:
     return Dataset("none", split, *(torch.zeros(count, 784, dtype=torch.uint8) for count in (40, 0, 40)))
 
 
-def trained(name: str) -> tuple[tiny_vae.Vae, Tensor]:
+def trained(name: str, deeper: int) -> tuple[tiny_vae.Vae, Tensor]:
     """A tiny VAE that is not trained."""
-    architecture = tiny_vae.Architecture((LatentSpec.bernoulli(tiny_vae.BITS),))
-    return tiny_vae.Vae(architecture, torch.rand(784)), torch.rand(4, 784)
+    return tiny_vae.Vae(tiny_vae.architecture(deeper), torch.rand(784)), torch.rand(4, 784)
 
 
 def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:

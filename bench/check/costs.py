@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...estimators.contract import Estimator, Unsupported
-from ...estimators.costs import Cost
+from ...estimators.costs import Cost, documented
 from ...estimators.counting import CountedObjective
 from ...estimators.latents import LatentSpec, latent_at
 from ...estimators.names import UsageError, check_value
@@ -30,7 +30,7 @@ SPECS = {
 def cost(case: Case) -> str:
     """Evaluations and differentiations of f are the documented ones for several D, K and hyper-parameters."""
     try:
-        documented = Cost.parse(case.cls.cost)
+        Cost.parse(case.cls.cost)
     except UsageError as error:
         raise Failed(str(error)) from error
     for spec, values in itertools.product(SPECS[case.kind], variants(case)):
@@ -40,7 +40,7 @@ def cost(case: Case) -> str:
             continue
         found = recorded(estimator, spec)
         try:
-            expected = documented.at(*sites_and_classes(spec), hyperparameters(estimator))
+            expected = documented(estimator)
         except UsageError as error:
             raise Failed(str(error)) from error
         where = f"on {spec}" + "".join(f", {key}={value}" for key, value in values.items())
@@ -54,14 +54,6 @@ def cost(case: Case) -> str:
             f"{where}: `differentiates` is {case.cls.differentiates}, but f is differentiated {found[1]} times in z",
         )
     return case.cls.cost
-
-
-def sites_and_classes(spec: LatentSpec) -> tuple[int, int]:
-    """D and K, where K - 1 is the number of free parameters of a site."""
-    sites = spec.event_shape[0]
-    if spec.kind == "continuous":
-        return sites, spec.param_shape[1] + 1
-    return sites, spec.event_shape[1] if spec.kind == "categorical" else 2
 
 
 def variants(case: Case) -> Iterator[dict[str, Any]]:
@@ -78,10 +70,6 @@ def variants(case: Case) -> Iterator[dict[str, Any]]:
                 yield case.name.values | {key: check_value(case.name.family, case.cls.hyperparameters, key, other)}
             except UsageError:
                 continue
-
-
-def hyperparameters(estimator: Estimator) -> dict[str, Any]:
-    return {key: getattr(estimator, key) for key in estimator.hyperparameters}
 
 
 def recorded(estimator: Estimator, spec: LatentSpec) -> tuple[int, int]:

@@ -12,8 +12,8 @@ WHITE = 255
 
 
 class Images(Collector):
-    """`images_original`, `images_reconstruction` and `images_sample` of the last point: how many there are, and in
-    `blocks` their grey levels 0 to 255, one image after the other."""
+    """`images_original`, `images_reconstruction` and, where the task draws some, `images_sample` of the last point: how
+    many there are, and in `blocks` their grey levels 0 to 255, one image after the other."""
 
     name = "images"
     source = "steps"

@@ -16,7 +16,7 @@ _TITLE = 0.35
 
 def draw(rows: pd.DataFrame) -> Figure | str:
     """A panel a training task, a line an estimator (its first seed that finished): test images reconstructed from one
-    draw of z on the left, below the images themselves, and samples on the right."""
+    draw of z on the left, below the images themselves, and samples on the right, where there are any."""
     shown = pd.concat([finished(rows, f"images_{kind}") for kind in ("original", "reconstruction", "sample")])
     shown = shown.sort_values(["estimator", "seed"], kind="stable")
     if shown.empty:
@@ -29,8 +29,12 @@ def draw(rows: pd.DataFrame) -> Figure | str:
         names = sorted(set(part["estimator"]))
         strips = {(line["estimator"], line["metric"]): _strip(line["blocks"]) for line in part.to_dict("records")}
         originals = strips[names[0], "images_original"]
-        lines = [np.hstack([originals, np.full_like(originals, np.nan)])]
-        lines += [np.hstack([strips[name, "images_reconstruction"], strips[name, "images_sample"]]) for name in names]
+        none = np.full_like(originals, np.nan)
+        lines = [np.hstack([originals, none])]
+        lines += [
+            np.hstack([strips[name, "images_reconstruction"], strips.get((name, "images_sample"), none)])
+            for name in names
+        ]
         axes.imshow(np.vstack(lines), cmap="gray", vmin=0, vmax=255, aspect="equal", interpolation="nearest")
         axes.axvline(originals.shape[1] - 0.5, color="white", lw=1.5)
         axes.set_title(f"{setting_label(setting, rows['device'].nunique())}: reconstructions, samples")

@@ -14,7 +14,7 @@ from ...estimators.names import UsageError
 
 @dataclass(frozen=True)
 class Architecture:
-    """layers: the latents, from the images upwards. hidden: widths of the encoder, mirrored in the decoder; () makes
+    """layers: the latents, from the images on. hidden: widths of the encoder, mirrored in the decoder; () makes
     both linear. activation: makes the module between two linear layers."""
 
     layers: tuple[LatentSpec, ...]
@@ -46,6 +46,10 @@ ARCHITECTURES = {
     "linear": Architecture((BITS,)),
     "nonlinear": Architecture((BITS,), (200, 200)),
     "nonlinear-lrelu": Architecture((BITS,), (200, 200), partial(nn.LeakyReLU, 0.3)),
+    "two-layer-linear": Architecture((BITS,) * 2),
+    "two-layer-nonlinear": Architecture((BITS,) * 2, (200, 200)),
+    "three-layer-linear": Architecture((BITS,) * 3),
+    "four-layer-linear": Architecture((BITS,) * 4),
     "categorical": Architecture((LatentSpec.categorical(20, 10),), (200, 200)),
     "gaussian": Architecture((LatentSpec.continuous("gaussian", 20, 2),), (200, 200)),
     "hooper": Architecture((LatentSpec.categorical(8, 64),), (512, 256), partial(nn.LeakyReLU, 0.2)),

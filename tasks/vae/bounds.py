@@ -12,15 +12,14 @@ from .model import Vae
 
 @torch.no_grad()
 def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 1000) -> dict[str, Tensor]:
-    """ "elbo" = -("reconstruction" + "kl") by one draw of z, each [images]: E_q log p(x given z) - KL(q || p).
+    """ "elbo" = -("reconstruction" + "kl") by one draw of each layer, [images]: E_q log p(x given z) - KL(q || p).
 
     The KL is sampled where the model is trained so, else analytic.
     """
     parts = []
     for images in x.split(chunk):
-        latent = vae.latent(vae.encode(images))
-        z = latent.sample(1, generator)
-        reconstruction, kl = vae.reconstruction(images, z)[0], vae.divergence(latent, z)
+        latent, z = vae.draw(images, 1, generator)
+        reconstruction, kl = vae.reconstruction(images, z)[0], vae.divergence(latent, z, generator)
         parts.append({"elbo": -reconstruction - kl, "reconstruction": reconstruction, "kl": kl})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
@@ -35,6 +34,6 @@ def importance_weighted(vae: Vae, x: Tensor, samples: int, generator: Generator 
         per_pass = max(1, rows // len(images))
         for start in range(0, samples, per_pass):
             z = latent.sample(min(per_pass, samples - start), generator)
-            total = torch.logaddexp(total, vae.log_weight(images, z, latent).logsumexp(0))
+            total = torch.logaddexp(total, vae.log_weight(images, z, latent, generator).logsumexp(0))
         bounds.append(total - math.log(samples))
     return torch.cat(bounds)

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ...estimators.contract import Lower
 from ...estimators.latents import Latent, LatentSpec, Objective
 
 
 class LatentModel(nn.Module, ABC):
-    """Abstract. Its loss [*rows, batch] is E_q f(z) + regulariser, in nats."""
+    """Abstract. Its loss [*rows, batch] is E_q f(z) + regulariser, in nats.
+
+    spec, encoder: of the first stochastic layer, which is the cut; the others are inside f.
+    """
 
     spec: LatentSpec
     encoder: nn.Module
+
+    @property
+    def layers(self) -> tuple[LatentSpec, ...]:
+        """The latents, in the order in which they are drawn."""
+        return (self.spec,)
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """Of q, in every layer."""
+        return list(self.encoder.parameters())
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
@@ -24,8 +38,9 @@ class LatentModel(nn.Module, ABC):
         """q(z given x) with these parameters."""
 
     @abstractmethod
-    def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
-        """f: z [n, *rows, batch, *event] -> [n, *rows, batch]; -log p(x, z) for a bound."""
+    def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
+        """f: z [n, *rows, batch, *event] -> [n, *rows, batch], each layer after the first averaged by its `lower`;
+        -log p(x, z) for a bound."""
 
     @abstractmethod
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:

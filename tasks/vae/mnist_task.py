@@ -54,12 +54,14 @@ class MnistTask(Task):
         trains the model, where a figure depends on it.
         """
 
-    def images(self, model: Any, x: Tensor, generator: Generator) -> dict[str, Tensor]:
+    def images(
+        self, model: Any, x: Tensor, generator: Generator, estimator: Estimator | None = None
+    ) -> dict[str, Tensor]:
         """What to show of a trained model, each [images, 784] in [0, 1]: the "original" x, the "reconstruction" of it,
-        and a "sample"; nothing by default."""
+        and a "sample" where it has any; nothing by default. estimator: as in `figures`."""
         return {}
 
-    def make_optimizer(self, model: LatentModel) -> torch.optim.Optimizer:
+    def make_optimizer(self, model: Any) -> torch.optim.Optimizer:
         return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
 
     def learning_rate(self, step: int, steps: int) -> float:

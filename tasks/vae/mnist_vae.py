@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.optim import Optimizer
 
 from ...estimators.contract import Estimator
 from ...estimators.names import UsageError
@@ -14,16 +15,22 @@ from .architectures import ARCHITECTURES
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
+from .optimisers import descend_at_once, make_optimizer
+
+MEAN_DRAWS = 16
 
 
 class MnistVae(MnistTask):
-    """A VAE of one stochastic layer, trained on MNIST.
+    """A VAE trained on MNIST.
 
     arch: `linear` 784-200-784 and `nonlinear` 784-200-200-200-200-200-784 (tanh; `nonlinear-lrelu`: LeakyReLU .3) have
     200 bits; `categorical` has 20 sites of 10 classes between the nonlinear networks, `gaussian` 20 means and log
     scales; `hooper` 784-512-256-8x64-256-512-784 (LeakyReLU .2) and `reinmax` the same with 30x10 and ReLU.
+    `two-layer-linear` has two stochastic layers of 200 bits, each linear in the one before, `three-layer-linear` and
+    `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
     prior, demean, output_bias, kl, likelihood: as in `Vae`; "l2" trains no bound as kl, and as likelihood reports none.
+    prior_lr: the rate of plain SGD, on a trained prior alone; 0 leaves it to the optimizer of the rest.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     """
 
@@ -33,11 +40,24 @@ class MnistVae(MnistTask):
     hyperparameters = {
         "arch": {
             "default": "nonlinear",
-            "choices": ("linear", "nonlinear", "nonlinear-lrelu", "categorical", "gaussian", "hooper", "reinmax"),
+            "choices": (
+                "linear",
+                "nonlinear",
+                "nonlinear-lrelu",
+                "two-layer-linear",
+                "two-layer-nonlinear",
+                "three-layer-linear",
+                "four-layer-linear",
+                "categorical",
+                "gaussian",
+                "hooper",
+                "reinmax",
+            ),
         },
         "n": {"default": 0, "min": 0, "max": 10000},
         "k": {"default": 0, "min": 0, "max": 10000},
         "prior": {"default": "fixed", "choices": ("fixed", "trainable")},
+        "prior_lr": {"default": 0.0, "min": 0.0},
         "demean": {"default": "no", "choices": ("no", "yes")},
         "output_bias": {"default": "yes", "choices": ("no", "yes")},
         "kl": {"default": "analytic", "choices": ("analytic", "sampled", "l2")},
@@ -55,8 +75,9 @@ class MnistVae(MnistTask):
         "warmup": {"default": 0, "min": 0},
     }
     reference = (
-        "linear and nonlinear: Tucker et al. 2017, section 5.2; nonlinear-lrelu: Dong et al. 2020; categorical: Jang "
-        "et al. 2017, section 4; gaussian: Kingma & Welling 2014, appendix C; hooper: Hooper & Shekhovtsov 2026; "
+        "linear, nonlinear and two-layer-linear: Tucker et al. 2017, section 5.2; nonlinear-lrelu and three- and "
+        "four-layer-linear: Dong et al. 2020; two-layer-nonlinear: Maddison et al. 2017; categorical: Jang et al. "
+        "2017, section 4; gaussian: Kingma & Welling 2014, appendix C; hooper: Hooper & Shekhovtsov 2026; "
         "reinmax: Liu et al. 2023"
     )
 
@@ -64,6 +85,7 @@ class MnistVae(MnistTask):
     n: int
     k: int
     prior: str
+    prior_lr: float
     demean: str
     output_bias: str
     kl: str
@@ -78,6 +100,8 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: kl=l2 is of means and scales; it needs arch=gaussian")
         if self.prior == "trainable" and self.spec.kind == "continuous":
             raise UsageError("mnist-vae: a trained prior is one of logits; it needs a discrete arch")
+        if self.prior_lr and self.prior == "fixed":
+            raise UsageError("mnist-vae: prior_lr is of a trained prior; add prior=trainable")
 
     def model(self, seed: int) -> Vae:
         """A freshly initialised model, the same for every estimator at one seed."""
@@ -94,14 +118,23 @@ class MnistVae(MnistTask):
             )
         return vae.to(self.device)
 
+    def make_optimizer(self, model: Vae) -> Optimizer:
+        prior = model.trained_prior
+        if prior is None or not self.prior_lr:
+            return super().make_optimizer(model)
+        descend_at_once(prior, self.prior_lr)
+        others = [parameter for parameter in model.parameters() if parameter is not prior]
+        return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
+
     def figures(
         self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """The ELBO with its two parts by one draw of z, and active units; with `samples` log p(x) by importance
-        sampling, and its gap."""
+        """The ELBO with its two parts by one draw of z, and the active units of all layers; with `samples` log p(x) by
+        importance sampling, and its gap."""
         found = elbo_parts(model, x, generator)
         with torch.no_grad():
-            found["active_units"] = active_units(model.latent(model.encode(x)).mean)
+            means = [model.posterior_means(x, MEAN_DRAWS, generator) for _ in range(2)]
+        found["active_units"] = torch.stack([active_units(*pair) for pair in zip(*means, strict=True)]).sum()
         if self.likelihood == "l2":
             return {"loss": -found.pop("elbo")} | found
         if samples:
@@ -110,7 +143,9 @@ class MnistVae(MnistTask):
         return found
 
     @torch.no_grad()
-    def images(self, model: Vae, x: Tensor, generator: Generator) -> dict[str, Tensor]:
-        z = model.latent(model.encode(x)).sample(1, generator)[0]
-        drawn = model.prior_latent().sample(len(x), generator)
+    def images(
+        self, model: Vae, x: Tensor, generator: Generator, estimator: Estimator | None = None
+    ) -> dict[str, Tensor]:
+        _, (z,) = model.draw(x, 1, generator)
+        drawn = model.draw_prior(len(x), generator)
         return {"original": x, "reconstruction": model.pixel_means(z), "sample": model.pixel_means(drawn)}

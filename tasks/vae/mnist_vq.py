@@ -103,6 +103,15 @@ class MnistVq(MnistTask):
         return found | {name: torch.as_tensor(figure, dtype=x.dtype) for name, figure in together.items()}
 
     @torch.no_grad()
+    def images(
+        self, model: VqVae, x: Tensor, generator: Generator, estimator: Estimator | None = None
+    ) -> dict[str, Tensor]:
+        """No samples: without a prior learnt over the codes, they are noise."""
+        assert isinstance(estimator, Quantiser)
+        codes = estimator.quantise(model.latent(model.encode(x)))
+        return {"original": x, "reconstruction": model.pixel_means(codes)}
+
+    @torch.no_grad()
     def _encoded(self, model: VqVae, x: Tensor, generator: Generator, estimator: Quantiser) -> dict[str, Tensor]:
         latent = model.latent(model.encode(x))
         codes = estimator.quantise(latent)

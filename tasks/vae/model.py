@@ -1,15 +1,17 @@
-"""A VAE with one stochastic layer: encoder, decoder, and a loss of what estimators see and what is analytic."""
+"""A VAE: encoder, decoder, prior, and a loss of what estimators see and what is analytic."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from ...estimators.latents import Discrete, Gaussian, Latent, Objective, latent_at
+from ...estimators.contract import Lower
+from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective, latent_at
 from .architectures import Architecture
 from .latent_model import LatentModel
 from .likelihood import reconstruction
@@ -25,9 +27,14 @@ class Vae(LatentModel):
     "l2", the squared distance of the decoder's probabilities to x, no bound on log p(x) either. trained_prior: p has
     logits of its own, which start at 0, else it is the kind's own, uniform or standard normal.
     data_mean [784]: demean takes it off x before the encoder, output_bias starts the decoder's bias at its logit.
+
+    Of several stochastic layers, all of bits, p(z) is a VAE in its turn, whose data are z: `deeper`. So q(z₁, z₂ given
+    x) = q(z₁ given x) q(z₂ given z₁) and p(x, z₁, z₂) = p(z₂) p(z₁ given z₂) p(x given z₁), and f holds the loss of the
+    deeper one in place of -log p(z). Of the KL, -H(q) of each layer and the last one's KL can be analytic.
     """
 
     shift: Tensor | None
+    deeper: Vae | None
 
     def __init__(
         self,
@@ -40,17 +47,36 @@ class Vae(LatentModel):
         output_bias: bool = True,
     ) -> None:
         super().__init__()
-        (self.spec,), hidden, activation = architecture.layers, architecture.hidden, architecture.activation
+        self.spec, *others = architecture.layers
+        size, hidden, activation = len(data_mean), architecture.hidden, architecture.activation
         self.kl, self.likelihood = kl, likelihood
-        self.encoder = mlp(PIXELS, *hidden, math.prod(self.spec.param_shape), activation=activation)
-        self.decoder = mlp(math.prod(self.spec.event_shape), *reversed(hidden), PIXELS, activation=activation)
-        self.prior = nn.Parameter(torch.zeros(self.spec.param_shape)) if trained_prior else None
+        self.encoder = mlp(size, *hidden, math.prod(self.spec.param_shape), activation=activation)
+        self.decoder = mlp(math.prod(self.spec.event_shape), *reversed(hidden), size, activation=activation)
+        self.prior = nn.Parameter(torch.zeros(self.spec.param_shape)) if trained_prior and not others else None
         self.register_buffer("shift", data_mean.clone() if demean else None)
         if output_bias:
             output = self.decoder[-1]
             assert isinstance(output, nn.Linear)
             with torch.no_grad():
                 output.bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3)))
+        self.deeper = None
+        if others:
+            half = torch.full(self.spec.event_shape, 0.5)
+            rest = replace(architecture, layers=tuple(others))
+            self.deeper = Vae(rest, half, kl, trained_prior=trained_prior, output_bias=False)
+
+    @property
+    def layers(self) -> tuple[LatentSpec, ...]:
+        return (self.spec, *(() if self.deeper is None else self.deeper.layers))
+
+    @property
+    def trained_prior(self) -> nn.Parameter | None:
+        """The logits of the last layer's prior, where it is trained."""
+        return self.prior if self.deeper is None else self.deeper.trained_prior
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        own = super().inference_parameters()
+        return own if self.deeper is None else own + self.deeper.inference_parameters()
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x if self.shift is None else x - self.shift).unflatten(-1, self.spec.param_shape)
@@ -58,42 +84,78 @@ class Vae(LatentModel):
     def latent(self, params: Tensor) -> Latent:
         return latent_at(self.spec, params)
 
-    def prior_latent(self) -> Latent:
-        """p(z), without a batch."""
-        uniform = torch.zeros(self.spec.param_shape, device=next(self.parameters()).device)
-        return self.latent(uniform if self.prior is None else self.prior)
+    def posterior_means(self, x: Tensor, draws: int, generator: Generator | None) -> list[Tensor]:
+        """E z given x of each layer, [*batch, *event]; of those after the first, by so many draws of the one before."""
+        latent = self.latent(self.encode(x))
+        if self.deeper is None:
+            return [latent.mean]
+        deeper = self.deeper.posterior_means(latent.sample(draws, generator), 1, generator)
+        return [latent.mean, *(mean.mean(0) for mean in deeper)]
 
-    def prior_log_prob(self, latent: Latent, z: Tensor) -> Tensor:
-        """log p(z) of z [n, *rows, batch, *event], hard or relaxed, [n, *rows, batch]."""
+    def draw_prior(self, n: int, generator: Generator | None) -> Tensor:
+        """n draws from p(z), [n, *event]."""
+        if self.deeper is not None:
+            logits = self.deeper.logits(self.deeper.draw_prior(n, generator))
+            return self.latent(logits).sample(1, generator)[0]
+        uniform = next(self.parameters()).new_zeros(self.spec.param_shape)
+        return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
+
+    def prior_log_prob(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
+        """log p(z) of z [n, *rows, batch, *event], hard or relaxed, [n, *rows, batch]; of several layers, the log of an
+        unbiased estimate of p(z) by one draw."""
+        if self.deeper is not None:
+            q, drawn = self.deeper.draw(z, 1, generator)
+            return self.deeper.log_weight(z, drawn, q, generator)[0]
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
 
     def kl_to_prior(self, latent: Latent) -> Tensor:
-        """KL(q || p), [*rows, batch]; log q and log p are linear in z, so that they are taken at its mean."""
+        """KL(q || p), [*rows, batch], or -H(q) where p is a VAE; log q and log p are linear in z: taken at its mean."""
+        if self.deeper is not None:
+            return latent.kl_to_prior() - math.log(self.spec.configurations)
         if self.prior is None:
             return latent.kl_to_prior()
         assert isinstance(latent, Discrete)
         mean = latent.probs
         return latent.log_prob(mean) - self.prior_log_prob(latent, mean)
 
+    def logits(self, z: Tensor) -> Tensor:
+        """Of x given z, z [*, *event] -> [*, 784]."""
+        return self.decoder(z.flatten(-len(self.spec.event_shape)))
+
     def pixel_means(self, z: Tensor) -> Tensor:
         """E x given z, z [*, *event] -> [*, 784]."""
-        return self.decoder(z.flatten(-len(self.spec.event_shape))).sigmoid()
+        return self.logits(z).sigmoid()
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x given z), or the distance: x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch]."""
-        return reconstruction(self.decoder(z.flatten(-len(self.spec.event_shape))), x, self.likelihood)
+        return reconstruction(self.logits(z), x, self.likelihood)
 
-    def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
-        """f(z) = -log p(x given z), plus log q(z) - log p(z) when the KL is sampled; -log p(x, z) for a bound."""
+    def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
+        """f(z) = -log p(x given z), plus log q(z) when the KL is sampled, and -log p(z) then, or where it is a VAE's
+        loss; -log p(x, z) for a bound."""
         if bound:
             return lambda z: self.reconstruction(x, z) - self.prior_log_prob(latent, z)
-        if self.kl != "sampled":
+        if self.kl != "sampled" and self.deeper is None:
             return lambda z: self.reconstruction(x, z)
         fixed = self.latent(latent.params.detach())
-        return lambda z: self.reconstruction(x, z) + fixed.log_prob(z) - self.prior_log_prob(fixed, z)
+
+        def f(z: Tensor) -> Tensor:
+            loss = self.reconstruction(x, z)
+            if self.kl == "sampled":
+                loss = loss + fixed.log_prob(z)
+            return loss - self.prior_log_prob(fixed, z) if self.deeper is None else loss + self.deeper.loss(z, lower)
+
+        return f
+
+    def loss(self, x: Tensor, layers: Sequence[Lower]) -> Tensor:
+        """Minus the ELBO of x [*, batch, 784], each layer averaged by one of `layers`, [*, batch]."""
+        average, *lower = layers
+        latent = self.latent(self.encode(x))
+        value, regulariser = average(self.objective(x, latent, lower=lower), latent), self.regulariser(latent)
+        return value if regulariser is None else value + regulariser
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
-        """KL(q || p) or its stand-in, [*rows, batch], where f has no log q inside it."""
+        """KL(q || p) or what stands for it, [*rows, batch], where f has no log q inside it."""
         if bound or self.kl == "sampled":
             return None
         if self.kl == "l2":
@@ -101,15 +163,23 @@ class Vae(LatentModel):
             return latent.l2_to_prior()
         return self.kl_to_prior(latent)
 
-    def divergence(self, latent: Latent, z: Tensor) -> Tensor:
-        """KL(q || p), [batch]: at the draws z [1, batch, *event] where it is sampled, else analytic."""
-        if self.kl == "sampled":
-            return (latent.log_prob(z) - self.prior_log_prob(latent, z))[0]
-        return self.kl_to_prior(latent)
+    def divergence(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
+        """KL(q || p), [batch]: at the draws z [1, batch, *event] where it is sampled, else analytic; of several layers,
+        with one draw of each of the others."""
+        own = latent.log_prob(z)[0] if self.kl == "sampled" else self.kl_to_prior(latent)
+        if self.deeper is not None:
+            q, drawn = self.deeper.draw(z[0], 1, generator)
+            return own + self.deeper.reconstruction(z[0], drawn)[0] + self.deeper.divergence(q, drawn, generator)
+        return own - self.prior_log_prob(latent, z)[0] if self.kl == "sampled" else own
 
-    def log_weight(self, x: Tensor, z: Tensor, latent: Latent) -> Tensor:
-        """log p(x, z) - log q(z given x) at hard z, [n, batch]."""
-        return self.prior_log_prob(latent, z) - self.reconstruction(x, z) - latent.log_prob(z)
+    def draw(self, x: Tensor, n: int, generator: Generator | None) -> tuple[Latent, Tensor]:
+        """q(z given x), and n draws from it, [n, *batch, *event]."""
+        latent = self.latent(self.encode(x))
+        return latent, latent.sample(n, generator)
+
+    def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
+        """log p(x, z) - log q(z given x) at hard z, [n, batch]; of several layers, at one draw of the others each."""
+        return self.prior_log_prob(latent, z, generator) - self.reconstruction(x, z) - latent.log_prob(z)
 
 
 def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.Tanh) -> nn.Sequential:

@@ -23,6 +23,18 @@ def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_de
     return make(parameters, lr, weight_decay=weight_decay, fused=True)
 
 
+def descend_at_once(parameter: Tensor, lr: float) -> None:
+    """Plain SGD of one parameter apart from any optimiser: a step whenever backward() reaches it."""
+
+    def descend(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        with torch.no_grad():
+            parameter.sub_(parameter.grad, alpha=lr)
+        parameter.grad = None
+
+    parameter.register_post_accumulate_grad_hook(descend)
+
+
 def rate_factor(schedule: str, warmup: int, step: int, steps: int) -> float:
     """What the learning rate is multiplied by at `step`, 1 to `steps`: min(1, step / warmup) times
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...estimators import estimator
 from ...estimators.latents import Latent, LatentSpec, Objective
-from ...estimators.score_function.rloo import Rloo
 from ..contract import Lower, Toy
 from .architectures import Architecture
 from .binarise import to_batch
@@ -25,22 +25,28 @@ class TinyVae(Toy):
     """The negative ELBO of 8 digits under a linear VAE of 8 bits, trained 200 steps and frozen.
 
     Its exact gradient is enumerated over the 2^8 codes of each digit: at the cut, in the encoder and in the decoder.
+    deeper: bits of a second layer, linear in the first, whose two networks are groups too; 0 leaves it out.
     """
 
     name = "tiny-vae"
     dataset = "mnist"
-    hyperparameters = {"kl": {"default": "analytic", "choices": ("analytic", "sampled")}}
+    hyperparameters = {
+        "kl": {"default": "analytic", "choices": ("analytic", "sampled")},
+        "deeper": {"default": 0, "min": 0, "max": 8},
+    }
 
     kl: str
+    deeper: int
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
-        self.layers = (LatentSpec.bernoulli(BITS),)
         self.data = load_mnist().name
-        vae, x = trained(self.data)
+        vae, x = trained(self.data, self.deeper)
         self.vae = copy.deepcopy(vae).to(self.device, self.dtype)
-        self.vae.kl = self.kl
+        self.layers = self.vae.layers
         self.x = self.constant(x)
+        for part in self.parts():
+            part.kl = self.kl
 
     @property
     def width(self) -> int:
@@ -51,12 +57,17 @@ class TinyVae(Toy):
 
     def groups(self) -> dict[str, list[Tensor]]:
         return {
-            "encoder": list(self.vae.encoder.parameters()),
-            "decoder": list(self.vae.decoder.parameters()),
+            prefix + name: list(getattr(part, name).parameters())
+            for prefix, part in zip(("", "deeper-"), self.parts(), strict=False)
+            for name in ("encoder", "decoder")
         }
 
+    def parts(self) -> list[Vae]:
+        """The VAE, and the deeper one inside it."""
+        return [self.vae] if self.vae.deeper is None else [self.vae, self.vae.deeper]
+
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
-        return self.vae.objective(self.x, latent)
+        return self.vae.objective(self.x, latent, lower=lower)
 
     def energy(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         return self.vae.objective(self.x, latent, bound=True)
@@ -65,20 +76,26 @@ class TinyVae(Toy):
         return self.vae.regulariser(latent)
 
 
+def architecture(deeper: int) -> Architecture:
+    return Architecture(tuple(LatentSpec.bernoulli(bits) for bits in (BITS, deeper) if bits))
+
+
 @functools.cache
-def trained(data: str) -> tuple[Vae, Tensor]:
+def trained(data: str, deeper: int = 0) -> tuple[Vae, Tensor]:
     """The frozen model and its minibatch, on the CPU; the same bits for the same data and thread count."""
     dataset = load_mnist()
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae = Vae(Architecture((LatentSpec.bernoulli(BITS),)), dataset.mean)
-    estimator, optimizer = Rloo(vae.spec, n=4), torch.optim.Adam(vae.parameters(), 1e-2)
+        vae = Vae(architecture(deeper), dataset.mean)
+    rloo, optimizer = estimator("rloo:n=4", *vae.layers), torch.optim.Adam(vae.parameters(), 1e-2)
     for _ in range(STEPS):
         rows = torch.randint(len(dataset.train), (BATCH,), generator=generator)
         x = to_batch(dataset.train[rows], "dynamic", generator)
         latent = vae.latent(vae.encode(x))
-        loss = estimator(vae.objective(x, latent), latent, generator) + latent.kl_to_prior()
+        f, regulariser = vae.objective(x, latent, lower=rloo.lower(generator)), vae.regulariser(latent)
+        assert regulariser is not None
+        loss = rloo(f, latent, generator) + regulariser
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()

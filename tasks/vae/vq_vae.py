@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from ...estimators.contract import Lower
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
 from .latent_model import LatentModel
 from .likelihood import reconstruction
@@ -50,11 +51,15 @@ class VqVae(LatentModel):
     def latent(self, params: Tensor) -> Encodings:
         return Encodings(params, self.codebook, self.temperature)
 
+    def pixel_means(self, z: Tensor) -> Tensor:
+        """E x given the codes z, [*, N, D] -> [*, 784]."""
+        return self.decoder(z.flatten(-2)).sigmoid()
+
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """x [batch, 784], z [n, *rows, batch, N, D] -> [n, *rows, batch]."""
         return reconstruction(self.decoder(z.flatten(-2)), x, self.likelihood)
 
-    def objective(self, x: Tensor, latent: Latent, bound: bool = False) -> Objective:
+    def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         return lambda z: self.reconstruction(x, z)
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:

@@ -38,7 +38,7 @@ NAMES = ("exact", "rloo:n=2", "rebar", "straight-through", "multisample", "arsm"
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     vae, x = trained("mnist-5k")
-    return Basket(replace(SETTINGS, basket=NAMES), vae.spec).measure(copy.deepcopy(vae), x, stream(0, "basket"))
+    return Basket(replace(SETTINGS, basket=NAMES), vae.layers).measure(copy.deepcopy(vae), x, stream(0, "basket"))
 
 
 class TestMeasure:

@@ -35,6 +35,7 @@ from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from pandas.testing import assert_frame_equal
 
 PROCESS = Path(__file__).with_name("training_process.py")
+ARCHITECTURES = ("linear", "categorical", "two-layer-linear")
 TINY = TrainSettings(steps=6, seconds=1e6, evaluations=3, images=20, iw_images=8, iw_samples=4, variance_draws=4)
 
 
@@ -47,7 +48,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
 def tasks() -> dict[str, MnistVae]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVAE_BENCH_DATA", "embedded")
-        return {arch: MnistVae(arch=arch, batch=8) for arch in ("linear", "categorical")}
+        return {arch: MnistVae(arch=arch, batch=8) for arch in ARCHITECTURES}
 
 
 def differences(one: Any, other: Any, at: str = "") -> list[str]:
@@ -123,12 +124,12 @@ class TestBatches:
             MnistVae(arch="linear", batch=10_000).batches(stream(0, "data"))
 
 
-@pytest.mark.parametrize("arch", ["linear", "categorical"])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("name", sorted(ESTIMATORS.builtin))
 def test_every_estimators_step_goes_on(tasks: dict[str, MnistVae], name: str, arch: str, tmp_path: Path) -> None:
     task = tasks[arch]
     try:
-        whole, first, rest = (TrainStep(task, estimator(name, task.spec), seed=0) for _ in range(3))
+        whole, first, rest = (TrainStep(task, estimator(name, *task.layers), seed=0) for _ in range(3))
     except Unsupported as reason:
         pytest.skip(str(reason))
     batches = list(itertools.islice(task.batches(stream(0, "data")), 4))

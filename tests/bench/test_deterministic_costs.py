@@ -130,7 +130,7 @@ def test_of_training_steps_too() -> None:
     task = MnistVae(arch="linear", batch=8)
 
     def costs(cls: type[Rloo]) -> Costs | None:
-        return timed_steps(task, Layers(cls, {}, task, CPU).top, 0).costs
+        return timed_steps(task, Layers(cls, {}, task, CPU).whole, 0).costs
 
     right, again, waits = costs(Rloo), costs(Rloo), costs(Waits)
     assert right == again and right is not None and waits is not None

@@ -308,7 +308,7 @@ class TestTvo:
 class TestTasks:
     @pytest.mark.parametrize("name", BOUNDS)
     def test_two_layers_are_unsupported(self, name: str) -> None:
-        with pytest.raises(Unsupported, match="bound of one stochastic layer, and two-layer has 2"):
+        with pytest.raises(Unsupported, match="bound of one stochastic layer, and here are 2"):
             Layers(ESTIMATORS.find(name).load(), {}, TwoLayer(), torch.device("cpu"))
 
     def test_too_many_configurations_leave_the_moments(self) -> None:

@@ -20,6 +20,7 @@ from dvae_bench.tasks.vae.tiny_vae import BITS
 ALPHA = 1e-6
 WANTED_POWER = 0.2
 DIGITS = LatentSpec.bernoulli(BITS)
+DEEP = Name.parse("tiny-vae:deeper=2")
 DEFAULTS = [Name(plugin.name) for plugin in ESTIMATORS if "bernoulli" in plugin.facts["latents"]]
 ONE_HOT_TABLES = [TABLES[kind] for kind in ("bernoulli", "categorical")]
 BIASED = ("straight-through", "st-gumbel-softmax", "gumbel-softmax")
@@ -65,11 +66,12 @@ def test_unbiased_under_other_parameters(name: Name) -> None:
             pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("toy", toys("bernoulli", data=True), ids=str)
+@pytest.mark.parametrize("toy", [*toys("bernoulli", data=True), DEEP], ids=str)
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if claims_unbiased(name, DIGITS)], ids=str)
 def test_unbiased_on_real_digits(name: Name, toy: Name, examine: Callable[..., Any]) -> None:
     p = examine(ESTIMATORS.find(name.family).load(), str(toy)).p
-    assert {"value", "cut", "encoder", "decoder"} <= p.keys()
+    deeper = {"deeper-encoder", "deeper-decoder"} if toy == DEEP else set()
+    assert {"value", "cut", "encoder", "decoder"} | deeper <= p.keys()
     assert not {group: chance for group, chance in p.items() if chance < ALPHA}
 
 

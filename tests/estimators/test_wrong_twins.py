@@ -129,6 +129,12 @@ TWINS = {
     "categorical rebar with raw logits in z̃": (RebarRawCondition, "category-table", {}, {"cut"}),
     "rloo over n": (rescaled(Rloo, 3 / 4), "bit-table", {"n": 4}, {"cut"}),
     "rloo over n, lower layer": (rescaled(Rloo, 1 / 2), "two-layer", {}, {"cut", "lower-cut", "between"}),
+    "rloo over n, deeper encoder": (
+        rescaled(Rloo, 1 / 2),
+        "tiny-vae:deeper=4",
+        {},
+        {"cut", "encoder", "deeper-encoder"},
+    ),
     "rloo over n, encoder": (rescaled(Rloo, 1 / 2), "tiny-vae", {}, {"cut", "encoder"}),
     "reinforce of the wrong sign": (rescaled(Reinforce, -1), "bit-table", {}, {"cut"}),
     "disarm without its half": (rescaled(Disarm, 2), "bit-table", {}, {"cut"}),

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.training import TrainStep
+from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.tasks.vae.architectures import ARCHITECTURES, Architecture
@@ -149,6 +152,31 @@ class TestOptimisers:
         decayed = gradient + decay * weight
         moved = {"adam": lr, "adamw": lr + lr * decay * weight, "radam": lr * decayed, "sgd": lr * decayed}
         assert float(parameter.detach()) == pytest.approx(weight - moved[name], rel=1e-5)
+
+    @pytest.mark.parametrize("arch", ["linear", "two-layer-linear"])
+    def test_the_prior_by_itself(self, arch: str) -> None:
+        """Plain SGD, at its own rate whatever the schedule, and the optimiser has all the others."""
+        task = MnistVae(arch=arch, n=20, batch=8, kl="sampled", prior="trainable", prior_lr=0.3, warmup=1000)
+        step = TrainStep(task, build("reinforce", *task.layers), seed=0)
+        step.set_learning_rate(0.0)
+        prior = step.vae.trained_prior
+        assert prior is not None
+        x, start = next(task.batches(stream(0, "data"))), prior.detach().clone()
+        before = {name: tensor.clone() for name, tensor in step.vae.state_dict().items()}
+        twin, twins = task.model(0), build("reinforce", *task.layers)
+        latent, generator = twin.latent(twin.encode(x)), stream(0, "sample")
+        loss = twins(twin.objective(x, latent, lower=twins.lower(generator)), latent, generator).mean()
+        (gradient,) = torch.autograd.grad(loss, [twin.trained_prior])
+        step(x)
+        torch.testing.assert_close(prior.detach(), start - 0.3 * gradient)
+        moved = {name for name, tensor in step.vae.state_dict().items() if not torch.equal(tensor, before[name])}
+        assert moved == {"deeper.prior" if "two" in arch else "prior"} and prior.grad is None
+        held = {id(p) for group in step.optimizer.param_groups for p in group["params"]}
+        assert held == {id(p) for p in step.vae.parameters()} - {id(prior)}
+
+    def test_a_fixed_prior_has_no_rate(self) -> None:
+        with pytest.raises(UsageError, match="add prior=trainable"):
+            MnistVae(prior_lr=0.1)
 
     def test_task_gives_its_own(self) -> None:
         task = MnistVae(arch="linear", optimizer="sgd", lr=0.01, weight_decay=1e-4, schedule="cosine", warmup=5)

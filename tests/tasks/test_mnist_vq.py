@@ -19,7 +19,7 @@ from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.quantisers.vq_ema import VqEma
 from dvae_bench.tasks.vae.mnist_vq import MnistVq
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
 QUANTISERS = ("vq-st", "vq-ema", "vq-rotation", "vq-gumbel", "stochastic-vq", "fsq", "lfq")
@@ -116,6 +116,13 @@ def test_evaluation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     value = {row["metric"]: row["value"] for row in rows}
     names = ("perplexity", "dead_codes", "distortion", "bits", "kl", "elbo", "reconstruction", "loss")
     assert {f"{name}_test" for name in names} <= value.keys()
+    assert {kind: images.shape for kind, images in points[-1].images.items()} == {
+        "original": (8, 784),
+        "reconstruction": (8, 784),
+    }
+    original, shown = (torch.from_numpy(points[-1].images[kind]) for kind in ("original", "reconstruction"))
+    distances = binary_cross_entropy(shown, original, reduction="none").sum(-1)
+    assert_close(distances, torch.from_numpy(points[-1].metrics["reconstruction_test"][:8]), rtol=1e-3, atol=1e-3)
     assert value["var_minibatch"] > 0 and not {"var_cut", "var_encoder"} & value.keys()
     losses = [np.asarray(point.metrics["loss_train"]).mean() for point in points]
     assert_close(value["loss_decrease"], float(losses[1] - losses[2]) / 2, rtol=1e-5, atol=1e-6)

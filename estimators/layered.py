@@ -1,0 +1,92 @@
+"""Several stochastic layers: an estimator of each, together one estimator of the first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from .contract import Claim, Estimate, Estimator, Lower
+from .costs import documented
+from .latents import Objective
+from .names import Unsupported
+
+MOST = 10_000
+"""Evaluations of the deepest f for one data point: of more, a minibatch would need tens of gigabytes."""
+
+
+@dataclass(frozen=True)
+class LayeredEstimate(Estimate):
+    """own: what the first layer's estimator answered; here `tuning_loss` is of all layers."""
+
+    own: Estimate | None = None
+
+
+class Layered(Estimator):
+    """The estimators of the stochastic layers, from the one drawn first down.
+
+    The first is given an f inside which the others are averaged, each in the f of the one above it:
+
+        f = model.objective(x, latent, lower=layers.lower(generator))
+        estimate = layers.estimate(f, latent, generator)
+
+    Wherever f is evaluated, the layers below are drawn anew, and tuned if gradients are on, each on its own loss alone.
+
+    Raises Unsupported for bounds, which are of one layer, and where f would be evaluated more than MOST times.
+    """
+
+    def __init__(self, estimators: Sequence[Estimator]) -> None:
+        super(Estimator, self).__init__()
+        self.top, *deeper = estimators
+        self.deeper = nn.ModuleList(deeper)
+        self.spec = self.top.spec
+        self.losses: list[Tensor] = []
+        if deeper and self.top.bound:
+            raise Unsupported(f"{self.top.name} is a bound of one stochastic layer, and here are {len(estimators)}")
+        evaluations = [documented(estimator)[0] for estimator in estimators] if deeper else []
+        if math.prod(evaluations) > MOST:
+            each = " x ".join(map(str, evaluations))
+            raise Unsupported(f"{self.top.name} of {len(estimators)} layers evaluates f {each} times for a data point")
+
+    def claim(self) -> Claim:
+        return self.top.claim()
+
+    def lower(self, generator: Generator | None) -> Sequence[Lower]:
+        return [self._average(estimator, generator) for estimator in self.deeper]
+
+    def sample(self, latent: Any, generator: Generator | None) -> Any:
+        return self.top.sample(latent, generator)
+
+    def gradient(self, f: Objective, latent: Any, draw: Any) -> LayeredEstimate:
+        self.losses.clear()
+        own = self.top.gradient(f, latent, draw)
+        if own.tuning_loss is not None:
+            self.losses.append(own.tuning_loss)
+        tuning_loss = torch.stack(self.losses).sum() if self.losses else None
+        self.losses.clear()
+        return LayeredEstimate(own.value, own.grad, tuning_loss, own)
+
+    def update(self, draw: Any, estimate: Estimate) -> None:
+        assert isinstance(estimate, LayeredEstimate) and estimate.own is not None
+        self.top.update(draw, estimate.own)
+
+    def _average(self, estimator: Any, generator: Generator | None) -> Lower:
+        def averaged(f: Objective, latent: Any) -> Tensor:
+            estimate = estimator.estimate(f, latent, generator)
+            if estimate.tuning_loss is not None and estimate.tuning_loss.requires_grad:
+                self.losses.append(confined(estimate.tuning_loss, estimator))
+            return estimate.spliced(latent)
+
+        return averaged
+
+
+def confined(loss: Tensor, module: nn.Module) -> Tensor:
+    """A scalar with the gradient of `loss` in the module's own parameters, and none in anything else."""
+    parameters = list(module.parameters())
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+    with torch.enable_grad():
+        return torch.stack([(p * g).sum() for p, g in zip(parameters, gradients, strict=True)]).sum()
