@@ -1,4 +1,4 @@
-"""What the training loop needs of a model: an encoder, its latent, and the loss in two parts."""
+"""What the training loop needs of a model: encoder and decoder, its latent, and the loss in two parts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class LatentModel(nn.Module, ABC):
 
     spec: LatentSpec
     encoder: nn.Module
+    decoder: nn.Module
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
