@@ -51,7 +51,7 @@ peers: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python scripts/peers.py
 
-# What bfloat16 and compilation bring and cost on this machine: results/reference/speed-paths, about 15 minutes.
+# What bfloat16 and compilation bring and cost on this machine: results/reference/speed-paths, some minutes on one core.
 speed: $(READY)
 	$(BIN)/python scripts/speed_paths.py
 

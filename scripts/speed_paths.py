@@ -1,4 +1,4 @@
-"""What the speed paths of training cost and bring here: `python scripts/speed_paths.py [FOLDER]`, about ten minutes.
+"""What the speed paths of training cost and bring here: `python scripts/speed_paths.py [FOLDER]`, some minutes.
 
 Step times over the plain path's, in pairs and in CPU seconds of one thread; then, for bfloat16, the test ELBO after
 STEPS steps of training, and the gradient's variance and the bias that rounding adds, at one model, minibatch and noise.
