@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs seed calibrate reference training regress baseline peers clean
+.PHONY: run test test-full lint bench docs seed calibrate reference training regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -56,6 +56,10 @@ training: $(READY)
 peers: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python scripts/peers.py
+
+# What bfloat16 and compilation bring and cost on this machine: results/reference/speed-paths, some minutes on one core.
+speed: $(READY)
+	$(BIN)/python scripts/speed_paths.py
 
 # The gate: the committed baseline's grid measured afresh at the same seed; exits 1 where something got worse.
 regress: $(READY)

@@ -13,6 +13,7 @@ from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import LatentSpec
 from ..estimators.tuning import Tuner
 from ..tasks.vae.latent_model import LatentModel
+from ..tasks.vae.speed import in_float32
 from .settings import TrainSettings
 from .spread import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
 
@@ -43,7 +44,8 @@ class Basket:
         found: dict[str, dict[str, Any] | str] = dict(self.refused)
         able = [name for name in self.settings.basket if name not in self.refused]
         reference = reference_draws(vae, x, self.settings.reference_draws, generator) if able else None
-        encoder = None if reference is None else encoder_draws(vae, x, block_means(reference, BLOCKS))
+        with in_float32(vae):
+            encoder = None if reference is None else encoder_draws(vae, x, block_means(reference, BLOCKS))
         for name in able:
             estimator = build(name, *self.layers).to(x.device)
             tune(vae, estimator, x, self.settings.basket_tuning, generator)

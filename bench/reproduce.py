@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,8 +43,9 @@ class Reproduction:
         device: str,
         threads: int,
         folder: Path | None,
+        speed: Mapping[str, str],
     ) -> Reproduction:
-        protocol = only(load(name), patterns)
+        protocol = at_speed(only(load(name), patterns), speed)
         if steps and steps > protocol.length:
             raise UsageError(f"{protocol.name} has {protocol.length} steps; give --steps at most that many")
         scale = Scale(steps or protocol.length, seeds or protocol.seeds)
@@ -59,6 +60,7 @@ class Reproduction:
         """
         methods = [method.method for method in self.protocol.methods]
         asked = {"protocol": self.protocol.name, "methods": methods, "budget": budget, "most": asdict(self.scale)}
+        asked |= {"values": dict(self.protocol.values)}
         earlier = self.session.store.context().get("reproduction", {})
         if budget is not None and earlier.get("asked") == asked:
             self.scale = Scale(**earlier["scale"])
@@ -120,6 +122,12 @@ class Reproduction:
     def _cell(self, variant: Variant, seed: int, settings: Preset) -> Cell:
         estimator, task = variant
         return Cell(estimator, task, "steps", seed, settings, **self.place)
+
+
+def at_speed(protocol: Protocol, values: Mapping[str, str]) -> Protocol:
+    """The protocol with speed paths, task hyper-parameters, each a difference that is said."""
+    differs = tuple(f"training takes the speed path {path}={value}" for path, value in values.items())
+    return replace(protocol, values={**protocol.values, **values}, differs=(*protocol.differs, *differs))
 
 
 def only(protocol: Protocol, patterns: Iterable[str]) -> Protocol:

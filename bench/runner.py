@@ -182,6 +182,8 @@ def time_cells(cells: list[Cell], progress: Progress, journal: Journal) -> dict[
     for cell, measured in timings.items():
         try:
             results[cell] = measured if isinstance(measured, Exception) else ("ok", _collect("clock", measured))
+            if isinstance(measured, Unsupported):
+                results[cell] = "unsupported", [outcome("unsupported", str(measured))]
         except Exception as error:
             results[cell] = error
     return {cell: results[cell] for cell in cells}

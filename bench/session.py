@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..estimators.names import Name
 from ..tasks.vae.datasets import load_mnist
+from ..tasks.vae.speed import check_speed
 from .cells import Cell, needs_data, plan
 from .clock import device_from, steady_host
 from .context import context
@@ -56,7 +57,9 @@ class Session:
         """A session without cells yet, and where its cells will be measured: device, its name, data and threads."""
         store = Store(folder)
         store.check_schema()
-        chosen = device_from(device)
+        tasks, chosen = list(tasks), device_from(device)
+        for task in tasks:
+            check_speed(chosen, task.values)
         about = context(chosen, threads, steady_host(threads))
         data = load_mnist().name if any(map(needs_data, tasks)) else ""
         place = {"device": str(chosen), "device_name": str(about["device_name"]), "data": data, "threads": threads}

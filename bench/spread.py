@@ -9,6 +9,7 @@ from ..estimators import estimator as build
 from ..estimators.contract import Estimator
 from ..estimators.counting import CountedObjective
 from ..tasks.vae.latent_model import LatentModel
+from ..tasks.vae.speed import in_float32
 from .statistics import Figure, relative_bias_between
 
 TOGETHER, AT_A_TIME = 10_000_000, 16
@@ -50,12 +51,16 @@ def squared_distances(draws: Tensor) -> Tensor:
 
 
 def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generator) -> Tensor | None:
-    """Cut gradients of the reference of this kind of latent, [draws, batch, *param_shape]; None where there is none."""
+    """Cut gradients of the reference of this kind of latent, [draws, batch, *param_shape]; None where there is none.
+
+    In float32, so that the error of what is computed in bfloat16 shows.
+    """
     if vae.spec.kind not in REFERENCES:
         return None
     name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCE
     reference = build(name, *vae.layers).eval()
-    return torch.cat([cut_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
+    with in_float32(vae):
+        return torch.cat([cut_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
 
 
 def relative_bias(draws: Tensor, reference: Tensor) -> Figure:

@@ -66,7 +66,7 @@ def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
     vae, x = step.vae, batches[0]
 
     def call(timeline: Timeline) -> None:
-        step.timed(next(following), timeline)
+        step.path.timed(next(following), timeline)
 
     def gradient(generator: Generator | None, counted: CountedObjective | None = None) -> None:
         latent = vae.latent(vae.encode(x))

@@ -16,9 +16,11 @@ from ..estimators.contract import Estimate, Estimator
 from ..estimators.tuning import Tuner
 from ..tasks.contract import flatten
 from ..tasks.vae.mnist_task import MnistTask
+from ..tasks.vae.speed import in_bf16, in_float32
 from .basket import Basket
 from .checkpoint import Checkpoint
 from .clock import Timeline, marked
+from .paths import path_of
 from .settings import TrainSettings
 from .spread import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
 from .statistics import Figure
@@ -55,15 +57,22 @@ class TrainStep:
     """One optimiser step: encode, sample, objective, gradient, backward, update."""
 
     def __init__(self, task: MnistTask, estimator: Estimator, seed: int) -> None:
-        self.vae = task.model(seed)
+        self.task, self.vae = task, task.model(seed)
+        if task.autocast == "bf16":
+            in_bf16(self.vae)
         self.estimator = estimator.train()
         self.optimizer = task.make_optimizer(self.vae)
         self.tuner = Tuner(estimator)
         self.generator = stream(seed, "sample", task.device)
         self.evaluations = 0
+        self.path = path_of(task, self)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Train on x [batch, 784]; returns the loss [batch], detached."""
+        """Train on x [batch, 784] by the task's speed path; returns the loss [batch], detached."""
+        return self.path(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The same step as it is written."""
         vae = self.vae
         latent = vae.latent(vae.encode(x))
         f = vae.objective(x, latent, self.estimator.bound, self.estimator.lower(self.generator))
@@ -76,7 +85,10 @@ class TrainStep:
 
     def set_learning_rate(self, rate: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         state = {name: part.state_dict() for name, part in self._parts().items()}
@@ -87,6 +99,7 @@ class TrainStep:
             part.load_state_dict(state[name])
         self.generator.set_state(state["generator"])
         self.evaluations = state["evaluations"]
+        self.path = path_of(self.task, self)
 
     def _parts(self) -> dict[str, Any]:
         parts = {"vae": self.vae, "estimator": self.estimator, "optimizer": self.optimizer}
@@ -223,13 +236,15 @@ def evaluate(
     step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Figure] = {}
-    for split, images in task.evaluated.items():
-        found = task.figures(step.vae, task.evaluation_images(images, settings.images), generator, 0, step.estimator)
-        metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
-    if final:
-        images = task.evaluation_images(task.test, settings.iw_images)
-        found = task.figures(step.vae, images, generator, settings.iw_samples, step.estimator)
-        metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
+    with in_float32(step.vae):
+        for split, images in task.evaluated.items():
+            images = task.evaluation_images(images, settings.images)
+            found = task.figures(step.vae, images, generator, 0, step.estimator)
+            metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
+        if final:
+            images = task.evaluation_images(task.test, settings.iw_images)
+            found = task.figures(step.vae, images, generator, settings.iw_samples, step.estimator)
+            metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
     if step.vae.spec.kind == "encodings":
         images = task.evaluation_images(task.train, settings.variance_draws * task.batch).split(task.batch)
         metrics["var_minibatch"] = _on_host(squared_distances(minibatch_gradients(step, images, generator)))
@@ -248,7 +263,8 @@ def evaluate(
 def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
     """What the task shows of the trained model on the first test images, [images, 784]."""
     x = task.evaluation_images(task.test, SHOWN)
-    images = task.images(step.vae, x, stream(seed, "images", task.device), step.estimator)
+    with in_float32(step.vae):
+        images = task.images(step.vae, x, stream(seed, "images", task.device), step.estimator)
     return {name: pixels.cpu().numpy() for name, pixels in images.items()}
 
 

@@ -12,6 +12,7 @@ from ..estimators.names import UsageError
 from ..estimators.registry import ESTIMATORS, TASKS, matches
 from .exits import FAILED, INTERRUPTED
 from .plugins import add_plugins
+from .speed import Autocast, Compile, CudaGraphs, at_speed, speed
 
 if TYPE_CHECKING:
     from ..bench.screen import Screen
@@ -45,6 +46,9 @@ def run(
         int, typer.Option("-j", "--jobs", min=1, help="Processes side by side; timings come last, alone.")
     ] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each; timings want 1.")] = 1,
+    autocast: Autocast = "no",
+    compiled: Compile = False,
+    cuda_graphs: CudaGraphs = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
@@ -66,6 +70,7 @@ def run(
             raise UsageError(f"--exclude {pattern!r} matches none of the selected estimators and tasks")
         chosen = [name for name in chosen if not matches(name, pattern)]
         on = [name for name in on if not matches(name, pattern)]
+    on = at_speed(on, speed(autocast, compiled, cuda_graphs))
     if data_dir is not None:
         os.environ["DVAE_BENCH_DATA"] = str(data_dir)
 
@@ -99,6 +104,9 @@ def reproduce(
     ] = None,
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes side by side.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
+    autocast: Autocast = "no",
+    compiled: Compile = False,
+    cuda_graphs: CudaGraphs = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
 ) -> None:
@@ -106,7 +114,8 @@ def reproduce(
     from ..bench.reproduce import Reproduction
     from ..bench.screen import Screen
 
-    whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output)
+    paths = speed(autocast, compiled, cuda_graphs)
+    whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output, paths)
     whole.forecast(budget, typer.echo)
     if dry_run:
         return

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that needs an accelerator, in under 8 minutes: scripts/gpu_check.sh [cuda] [results folder]
-# Tests, no host sync in any gradient, fresh noise in graph replays, then the quick benchmark and its numbers.
+# Tests, no host sync in any gradient, fresh noise in graph replays, each speed path against the plain step, then the quick benchmark and its numbers.
 # With `cpu` it rehearses itself where there is none; PYTHON chooses the interpreter.
 set -euo pipefail
 device=${1:-cuda}
@@ -26,7 +26,7 @@ PY
 
 echo "== tests of devices, clocks and timing"
 "$python" -m pytest -q tests/test_device_rules.py tests/bench/test_clock.py tests/bench/test_timing.py \
-    tests/bench/test_deterministic_costs.py
+    tests/bench/test_deterministic_costs.py tests/bench/test_speed.py
 
 echo "== a host sync in any gradient is an error"
 "$python" - "$device" <<'PY'
@@ -103,6 +103,63 @@ with stream:
 torch.accelerator.synchronize(device)
 assert not torch.equal(first, second), "two replays drew the same noise"
 print("they do")
+PY
+
+echo "== each speed path of training against the plain step"
+"$python" - "$device" <<'PY'
+import sys
+import time
+
+import torch
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.training import TrainStep
+from dvae_bench.estimators.contract import Unsupported
+from dvae_bench.estimators.registry import ESTIMATORS
+from dvae_bench.tasks.vae.mnist_vae import MnistVae
+
+device = torch.device(sys.argv[1])
+ROUNDING = {"compile": 784 * 2**-24, "cuda_graphs": 784 * 2**-24, "autocast": 2**-8}  # of the mean loss, 784 terms
+FEW = ("reinforce", "disarm", "gumbel-softmax")
+paths = [("autocast", "bf16", FEW), ("compile", "yes", FEW)]
+if device.type == "cuda":
+    paths.append(("cuda_graphs", "yes", [plugin.name for plugin in ESTIMATORS]))
+plain_task = MnistVae(device)
+data = plain_task.batches(stream(0, "data", device))
+batches, failed = [next(data) for _ in range(10)], 0
+
+
+def milliseconds(step):
+    start = time.perf_counter()
+    for x in batches:
+        step(x)
+    float(step(batches[0]).mean())
+    return 1e3 * (time.perf_counter() - start) / (len(batches) + 1)
+
+
+for path, value, names in paths:
+    task = MnistVae(device, **{path: value})
+    for name in names:
+        load = ESTIMATORS.find(name).load()
+        try:
+            plain, fast = (TrainStep(t, load(t.spec).to(device), 0) for t in (plain_task, task))
+            losses = []
+            for k, x in enumerate(batches):
+                for step in (plain, fast):
+                    step.set_learning_rate(1e-3 / (1 + k))
+                losses.append([float(step(x).mean()) for step in (plain, fast)])
+            error = max(abs(b / a - 1) for a, b in losses)
+            if not error <= ROUNDING[path] or not torch.equal(plain.generator.get_state(), fast.generator.get_state()):
+                failed += 1
+                print(f"FAILED {name}, {path}={value}: the loss is off by {error:.1e}, or other noise was drawn")
+            elif name in FEW:
+                print(f"{name}, {path}={value}: {milliseconds(fast):.2f} ms a step, plain {milliseconds(plain):.2f} ms")
+        except Unsupported:
+            continue
+        except Exception as error:
+            failed += 1
+            print(f"FAILED {name}, {path}={value}: {type(error).__name__}: {error}")
+print(f"{failed} steps failed")
+sys.exit(bool(failed))
 PY
 
 echo "== the quick benchmark"

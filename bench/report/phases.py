@@ -22,6 +22,7 @@ COLOURS = {  # of "Paired": forward light, backward dark
     "objective_backward": 7,
     "encoder_backward": 1,
     "update": 11,
+    "graph": 5,
 }
 _COLUMNS = 3
 _LINE = 0.19
@@ -41,7 +42,8 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     order = phases.sum(axis=1).groupby("estimator").mean().sort_values(kind="stable").index
     palette = sns.color_palette("Paired")
     colours = {phase: palette[i] for phase, i in COLOURS.items()}
-    handles = [Patch(color=colours[phase], label=phase.replace("_", " ")) for phase in COLOURS]
+    seen = phases.columns[phases.notna().any()]
+    handles = [Patch(color=colours[phase], label=phase.replace("_", " ")) for phase in seen]
     tick = Line2D([], [], ls="", marker="|", color="black", ms=7, mew=1.2, label="whole step, with 95 % interval")
     failed = failures(rows).groupby(CELL)["status"].first()
     settings = list(phases.groupby(SETTING))

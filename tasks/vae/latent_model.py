@@ -1,4 +1,4 @@
-"""What the training loop needs of a model: an encoder, its latent, and the loss in two parts."""
+"""What the training loop needs of a model: encoder and decoder, its latent, and the loss in two parts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ class LatentModel(nn.Module, ABC):
 
     spec: LatentSpec
     encoder: nn.Module
+    decoder: nn.Module
 
     @property
     def layers(self) -> tuple[LatentSpec, ...]:
         """The latents, in the order in which they are drawn."""
         return (self.spec,)
+
+    def models(self) -> list[LatentModel]:
+        """This one and those inside it: one a stochastic layer."""
+        return [module for module in self.modules() if isinstance(module, LatentModel)]
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """Of q, in every layer."""

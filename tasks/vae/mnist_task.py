@@ -15,11 +15,13 @@ from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
 from .optimisers import make_optimizer, rate_factor
+from .speed import check_speed
 
 
 class MnistTask(Task):
     """Abstract: a model trained on MNIST; the concrete ones have the hyper-parameters named here, those with a value
-    here if they like. warmup: steps of linear growth of the learning rate, whatever the schedule after it."""
+    here if they like. warmup: steps of linear growth of the learning rate, whatever the schedule after it. autocast,
+    compile, cuda_graphs: the speed paths of training; evaluations take none of them."""
 
     binarisation: str
     split: str
@@ -29,10 +31,14 @@ class MnistTask(Task):
     weight_decay: float = 0.0
     schedule: str = "constant"
     warmup: int = 0
+    autocast: str = "no"
+    compile: str = "no"
+    cuda_graphs: str = "no"
 
     def __init__(self, device: str | torch.device = "cpu", **values: Any) -> None:
         super().__init__(**values)
         self.device = torch.device(device)
+        check_speed(self.device, vars(self))
         dataset = load_mnist(self.split)
         self.data, self.data_mean = dataset.name, dataset.mean
         prepared = prepare(dataset, self.binarisation, seed=0).to(self.device)

@@ -32,6 +32,8 @@ class MnistVae(MnistTask):
     prior, demean, output_bias, kl, likelihood: as in `Vae`; "l2" trains no bound as kl, and as likelihood reports none.
     prior_lr: the rate of plain SGD, on a trained prior alone; 0 leaves it to the optimizer of the rest.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
+    autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks by
+    torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
     """
 
     name = "mnist-vae"
@@ -73,6 +75,9 @@ class MnistVae(MnistTask):
         "weight_decay": {"default": 0.0, "min": 0.0},
         "schedule": {"default": "constant", "choices": ("constant", "cosine", "step")},
         "warmup": {"default": 0, "min": 0},
+        "autocast": {"default": "no", "choices": ("no", "bf16")},
+        "compile": {"default": "no", "choices": ("no", "yes")},
+        "cuda_graphs": {"default": "no", "choices": ("no", "yes")},
     }
     reference = (
         "linear, nonlinear and two-layer-linear: Tucker et al. 2017, section 5.2; nonlinear-lrelu and three- and "

@@ -25,7 +25,8 @@ class MnistVq(MnistTask):
 
     codebook: `free`, or the `linear-codebook` of SimVQ. temperature: of stochastic-vq and vq-gumbel. kmeans: iterations
     that start a free codebook at the untrained encodings of 1000 images; 0 leaves it random. Replacement of dead codes
-    is an option of `vq-ema`. likelihood: as in mnist-vae; with `l2` there is no ELBO.
+    is an option of `vq-ema`. likelihood: as in mnist-vae; with `l2` there is no ELBO. The speed paths (autocast,
+    compile, cuda_graphs) are those of mnist-vae.
     """
 
     name = "mnist-vq"
@@ -46,6 +47,9 @@ class MnistVq(MnistTask):
         "split": {"default": "60k/10k", "choices": ("60k/10k", "50k/10k/10k")},
         "batch": {"default": 100, "min": 1, "max": 10000},
         "lr": {"default": 1e-3, "above": 0.0},
+        "autocast": {"default": "no", "choices": ("no", "bf16")},
+        "compile": {"default": "no", "choices": ("no", "yes")},
+        "cuda_graphs": {"default": "no", "choices": ("no", "yes")},
     }
     reference = "van den Oord, Vinyals & Kavukcuoglu 2017; section 2.4 of the seed document"
 

@@ -1,0 +1,64 @@
+"""The switches of the speed paths: where they go, what they are called in the results, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvae_bench.bench.store import Store
+
+from .conftest import Command
+from .test_cli import _no_remembered_data, refused  # noqa: F401
+from .test_reproduce_cli import TINY
+
+
+@pytest.fixture(autouse=True)
+def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+
+
+@pytest.mark.usefixtures("tiny_presets", "no_figures")
+class TestRun:
+    def test_with_and_without_stand_side_by_side(self, command: Command, tmp_path: Path) -> None:
+        both = ("-e", "rloo", "-t", "bit", "-t", "mnist-vae:arch=linear", "-o", tmp_path)
+        for switches in ([], ["--autocast", "bf16"]):
+            ended = command("run", *both, *switches)
+            assert ended.code == 0
+        assert "2 finished already" in ended.out, "toys are the same cells"
+        assert set(Store.open(tmp_path).rows()["task"]) == {
+            "bit",
+            "mnist-vae:arch=linear",
+            "mnist-vae:arch=linear,autocast=bf16",
+        }
+        assert "autocast=bf16" in (tmp_path / "index.html").read_text()
+        assert json.loads((tmp_path / "context.json").read_text())["command"][-2:] == ["--autocast", "bf16"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["-t", "mnist-vae", "--cuda-graphs"], ["needs a CUDA device", "leave cuda_graphs out"]),
+            (["-t", "mnist-vae", "--cuda-graphs", "--compile"], ["choose one of them"]),
+            (["-t", "bit", "--compile"], ["--compile is for tasks that train", "-t mnist-vae"]),
+            (["-t", "mnist-vae", "--autocast", "bf8"], ["autocast must be one of no, bf16"]),
+        ],
+    )
+    def test_refusals(self, command: Command, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+        refused(command("run", "-e", "rloo", "-o", tmp_path / "none", *arguments), *words)
+        assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+class TestReproduce:
+    def test_a_speed_path_is_a_difference(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "tiny.toml"
+        path.write_text(TINY)
+        ended = command(
+            "reproduce", path, "-e", "RLOO", "--steps", 2, "--seeds", 1, "--autocast", "bf16", "-o", tmp_path / "out"
+        )
+        assert ended.code == 0
+        assert "done otherwise here: training takes the speed path autocast=bf16" in ended.out
+        assert Store.open(tmp_path / "out").rows()["task"].str.contains("autocast=bf16").all()
+        table = pd.read_csv(tmp_path / "out" / "tables" / "reproduction.csv")
+        assert len(table) == 1 and table["ours"].notna().all()
