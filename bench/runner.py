@@ -75,14 +75,15 @@ def unfinished(
     """The cells to measure; the others are counted and told as reused. `fresh` drops what was kept of them all."""
     todo = []
     for cell in cells:
-        if not fresh and store.finished(cell.part()):
+        part = cell.part()
+        if not fresh and store.finished(part):
             counts["reused"] += 1
             progress.begin(cell)
             progress.end(cell, "reused", "", 0.0)
             continue
         if fresh:
-            Checkpoint(store.checkpoint(cell.part())).clear()
-        if aside := store.quarantine(cell.part()):
+            Checkpoint(store.checkpoint(part)).clear()
+        if aside := store.quarantine(part):
             progress.say(f"damaged, moved to {aside} and measured again: {cell}")
         todo.append(cell)
     return todo
