@@ -92,7 +92,7 @@ class Store:
             self.part(key).replace(aside)
         return aside
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """The keys of all parts, damaged ones too."""
         return [part.stem for part in sorted(self.cells.glob("*.parquet"))]
 
@@ -132,4 +132,4 @@ class Store:
         return self.cells / f"{key}.parquet"
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
-        return [part for part in map(self.part, self.keys() if keys is None else keys) if part.is_file()]
+        return [part for part in map(self.part, self.stored() if keys is None else keys) if part.is_file()]

@@ -52,7 +52,7 @@ def _sound(folder: Path) -> list[str]:
     from ..bench.store import Store
 
     store = Store.open(folder)
-    keys = store.keys()
+    keys = store.stored()
     damaged = store.damaged(keys)
     for key in damaged:
         typer.echo(f"left out, damaged: {store.part(key)}; the command that measured it measures it again", err=True)

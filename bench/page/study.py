@@ -26,7 +26,7 @@ class Study:
     @classmethod
     def of(cls, store: Store, label: str, keys: Sequence[str] | None = None) -> Study:
         """The named cells (all) of a store, without those whose parts are damaged."""
-        keys = store.keys() if keys is None else keys
+        keys = store.stored() if keys is None else keys
         damaged = store.damaged(keys)
         sound = [key for key in keys if key not in damaged]
         return cls(label, prepare(store.rows(sound)), store.context(), _settings(store, sound), damaged)

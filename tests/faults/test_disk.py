@@ -84,12 +84,12 @@ def test_a_full_disk_keeps_what_is_finished(disk: Disk, run: Run) -> None:
     store = Store(disk.folder / "results")
     code, out, errors = run(*RUN, store.folder)
     assert refused(code, errors, "No space left on device", "make room", "the same command goes on"), errors
-    finished = store.keys()
+    finished = store.stored()
     assert 0 < len(finished) < CELLS and not store.damaged(finished) and "FAILED" not in out
     assert {path.suffix for path in store.cells.iterdir()} == {".parquet"}, "nothing half written is left"
     disk.grow()
     code, out, _ = run(*RUN, store.folder)
-    assert code == 0 and f"{len(finished)} finished already" in out and len(store.keys()) == CELLS
+    assert code == 0 and f"{len(finished)} finished already" in out and len(store.stored()) == CELLS
 
 
 def test_a_folder_that_may_not_be_written(disk: Disk, run: Run) -> None:
@@ -97,11 +97,11 @@ def test_a_folder_that_may_not_be_written(disk: Disk, run: Run) -> None:
     small = ["run", "-e", "rloo", "-t", "bit", "-o", disk.folder / "results"]
     assert run(*small)[0] == 0
     disk.protect()
-    kept = Store(disk.folder / "results").keys()
+    kept = Store(disk.folder / "results").stored()
     for arguments in (small, [*small[:-1], disk.folder / "other"], ["report", disk.folder / "results"]):
         code, _, errors = run(*arguments)
         assert refused(code, errors, "Read-only file system", str(disk.folder)), errors
-    assert Store(disk.folder / "results").keys() == kept
+    assert Store(disk.folder / "results").stored() == kept
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path, run: Run) -> None:
@@ -124,7 +124,7 @@ def test_no_cell_is_blamed_for_the_disk(number: int, store: Store, monkeypatch: 
         with pytest.raises(Unwritable, match=os.strerror(number)), monkeypatch.context() as patch:
             patch.setattr(Path, what, fail if what == "write_bytes" else failing_open(fail))
             run_cells(cells, store, Progress())
-        assert store.keys() == []
+        assert store.stored() == []
         assert run_cells(cells, store, Progress()) == {"ok": 1}
         store.part(cells[0].part()).unlink()
 

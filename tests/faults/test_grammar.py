@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dvae_bench.bench import protocols
 from dvae_bench.estimators.names import Name, UsageError
-from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin, Registry
 from hypothesis import strategies as st
 
 from .conftest import FUZZED, fuzz
@@ -55,6 +55,32 @@ def test_any_selection_is_known_or_refused(examples: int) -> None:
                 assert registry.find(name.family).name == name.family and registry.canonical(name) == name
 
     fuzz(examples, TEXTS, check)
+
+
+@st.composite
+def parameters(draw: st.DrawFn) -> tuple[Registry, Plugin, str, Any]:
+    """A plugin, one of its parameters, and a value that it may or may not take."""
+    registry = draw(st.sampled_from([ESTIMATORS, TASKS]))
+    plugin = draw(st.sampled_from([plugin for plugin in registry if plugin.fact("hyperparameters")]))
+    huge = st.integers(300, 400).map(lambda digits: 10**digits)
+    value = draw(st.integers() | huge | st.floats() | st.text("abcxyz-._", min_size=1, max_size=6) | TEXTS)
+    return registry, plugin, draw(st.sampled_from(sorted(plugin.fact("hyperparameters")))), value
+
+
+@FUZZED
+def test_any_value_of_a_known_parameter_is_taken_or_refused(examples: int) -> None:
+    """100,000: about 4 minutes."""
+
+    def check(drawn: tuple[Registry, Plugin, str, Any]) -> None:
+        registry, plugin, key, value = drawn
+        try:
+            name = registry.canonical(Name(plugin.name, ((key, value),)))
+        except UsageError as error:
+            assert one_sentence(error)
+            return
+        assert registry.canonical(Name.parse(str(name))) == name
+
+    fuzz(examples, parameters(), check)
 
 
 WHOLE = protocols.FOLDER / "reinmax-2023.toml"

@@ -107,7 +107,7 @@ def one_life(runs: Runs, folder: Path, how: signal.Signals | None, wait: float, 
 
 def assert_same(store: Store, quiet: Store) -> None:
     """The same numbers to the bit, times apart, and nothing left behind."""
-    assert list(map(store.status, store.keys())) == ["ok"] * CELLS
+    assert list(map(store.status, store.stored())) == ["ok"] * CELLS
     assert_frame_equal(numbers(store), numbers(quiet))
     assert {path.suffix for path in store.cells.iterdir()} == {".parquet"}
 
@@ -142,7 +142,7 @@ def test_a_second_signal_ends_what_swallows_the_first(how: signal.Signals, tmp_p
             time.sleep(0.05)
         os.kill(run, how)
     assert runs.wait(run) == 130
-    assert len(Store(tmp_path / "run" / "results").keys()) == 1, "what was finished before it"
+    assert len(Store(tmp_path / "run" / "results").stored()) == 1, "what was finished before it"
 
 
 def test_two_runs_in_one_folder_are_one_run(tmp_path: Path, runs: Runs) -> None:
