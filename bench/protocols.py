@@ -86,8 +86,9 @@ def _read(cls: type[T], table: Table, where: str, **ready: Any) -> T:
             raise UsageError(f"{where} has no key {key!r}; add it")
         value = ready.get(key, table.get(key))
         if key in table and key not in ready:
-            kinds, inner = _KINDS[str(each.type)]
-            if type(value) is not kinds or not all(type(element) is inner for element in (value if inner else ())):
+            kind, inner = _KINDS[str(each.type)]
+            elements = value if inner is not None and isinstance(value, list) else []
+            if type(value) is not kind or not all(type(element) is inner for element in elements):
                 raise UsageError(f"{where}: {key} must be {_in_words(str(each.type))}, got {value!r}")
             if value not in _CHOICES.get(key, (value,)):
                 raise UsageError(f"{where}: {key} must be one of {', '.join(_CHOICES[key])}, got {value!r}")
