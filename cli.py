@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -9,7 +10,10 @@ import typer
 from dvae_bench import __version__
 from dvae_bench.commands import catalogue, check, compare, report, run
 from dvae_bench.commands.exits import USAGE
+from dvae_bench.commands.stopping import stoppable
 from dvae_bench.estimators.names import UsageError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -28,14 +32,17 @@ app.command()(compare.history)
 def main() -> None:
     """The console script. Exit codes: 0 ok, 1 verdict, 2 usage, 3 some cells failed, 130 interrupted."""
     try:
-        app()
+        with stoppable():
+            app()
     except UsageError as error:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(USAGE)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        typer.echo(f"error: {error.strerror}: {str(error.filename)!r}; give another path", err=True)
+        where = "" if error.filename is None else f": {str(error.filename)!r}"
+        remedy = "make room and run the same command again" if error.errno in NO_ROOM else "give another path"
+        typer.echo(f"error: {error.strerror}{where}; {remedy}", err=True)
         sys.exit(USAGE)
 
 

@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from .files import replace_file
+from .files import UNSEALED, is_sound, replace_file, sealed
 from .rows import Figure
+
+_SEAL = b'"sha256":"'  # in the header, which stands before the tensors
 
 
 class Checkpoint:
@@ -27,7 +29,7 @@ class Checkpoint:
     every = 180.0
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path, self.last = path, time.perf_counter()
+        self.path, self.last, self.damaged = path, time.perf_counter(), False
 
     @property
     def due(self) -> bool:
@@ -36,26 +38,27 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         if self.path is not None:
             tensors: list[Tensor] = []
-            described = json.dumps(_describe(state, tensors))
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            content = save({str(k): tensor for k, tensor in enumerate(tensors)}, {"state": described})
-            replace_file(self.path, content)
+            about = {"state": json.dumps(_describe(state, tensors)), "sha256": UNSEALED.decode()}
+            content = save({str(k): tensor for k, tensor in enumerate(tensors)}, about)
+            replace_file(self.path, sealed(content, content.index(_SEAL) + len(_SEAL)))
             self.last = time.perf_counter()
 
     def load(self) -> dict[str, Any] | None:
-        """The state saved last; None when there is none."""
+        """The state saved last; None when there is none, or when it is damaged, which `damaged` then says."""
         if self.path is None or not self.path.is_file():
             return None
         content = self.path.read_bytes()
+        place = content.find(_SEAL)
+        self.damaged = place < 0 or not is_sound(content, place + len(_SEAL))
+        if self.damaged:
+            return None
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
         return _restore(json.loads(header["__metadata__"]["state"]), load(content))
 
     def clear(self) -> None:
-        """Remove the file, and what a kill left of one being written."""
         if self.path is not None:
-            for path in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
-                path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
 
 def _describe(value: Any, tensors: list[Tensor]) -> Any:

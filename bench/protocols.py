@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -15,12 +16,14 @@ FOLDER = Path(__file__).resolve().parent.parent / "tasks" / "protocols"
 
 T = TypeVar("T")
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "tuple[str, ...]": (list,),
-    "tuple[int, ...]": (list,),
-    "Table": (dict,),
+_STEM = re.compile(r"\w[\w.-]*")
+
+_KINDS: dict[str, tuple[type, type | None]] = {
+    "str": (str, None),
+    "int": (int, None),
+    "tuple[str, ...]": (list, str),
+    "tuple[int, ...]": (list, int),
+    "Table": (dict, None),
 }
 _CHOICES = {
     "numbers": ("verified", "recalled", "none"),
@@ -48,14 +51,25 @@ def load(name: str) -> Protocol:
     Raises UsageError on an unknown name, and on an unknown, missing or ill-typed key, naming it and its file.
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
-    if not path.is_file():
+    if not (path.is_file() if name.endswith(".toml") else name in names()):
         raise UsageError(f"no protocol is called {name!r}{nearest(name, names())}")
+    if not _STEM.fullmatch(path.stem):
+        raise UsageError(f"{path.name!r} names no results folder; call it by letters, digits, '.', '_' and '-'")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} is not TOML ({error}); mend it") from error
-    methods = tuple(_read(Method, entry, f"{path.name}: a method") for entry in table.get("methods", ()))
-    protocol = _read(Protocol, table | {"name": path.stem}, path.name, methods=methods)
+        raise UsageError(f"{path.name} is not TOML ({' '.join(str(error).split())}); mend it") from error
+    return from_table(table, path.stem)
+
+
+def from_table(table: Table, name: str) -> Protocol:
+    """The protocol that a table states. Raises UsageError on an unknown, missing or ill-typed key, naming it."""
+    where = f"{name}.toml"
+    entries = table.get("methods", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(f"{where}: methods must be tables, each below a line [[methods]]")
+    methods = tuple(_read(Method, entry, f"{where}: a method") for entry in entries)
+    protocol = _read(Protocol, {**table, "name": name}, where, methods=methods)
     _check(protocol)
     return protocol
 
@@ -72,7 +86,9 @@ def _read(cls: type[T], table: Table, where: str, **ready: Any) -> T:
             raise UsageError(f"{where} has no key {key!r}; add it")
         value = ready.get(key, table.get(key))
         if key in table and key not in ready:
-            if not isinstance(value, _KINDS[str(each.type)]) or isinstance(value, bool):
+            kind, inner = _KINDS[str(each.type)]
+            elements = value if inner is not None and isinstance(value, list) else []
+            if type(value) is not kind or not all(type(element) is inner for element in elements):
                 raise UsageError(f"{where}: {key} must be {_in_words(str(each.type))}, got {value!r}")
             if value not in _CHOICES.get(key, (value,)):
                 raise UsageError(f"{where}: {key} must be one of {', '.join(_CHOICES[key])}, got {value!r}")
@@ -81,7 +97,8 @@ def _read(cls: type[T], table: Table, where: str, **ready: Any) -> T:
 
 
 def _in_words(kind: str) -> str:
-    return {"str": "text", "int": "a whole number", "Table": "a table"}.get(kind, "a list")
+    words = {"str": "text", "int": "a whole number", "Table": "a table", "tuple[str, ...]": "a list of texts"}
+    return words.get(kind, "a list of whole numbers")
 
 
 def _check(protocol: Protocol) -> None:
@@ -89,8 +106,14 @@ def _check(protocol: Protocol) -> None:
     name = f"{protocol.name}.toml"
     if (protocol.steps > 0) == (protocol.epochs > 0):
         raise UsageError(f"{name}: give either steps or epochs, above 0")
-    if protocol.values.get("split", "60k/10k") not in TRAINING_IMAGES:
+    for key in ("seeds", "evaluations", "samples"):
+        if getattr(protocol, key) < 1:
+            raise UsageError(f"{name}: {key} must be at least 1")
+    if protocol.values.get("split", "60k/10k") not in list(TRAINING_IMAGES):
         raise UsageError(f"{name}: values.split must be one of {', '.join(TRAINING_IMAGES)}")
+    batch = protocol.values.get("batch", 100)
+    if type(batch) is not int or not 0 < batch <= min(TRAINING_IMAGES.values()):
+        raise UsageError(f"{name}: values.batch must be a whole number of images above 0, got {batch!r}")
     if protocol.select == "best valid" and protocol.values.get("split") != "50k/10k/10k":
         raise UsageError(f"{name} selects by validation images, which its split has none of; take split 50k/10k/10k")
     if not protocol.methods or not protocol.settings:

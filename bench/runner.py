@@ -6,7 +6,7 @@ import itertools
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,10 @@ from ..tasks.contract import Task
 from .cells import Cell
 from .checkpoint import Checkpoint
 from .draws import Layers, draw_gradients
+from .files import Unwritable
+from .guard import Guard
 from .journal import Journal
-from .rows import Row, outcome
+from .rows import Row, outcome, row
 from .stopwatch import Timed
 from .store import Store
 from .timing import time_group, timed_draws, timed_steps
@@ -28,16 +30,17 @@ from .training import Diverged, Point, train
 
 @dataclass
 class Progress:
-    """What the caller is told: a cell begins, is part done (0 to 1), and ends with its status and seconds."""
+    """What the caller is told: a cell begins, is part done (0 to 1), ends with its status and seconds; and in words."""
 
     begin: Callable[[Cell], None] = field(default=lambda cell: None)
     tick: Callable[[float], None] = field(default=lambda fraction: None)
     end: Callable[[Cell, str, str, float], None] = field(default=lambda cell, status, reason, seconds: None)
+    say: Callable[[str], None] = field(default=lambda text: None)
 
 
 Result = tuple[str, list[Row]] | Exception
 Outcome = tuple[str, str, float]
-"""A cell's status, the reason where it is not ok, and the seconds it took."""
+"""A cell's status, the reason where it is not ok and what its guard tells, and the seconds it took."""
 
 
 def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
@@ -52,16 +55,17 @@ def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool =
     for _, together in itertools.groupby(cells, key=_round):
         todo = unfinished(together, store, progress, fresh, counts)
         if todo and todo[0].source == "clock":
-            start = time.perf_counter()
-            results = _time_all(todo, progress, journal)
+            start, guards = time.perf_counter(), {cell: Guard(torch.device(cell.device)) for cell in todo}
+            results = _time_all(todo, progress, journal, guards)
             seconds = (time.perf_counter() - start) / len(todo)
-            outcomes = {cell: (*_record(cell, result, store), seconds) for cell, result in results.items()}
+            outcomes = {cell: (*_record(cell, results[cell], store, guards[cell]), seconds) for cell in todo}
             journal.clear()
         else:
             outcomes = {cell: attempt(cell, store, progress) for cell in todo}
         for cell, (status, reason, seconds) in outcomes.items():
             counts[status] += 1
             progress.end(cell, status, reason, seconds)
+    journal.clear()
     return dict(counts)
 
 
@@ -71,13 +75,16 @@ def unfinished(
     """The cells to measure; the others are counted and told as reused. `fresh` drops what was kept of them all."""
     todo = []
     for cell in cells:
-        if not fresh and store.finished(cell.part()):
+        part = cell.part()
+        if not fresh and store.finished(part):
             counts["reused"] += 1
             progress.begin(cell)
             progress.end(cell, "reused", "", 0.0)
             continue
         if fresh:
-            Checkpoint(store.checkpoint(cell.part())).clear()
+            Checkpoint(store.checkpoint(part)).clear()
+        if aside := store.quarantine(part):
+            progress.say(f"damaged, moved to {aside} and measured again: {cell}")
         todo.append(cell)
     return todo
 
@@ -86,11 +93,17 @@ def attempt(cell: Cell, store: Store, progress: Progress) -> Outcome:
     """Measure a cell of draws or training and store what came of it."""
     progress.begin(cell)
     start, checkpoint = time.perf_counter(), Checkpoint(store.checkpoint(cell.part()))
+    guard = Guard(torch.device(cell.device))
     try:
-        result: Result = measure_cell(cell, progress.tick, checkpoint)
+        with guard:
+            result: Result = measure_cell(cell, progress.tick, checkpoint)
+    except Unwritable:
+        raise
     except Exception as error:
         result = error
-    status, reason = _record(cell, result, store)
+    if checkpoint.damaged:
+        progress.say(f"its checkpoint was damaged, so it was trained from the start: {cell}")
+    status, reason = _record(cell, result, store, guard)
     checkpoint.clear()
     return status, reason, time.perf_counter() - start
 
@@ -100,10 +113,14 @@ def _round(cell: Cell) -> Any:
     return (cell.source, cell.task, cell.seed) if cell.source == "clock" else cell
 
 
-def _time_all(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+def _time_all(
+    cells: list[Cell], progress: Progress, journal: Journal, guards: Mapping[Cell, Guard]
+) -> dict[Cell, Result]:
     """Each cell's status and rows, or what it or its task raised."""
     try:
-        return time_cells(cells, progress, journal)
+        return time_cells(cells, progress, journal, guards)
+    except Unwritable:
+        raise
     except Exception as error:
         return dict.fromkeys(cells, error)
 
@@ -114,20 +131,27 @@ def store_lost(cell: Cell, reason: str, store: Store) -> Outcome:
     return "error", reason, 0.0
 
 
-def _record(cell: Cell, result: Result, store: Store) -> tuple[str, str]:
-    """Store a cell's rows, or the traceback of what it or its collectors raised; returns its status and reason."""
+def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str, str]:
+    """Store a cell's rows, or the traceback of what it or its collectors raised, and what its guard tells.
+
+    Returns its status and reason.
+    """
     settings: dict[str, Any] = {}
+    effects = (
+        [row("side_effects", len(guard.changed), 1, status="side effects", reason=guard.told)] if guard.told else []
+    )
     try:
         settings = cell.settings()
         if isinstance(result, Exception):
             raise result
         status, rows = result
-        store.write(cell.part(), status, settings, [_identity(cell) | row for row in rows])
-        return status, "" if status == "ok" else rows[-1]["reason"]
+        reason = "" if status == "ok" else rows[-1]["reason"]
+        store.write(cell.part(), status, settings, [_identity(cell) | each for each in (*rows, *effects)])
     except Exception:
-        reason = traceback.format_exc()
-        store.write(cell.part(), "error", settings, [_identity(cell) | outcome("error", reason)])
-        return "error", reason
+        status, reason = "error", traceback.format_exc()
+        rows = [outcome(status, reason)]
+        store.write(cell.part(), status, settings, [_identity(cell) | each for each in (*rows, *effects)])
+    return status, f"{reason.rstrip()}; {guard.told}".removeprefix("; ") if guard.told else reason
 
 
 def measure_cell(
@@ -148,23 +172,28 @@ def measure_cell(
         return "unsupported", [outcome("unsupported", str(reason))]
     except Diverged as end:
         return "diverged", [*_collect("steps", end.points), outcome("diverged", str(end))]
-    return "ok", [row | {"tuned_steps": tuned} for row in _collect(cell.source, measured)]
+    return "ok", [each | {"tuned_steps": tuned} for each in _collect(cell.source, measured)]
 
 
-def time_cells(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+def time_cells(
+    cells: list[Cell], progress: Progress, journal: Journal, guards: Mapping[Cell, Guard]
+) -> dict[Cell, Result]:
     """Time cells of one task in interleaved rounds, going on from those in the journal. Raises what the task raises."""
-    first, task = cells[0], build_task(cells[0])
+    first = cells[0]
+    with guards[first]:
+        task = build_task(first)
     settings = first.preset.settings("clock")
     results: dict[Cell, Result] = {}
     timed: dict[Cell, Timed] = {}
     for cell in cells:
         progress.begin(cell)
         try:
-            layers = build_layers(cell, task)
-            if "draws" in task.sources:
-                timed[cell] = timed_draws(layers, task, settings, cell.seed)  # type: ignore[arg-type]
-            else:
-                timed[cell] = timed_steps(task, layers.whole, cell.seed)  # type: ignore[arg-type]
+            with guards[cell]:
+                layers = build_layers(cell, task)
+                if "draws" in task.sources:
+                    timed[cell] = timed_draws(layers, task, settings, cell.seed)  # type: ignore[arg-type]
+                else:
+                    timed[cell] = timed_steps(task, layers.whole, cell.seed)  # type: ignore[arg-type]
         except Unsupported as reason:
             results[cell] = "unsupported", [outcome("unsupported", str(reason))]
         except Exception as error:
@@ -178,6 +207,7 @@ def time_cells(cells: list[Cell], progress: Progress, journal: Journal) -> dict[
         tick=lambda done: progress.tick(done * len(cells)),
         earlier={cell: kept.get(part, []) for cell, part in parts.items()},
         made=lambda cell, block: journal.add(parts[cell], block),
+        around=guards.__getitem__,
     )
     for cell, measured in timings.items():
         try:
@@ -200,7 +230,7 @@ def build_layers(cell: Cell, task: Task) -> Layers:
 
 def _collect(source: str, measured: Any | list[Point]) -> list[Row]:
     classes = [plugin.load() for plugin in COLLECTORS]
-    return [row | {"collector": cls.name} for cls in classes if cls.source == source for row in cls().rows(measured)]
+    return [each | {"collector": cls.name} for cls in classes if cls.source == source for each in cls().rows(measured)]
 
 
 def _identity(cell: Cell) -> Row:

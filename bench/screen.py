@@ -70,10 +70,10 @@ class Screen:
 
     def progress(self) -> Progress:
         if not self.console.is_terminal:
-            return Progress(end=self._line)
+            return Progress(end=self._line, say=self.say)
         self.bar.start()
         self.task = self.bar.add_task("", total=len(self.session.cells), left="")
-        return Progress(self._begin, self._tick, self._end)
+        return Progress(self._begin, self._tick, self._end, self.say)
 
     def _begin(self, cell: Cell) -> None:
         self.bar.update(self.task, description=str(cell), left=f"{minutes(self.estimate.seconds)} left")

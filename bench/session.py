@@ -71,6 +71,7 @@ class Session:
     def run(self, progress: Progress, fresh: bool, jobs: int = 1) -> dict[str, int]:
         """Measure what is not finished, in `jobs` processes; returns how many cells ended in each state."""
         self.store.write_context(self.context)
+        self.store.sweep()
         if jobs == 1 or not self.cells:
             return run_cells(self.cells, self.store, progress, fresh)
         return run_beside(self.cells, self.store, progress, fresh, jobs, self.cells[0].threads)

@@ -1,35 +1,29 @@
-"""The results folder: one parquet part a finished cell, written whole or not at all, and the context of each run."""
+"""The results folder: one sealed part a finished cell, written whole or not at all, and the context of each run."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .. import __version__
 from ..estimators.names import UsageError
-from .files import replace_file
-from .rows import COLUMNS, SCHEMA, Row
+from .files import replace_file, sweep, writing
+from .part import ARROW_SCHEMA, Damaged, Part, pack, unpack
+from .rows import SCHEMA, Row
 
-DAMAGE = (OSError, ValueError, pa.ArrowException)
 KEPT = ("ok", "unsupported", "diverged")
-UNSEALED = b"0" * 64  # where the checksum of a part stands while it is taken
-
-_TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
-_FLOATS = ("value", "se", "lo", "hi")
-ARROW_SCHEMA = pa.schema(
-    [(name, pa.float64() if name in _FLOATS else _TYPES.get(name, pa.string())) for name in COLUMNS]
-)
 
 
 class Store:
-    """Reads and writes one results folder. Nothing read back can execute code: parquet, safetensors and JSON only."""
+    """Reads and writes one results folder, which several runs may share: a part is named by what it depends on.
+
+    Nothing read back can execute code: parquet, safetensors and JSON only.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.cells = folder, folder / "cells"
@@ -62,72 +56,80 @@ class Store:
             raise UsageError(f"{path} is damaged ({error}); delete it and run again, the cells are kept") from error
 
     def write_context(self, context: Mapping[str, Any]) -> None:
-        self.cells.mkdir(parents=True, exist_ok=True)
+        """Raises Unwritable."""
+        with writing(self.cells):
+            self.cells.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / "context.json", json.dumps(context, indent=1).encode())
 
+    def sweep(self) -> None:
+        """Remove what killed runs left: files half written, and the checkpoints of cells that are finished."""
+        for folder in (self.folder, self.cells):
+            sweep(folder)
+        for checkpoint in self.cells.glob("*.safetensors"):
+            if self.finished(checkpoint.stem):
+                checkpoint.unlink(missing_ok=True)
+
     def status(self, key: str) -> str | None:
-        """How a cell ended, or None when it has not been measured or its part cannot be read."""
-        try:
-            return pq.read_metadata(_sound(self._part(key))).metadata[b"status"].decode()
-        except (*DAMAGE, KeyError, TypeError):
-            return None
+        """How a cell ended, or None when it has not been measured or its part is damaged."""
+        part = self._sound(self.part(key))
+        return None if part is None else part.status
 
     def finished(self, key: str) -> bool:
         """Whether a cell need not be measured again: failures are recorded, never reused."""
         return self.status(key) in KEPT
 
     def write(self, key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> None:
-        """Store a cell's rows and settings in one part, atomically."""
-        self.cells.mkdir(parents=True, exist_ok=True)
-        table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
-        metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
-        metadata["sha256"] = UNSEALED.decode()
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
-        content = sink.getvalue().to_pybytes()
-        seal = hashlib.sha256(content).hexdigest().encode()
-        replace_file(self._part(key), content.replace(UNSEALED, seal))
+        """Store a cell's rows and settings in one part, atomically. Raises Unwritable."""
+        replace_file(self.part(key), pack(key, status, settings, rows))
+
+    def quarantine(self, key: str) -> Path | None:
+        """Move a cell's part out of the way if it is damaged; where to, if so. Raises Unwritable."""
+        if not self.damaged([key]):
+            return None
+        aside = self.cells / "quarantine" / f"{key}.parquet"
+        with writing(aside):
+            aside.parent.mkdir(exist_ok=True)
+            self.part(key).replace(aside)
+        return aside
+
+    def stored(self) -> list[str]:
+        """The keys of all parts, damaged ones too."""
+        return [part.stem for part in sorted(self.cells.glob("*.parquet"))]
+
+    def damaged(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys whose parts are damaged."""
+        return [part.stem for part in self._parts(keys) if self._sound(part) is None]
 
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
         """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
-        tables = [self._read(path) for path in self._parts(keys)]
+        tables = [self._read(part, Part.table) for part in self._parts(keys)]
         return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
 
-    def settings(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """What every cell, or each of the given ones, was measured with; without the cells that do not say it."""
-        found = []
-        for path in self._parts(keys):
-            try:
-                found.append(json.loads(pq.read_schema(path).metadata[b"settings"]))
-            except (*DAMAGE, KeyError, TypeError):
-                continue
-        return [settings for settings in found if isinstance(settings, dict)]
-
-    def _parts(self, keys: Sequence[str] | None) -> list[Path]:
-        parts = sorted(self.cells.glob("*.parquet")) if keys is None else [self._part(key) for key in keys]
-        return [path for path in parts if path.is_file()]
+    def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
+        """The parts of all cells, or of the given ones. Raises UsageError naming a damaged one."""
+        return [self._read(part) for part in self._parts(keys)]
 
     @staticmethod
-    def _read(part: Path) -> pa.Table:
+    def _read(part: Path, what: Callable[[Part], Any] = lambda part: part) -> Any:
         try:
-            table = pq.read_table(_sound(part), page_checksum_verification=True)
-            return table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
-        except (*DAMAGE, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({reason})") from error
+            return what(unpack(part.read_bytes()))
+        except Damaged as error:
+            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({error})") from error
+
+    @staticmethod
+    def _sound(part: Path) -> Part | None:
+        try:
+            return unpack(part.read_bytes())
+        except (OSError, Damaged):
+            return None
 
     def checkpoint(self, key: str) -> Path:
-        """Where a cell's training is kept while it is in flight."""
-        return self.cells / f"{key}.safetensors"
+        """Where a cell's training is kept while it is in flight, wherever the process may go meanwhile."""
+        return (self.cells / f"{key}.safetensors").absolute()
 
-    def _part(self, key: str) -> Path:
+    def part(self, key: str) -> Path:
+        """Where a finished cell is kept."""
         return self.cells / f"{key}.parquet"
 
-
-def _sound(part: Path) -> pa.BufferReader:
-    """A part's content; one of DAMAGE is raised unless it is what was written. Parquet checks pages, not its footer."""
-    content = part.read_bytes()
-    seal = pq.read_metadata(pa.BufferReader(content)).metadata[b"sha256"]
-    if hashlib.sha256(content.replace(seal, UNSEALED)).hexdigest().encode() != seal:
-        raise ValueError("its checksum is not that of its content")
-    return pa.BufferReader(content)
+    def _parts(self, keys: Sequence[str] | None) -> list[Path]:
+        return [part for part in map(self.part, self.stored() if keys is None else keys) if part.is_file()]

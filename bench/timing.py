@@ -7,7 +7,7 @@ import itertools
 import random
 import traceback
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -92,17 +92,20 @@ def time_group(
     tick: Callable[[float], None] = lambda fraction: None,
     earlier: Mapping[Key, Sequence[Block]] | None = None,
     made: Callable[[Key, Block], None] = lambda key, block: None,
+    around: Callable[[Key], AbstractContextManager[object]] = lambda key: nullcontext(),
 ) -> dict[Key, Timings | Exception]:
     """Time them all in interleaved rounds, in random order within a round; one that raises leaves the others alone.
 
-    `tick` is told the fraction of rounds done, `made` each block. Blocks that an earlier process made count.
+    `tick` is told the fraction of rounds done, `made` each block. Blocks that an earlier process made count. What is
+    run of a key is run within `around` it.
     """
     results: dict[Key, Timings | Exception] = {}
     watches: dict[Key, Stopwatch] = {}
     telemetry = Telemetry(device)
     for key, each in timed.items():
         try:
-            watches[key] = Stopwatch(each, device, settings, telemetry, (earlier or {}).get(key, ()))
+            with around(key):
+                watches[key] = Stopwatch(each, device, settings, telemetry, (earlier or {}).get(key, ()))
         except Exception as error:
             results[key] = without_tensors(error)
     order, running, done = random.Random(seed), [key for key in watches if not watches[key].stop_reason()], 0
@@ -111,14 +114,21 @@ def time_group(
             order.shuffle(running)
             for key in running:
                 try:
-                    made(key, watches[key].block())
+                    with around(key):
+                        block = watches[key].block()
                 except Exception as error:
                     results[key] = without_tensors(error)
+                else:
+                    made(key, block)
             gc.collect()
             running = [key for key in running if key not in results and not watches[key].stop_reason()]
             done += 1
             tick(min(1.0, done / settings.rounds))
-    return results | {key: watch.timings() for key, watch in watches.items() if key not in results}
+    for key, watch in watches.items():
+        if key not in results:
+            with around(key):
+                results[key] = watch.timings()
+    return results
 
 
 def without_tensors(error: Exception) -> Exception:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
+
 from ..estimators.names import UsageError
 from ..estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
 
@@ -11,10 +13,11 @@ KINDS = {"estimators": ESTIMATORS, "tasks": TASKS, "collectors": COLLECTORS}
 
 
 def add_plugins(path: Path) -> list[Plugin]:
-    """Register the plugins of a file. Raises UsageError when it holds none."""
+    """Register the plugins of a file, and say so: its code will run. Raises UsageError when it holds none."""
     found = [plugin for registry in KINDS.values() for plugin in registry.add_file(path)]
     if not found:
         raise UsageError(
             f"{path} holds no plugin: a class with a literal `name` that derives from Estimator, Task or Collector"
         )
+    typer.echo(f"plugins of {path.resolve()}: {', '.join(plugin.name for plugin in found)}", err=True)
     return found

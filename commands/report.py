@@ -21,6 +21,8 @@ def report(
 
     for path in write_reports(folders, output):
         typer.echo(path)
+    for folder in folders:
+        _sound(folder)
 
 
 def figures(
@@ -39,6 +41,19 @@ def figures(
 
     if style not in STYLES:
         raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
-    files, notes = write_figures(Store.open(folder).rows(), output or folder / "figures", names or None, style, columns)
+    rows = Store.open(folder).rows(_sound(folder))
+    files, notes = write_figures(rows, output or folder / "figures", names or None, style, columns)
     for line in (*files, *notes):
         typer.echo(line)
+
+
+def _sound(folder: Path) -> list[str]:
+    """The keys of a run's cells, without those whose parts are damaged, which are named."""
+    from ..bench.store import Store
+
+    store = Store.open(folder)
+    keys = store.stored()
+    damaged = store.damaged(keys)
+    for key in damaged:
+        typer.echo(f"left out, damaged: {store.part(key)}; the command that measured it measures it again", err=True)
+    return [key for key in keys if key not in damaged]

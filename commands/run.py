@@ -130,9 +130,12 @@ def reproduce(
 
 
 def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
-    """Run the session's cells under its screen; Ctrl-C ends with 130, the finished cells kept."""
+    """Run the session's cells under its screen; Ctrl-C and SIGTERM end with 130, the finished cells kept."""
     try:
         return session.run(screen.progress(), fresh, screen.jobs)
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(INTERRUPTED) from None
+    except Exception:
+        screen.bar.stop()
+        raise

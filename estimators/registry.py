@@ -22,6 +22,7 @@ from typing import Any
 from .names import Name, UsageError, check_value, nearest
 
 _ROOT = Path(__file__).resolve().parent.parent
+_NAME = re.compile(r"\w[\w+.-]*")
 _STRING_OR_METHOD = re.compile(
     r'''("""|\'{3})[\s\S]*?\1|^(?P<indent> +)(?:@.*\n +)*(?:async )?def .*\n(?:(?:(?P=indent)[ )].*)?\n)*''',
     re.MULTILINE,
@@ -59,7 +60,7 @@ class Plugin:
             return self.facts.get(key, default)
         try:
             return getattr(self.load(), key, default)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             problem = f"{self.name!r} cannot be imported from {self.module} ({type(error).__name__}: {error})"
             raise UsageError(f"{problem}; mend or uninstall it, or leave it out with --exclude") from error
 
@@ -81,17 +82,24 @@ class Registry:
 
     @functools.cached_property
     def third_party(self) -> dict[str, Plugin]:
-        return {point.name: _from_entry_point(point) for point in entry_points(group=self.group)}
+        points = [point for point in entry_points(group=self.group) if _NAME.fullmatch(point.name)]
+        return {point.name: _from_entry_point(point) for point in points}
 
     def __iter__(self) -> Iterator[Plugin]:
         return iter((self.builtin | self.third_party | self.extra).values())
 
     def add_file(self, path: Path) -> list[Plugin]:
-        """Register and return the plugins of this kind in a file. Raises UsageError when there is no such file."""
+        """Register and return the plugins of this kind in a file, unread by Python until one is used.
+
+        Raises UsageError when there is no such file, or a name in it is none.
+        """
         if not path.is_file():
             raise UsageError(f"no plugin file {path}")
         plugins = read_plugins(path.resolve(), f"dvae_bench_plugin_{abs(hash(path.resolve()))}_{path.stem}")
         found = [plugin for plugin in plugins if _kind(plugin.facts) == self.kind]
+        for plugin in found:
+            if not _NAME.fullmatch(plugin.name):
+                raise UsageError(f"{path}: {plugin.name!r} is no name; take letters, digits, '+', '.', '_' and '-'")
         self.extra.update({plugin.name: plugin for plugin in found})
         return found
 

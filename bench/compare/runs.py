@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from ..rows import Row
-from ..store import DAMAGE, Store
+from ..store import Store
 
 
 class Subject(NamedTuple):
@@ -83,8 +80,5 @@ class Run:
 
     def read(self, part: Path) -> StoredCell:
         rows: list[Any] = self.store.rows([part.stem]).to_dict("records")
-        try:
-            metadata = pq.read_schema(part).metadata
-            return StoredCell(json.loads(metadata[b"settings"]), metadata[b"status"].decode(), rows)
-        except (*DAMAGE, KeyError, TypeError):
-            return StoredCell({}, "error", rows)
+        (found,) = self.store.parts([part.stem])
+        return StoredCell(found.settings, found.status, rows)

@@ -77,6 +77,11 @@ def missing(studies: Iterable[Study], lines: list[Line], views: Mapping[str, Any
             )
         elif not study.context:
             notes.append(f"{study.label} holds no context.json: the machine and the versions are unknown.")
+        if study.damaged:
+            notes.append(
+                f"{len(study.damaged)} damaged cells of {study.label} are left out, {', '.join(study.damaged)}: the "
+                "command that measured them measures them again."
+            )
     lost = sum(line.state == "failed" for line in lines)
     if lost:
         notes.append(f"{lost} of {len(lines)} lines of the leaderboard failed; the reasons are below.")

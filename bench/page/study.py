@@ -15,17 +15,21 @@ from ..store import Store
 
 @dataclass(frozen=True)
 class Study:
-    """`settings`: source -> each set of settings that its cells were measured with."""
+    """settings: source -> each set of settings that its cells were measured with. damaged: parts that are left out."""
 
     label: str
     rows: pd.DataFrame
     context: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, list[Mapping[str, Any]]] = field(default_factory=dict)
+    damaged: Sequence[str] = ()
 
     @classmethod
     def of(cls, store: Store, label: str, keys: Sequence[str] | None = None) -> Study:
-        """The named cells (all) of a store. Raises UsageError where one is damaged."""
-        return cls(label, prepare(store.rows(keys)), store.context(), _settings(store, keys))
+        """The named cells (all) of a store, without those whose parts are damaged."""
+        keys = store.stored() if keys is None else keys
+        damaged = store.damaged(keys)
+        sound = [key for key in keys if key not in damaged]
+        return cls(label, prepare(store.rows(sound)), store.context(), _settings(store, sound), damaged)
 
 
 def labels(folders: Sequence[Path]) -> list[str]:
@@ -34,10 +38,10 @@ def labels(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _settings(store: Store, keys: Sequence[str] | None) -> dict[str, list[Mapping[str, Any]]]:
+def _settings(store: Store, keys: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for cell in store.settings(keys):
-        source, settings = str(cell.get("source")), cell.get("settings")
+    for part in store.parts(keys):
+        source, settings = str(part.settings.get("source")), part.settings.get("settings")
         if isinstance(settings, dict) and settings not in found.setdefault(source, []):
             found[source].append(settings)
     return dict(sorted(found.items()))

@@ -15,10 +15,12 @@ import os
 import sys
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import torch
@@ -42,6 +44,8 @@ SHA256 = {
 _PIXELS, _HEADER = 784, 16
 _TIMEOUT = 3.0  # seconds to connect, and between two pieces
 _ANSWER_WITHIN = 4.0  # seconds for a mirror's first answer, name look-up included
+_PATIENCE, _SLOWEST = 15.0, 10_000  # seconds after which fewer bytes a second are given up
+_LARGEST = 1 << 28  # bytes of any file of ours, uncompressed: a mirror may send more, we take no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +99,17 @@ def read_idx(path: Path, remedy: str = f"delete it or point {DATA_VARIABLE} else
 
 def uncompressed(path: Path) -> bytes:
     """A file's bytes, gzipped or not; none where the gzip is damaged."""
-    content = path.read_bytes()
     try:
-        return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    except (OSError, EOFError, zlib.error):
+        with path.open("rb") as plain, gzip.open(plain) if _is_gzip(plain) else plain as file:
+            return file.read(_LARGEST)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
         return b""
+
+
+def _is_gzip(file: BinaryIO) -> bool:
+    start = file.read(2)
+    file.seek(0)
+    return start == b"\x1f\x8b"
 
 
 @functools.lru_cache(maxsize=4)
@@ -176,11 +186,32 @@ def _cached() -> dict[str, Path]:
 def _download(url: str, folder: Path) -> None:
     """Fetch a file into `folder`, where it appears only once its checksum is found right."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as unchecked:
+    with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as unchecked:
         path = Path(unchecked) / url.rpartition("/")[2]
-        _fetch(url, path)
+        _within_reason(lambda: _fetch(url, path), path)
         read_idx(path)
         path.replace(folder / path.name)
+
+
+def _within_reason(fetch: Callable[[], None], path: Path) -> None:
+    """Run `fetch` in a thread. Raises what it raises, and OSError when it is too slow or `path` becomes too large."""
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            fetch()
+        except Exception as error:
+            raised.append(error)
+
+    thread, start = threading.Thread(target=run, daemon=True), time.monotonic()
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+        size, seconds = path.stat().st_size if path.exists() else 0, time.monotonic() - start
+        if thread.is_alive() and (size > _LARGEST or (seconds > _PATIENCE and size < _SLOWEST * seconds)):
+            raise TimeoutError if size <= _LARGEST else ConnectionError
+    if raised:
+        raise raised[0]
 
 
 def _fetch(url: str, path: Path) -> None:

@@ -17,12 +17,14 @@ from dvae_bench import __version__
 from dvae_bench.bench import fingerprint as fingerprints
 from dvae_bench.bench import store as stores
 from dvae_bench.bench.cells import Cell, plan
+from dvae_bench.bench.files import Unwritable
+from dvae_bench.bench.part import ARROW_SCHEMA
 from dvae_bench.bench.presets import Preset
 from dvae_bench.bench.rows import COLUMNS, SCHEMA, outcome, row
 from dvae_bench.bench.runner import Progress, run_cells
 from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings
 from dvae_bench.bench.statistics import Figure
-from dvae_bench.bench.store import ARROW_SCHEMA, Store
+from dvae_bench.bench.store import Store
 from dvae_bench.bench.training import Diverged, Point
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
@@ -330,9 +332,9 @@ class TestStore:
             raise OSError("no space left on device")
 
         monkeypatch.setattr(Path, "write_bytes", half)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(Unwritable, match=r"a\.parquet \(no space left on device\)"):
             store.write("a", "ok", {}, some_rows())
-        assert store.status("a") is None and store.rows().empty
+        assert store.status("a") is None and store.rows().empty and not list(store.cells.iterdir())
         monkeypatch.undo()
         store.write("a", "ok", {}, some_rows())
         assert store.status("a") == "ok" and len(store.rows()) == 3

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 import re
-import secrets
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from dvae_bench.bench.store import Store
-from pandas.testing import assert_frame_equal
 
 from .conftest import Command
 
@@ -81,54 +76,3 @@ def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     stored = len(list((tmp_path / "results" / "cells").glob("*.parquet")))
     assert lines[-1].strip() == f"interrupted; {stored} cells are stored in results, the same command goes on"
     assert stored in (4, 5)
-
-
-VARIED = ["run", "-e", "rloo:n={2,3}", "-e", "rebar", "-t", "bit:d={1,2}", "-t", "mnist-vae:arch=linear"]
-VARIED += ["-o", "results"]
-DONE = re.compile(r"\[\d+/18\] done (.*) \(")
-
-
-@pytest.mark.full
-def test_eight_kills_lose_no_finished_cell_and_change_no_number(tmp_path: Path) -> None:
-    """About 3 minutes. Killed at random times, then left to finish: as if nobody had touched it, times apart."""
-    seed = secrets.randbits(32)
-    print(f"seed {seed}")
-    waits = random.Random(seed)
-    disturbed, quiet = Store(tmp_path / "a" / "results"), Store(tmp_path / "b" / "results")
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-    finished: set[str] = set()
-    for kill in range(9):
-        with start(tmp_path / "a", VARIED) as run:
-            assert run.stdout is not None
-            lines = [run.stdout.readline(), run.stdout.readline()]
-            stored = {part: part.read_bytes() for part in disturbed.cells.glob("*.parquet")}
-            assert f"{len(stored)} finished already" in lines[1]
-            if kill < 8:
-                time.sleep(waits.uniform(0.0, 4.0))
-                run.kill()
-            output, _ = run.communicate(timeout=300)
-        now = DONE.findall(output)
-        assert not finished & set(now), "a cell that was announced is not measured again"
-        finished |= set(now)
-        parts = {part: part.read_bytes() for part in disturbed.cells.glob("*.parquet")}
-        assert parts.items() >= stored.items()
-        assert len(now) <= len(parts) - len(stored) <= len(now) + 1 or kill == 8
-    with start(tmp_path / "b", VARIED) as run:
-        run.communicate(timeout=300)
-    assert run.returncode == 0
-    assert_frame_equal(numbers(disturbed), numbers(quiet))
-    assert files(disturbed) == files(quiet)
-
-
-def numbers(store: Store) -> pd.DataFrame:
-    """Every stored number that is no time."""
-    rows = store.rows()
-    assert set(rows["status"]) == {"ok"} and len(list(store.cells.iterdir())) == 18
-    rows = rows[(rows["source"] != "clock") & (rows["metric"] != "seconds")]
-    return rows.sort_values(["task", "estimator", "metric", "group", "step"]).reset_index(drop=True)
-
-
-def files(store: Store) -> set[str]:
-    """The names of all files but those of cells, whose names hold the device's."""
-    return {str(path.relative_to(store.folder)) for path in store.folder.rglob("*") if path.suffix != ".parquet"}

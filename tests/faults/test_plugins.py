@@ -1,0 +1,176 @@
+"""Whatever a plugin does, its neighbours' numbers and the process are as they were, and what it did is said."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from dvae_bench.bench.guard import SHOWN, Guard
+from dvae_bench.bench.process_state import shared_state
+from dvae_bench.bench.runner import Progress, run_cells
+from dvae_bench.bench.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS
+from pandas.testing import assert_frame_equal
+
+from .conftest import grid, numbers
+
+CPU = torch.device("cpu")
+CHANGES = {
+    "Python's random state": "random.seed(1)",
+    "numpy's random state": "np.random.seed(1)",
+    "torch's random state": "torch.manual_seed(1)",
+    "numpy's handling of errors": "np.seterr(all='ignore')",
+    "the folder it works in": "os.chdir('/')",
+    "environment variables": "os.environ['OMP_NUM_THREADS'] = '7'; os.environ.pop('HOME', 0); os.environ['NEW'] = 'x'",
+    "the warning filters": "warnings.simplefilter('ignore')",
+    "garbage collection": "gc.disable()",
+    "what SIGINT does": "signal.signal(signal.SIGINT, signal.SIG_IGN)",
+    "what SIGTERM does": "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    "float32 matmul precision": "torch.set_float32_matmul_precision('medium')",
+    "torch.backends.cuda.matmul.fp32_precision": "torch.backends.cuda.matmul.fp32_precision = 'tf32'",
+    "torch.backends.mkldnn.matmul.fp32_precision": "torch.backends.mkldnn.matmul.fp32_precision = 'bf16'",
+    "torch.backends.cudnn.benchmark": "torch.backends.cudnn.benchmark = True",
+    "torch.backends.mkldnn.enabled": "torch.backends.mkldnn.enabled = False",
+    "the default dtype": "torch.set_default_dtype(torch.float64)",
+    "the default device": "torch.set_default_device('meta')",
+    "the number of threads": "torch.set_num_threads(2)",
+    "whether gradients are recorded": "torch.set_grad_enabled(False)",
+    "anomaly detection": "torch.autograd.set_detect_anomaly(True)",
+    "deterministic algorithms": "torch.use_deterministic_algorithms(True)",
+    "autocast on cpu": "torch.set_autocast_enabled('cpu', True)",
+}
+
+
+def state() -> list[object]:
+    return [setting.read() for setting in shared_state("cpu")]
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_is_put_back_and_named(what: str) -> None:
+    before, guard = state(), Guard(CPU)
+    scope: dict[str, object] = {}
+    exec("import gc, os, random, signal, warnings\nimport numpy as np, torch", scope)
+    with guard:
+        exec(CHANGES[what], scope)
+    assert state() == before
+    assert what in guard.changed
+    assert guard.told.startswith("changed and put back: ")
+
+
+def test_every_setting_is_tried() -> None:
+    """All but some switches of torch.backends, which are read and written in one way."""
+    assert {setting.name for setting in shared_state("cpu") if "backends" not in setting.name} <= set(CHANGES)
+
+
+def test_nothing_is_told_of_what_changes_nothing() -> None:
+    guard = Guard(CPU)
+    for _ in range(3):
+        with guard:
+            torch.randn(3, generator=torch.Generator().manual_seed(0))
+    assert guard.told == ""
+
+
+@pytest.mark.parametrize("source", ["draws", "clock"])
+def test_neighbours_are_unharmed(
+    source: str, store: Store, tmp_path: Path, plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One estimator after another changes everything; those between them measure what they measure alone."""
+    quiet = Store(tmp_path / "quiet")
+    run_cells(grid("rloo", "reinforce", source=""), quiet, Progress())
+    before = state()
+    plugin("mixes", "; ".join(line for what, line in CHANGES.items() if what != "the default device"))
+    ended = {}
+    progress = Progress(
+        end=lambda cell, status, reason, seconds: ended.update({cell.estimator.family: (status, reason)})
+    )
+    run_cells(grid("mixes", "rloo", source=source), store, progress)
+    run_cells(grid("mixes", "reinforce", source=source), store, progress, fresh=True)
+    assert state() == before and {ended["rloo"][0], ended["reinforce"][0]} == {"ok"}
+    assert "changed and put back: the default dtype" in ended["mixes"][1] and "\n" not in ended["rloo"][1]
+    rows = store.rows()
+    effects = rows[rows["metric"] == "side_effects"]
+    assert set(effects["family"]) == {"mixes"} and set(effects["status"]) == {"side effects"}
+    assert "numpy's random state" in effects["reason"].iloc[0]
+    if source == "draws":
+        assert_frame_equal(numbers_of(store), numbers_of(quiet))
+
+
+def numbers_of(store: Store) -> object:
+    rows = numbers(store)
+    return rows[rows["family"] != "mixes"].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("source", ["draws", "clock"])
+@pytest.mark.parametrize("code", ["sys.exit(7)", "sys.exit()", "raise SystemExit('enough')", "exit(0)"])
+def test_sys_exit_is_a_failed_cell(code: str, source: str, store: Store, plugin: Callable[..., Path]) -> None:
+    plugin("leaves", code)
+    assert run_cells(grid("leaves", "rloo", source=source), store, Progress()) == {"error": 1, "ok": 1}
+    rows = store.rows()
+    (reason,) = rows.loc[rows["status"] == "error", "reason"]
+    assert "CalledExit: it called sys.exit(" in reason
+
+
+def test_an_import_that_exits_is_a_failed_cell(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "leaves_early.py"
+    path.write_text(
+        'import sys\n\nsys.exit(3)\n\n\nclass A:\n    name = "leaves-early"\n    latents = ("bernoulli",)\n'
+    )
+    ESTIMATORS.add_file(path)
+    assert run_cells(grid("leaves-early", "rloo"), store, Progress()) == {"error": 1, "ok": 1}
+
+
+ANSWERS = {
+    "a grad in float64": "Estimate(value.mean(0), score.mean(0).double())",
+    "a whole-number value": "Estimate(value.mean(0).long(), score.mean(0))",
+    "a value without a batch": "Estimate(value.sum(), score.mean(0))",
+    "a grad cut short": "Estimate(value.mean(0), score.mean(0)[..., :1])",
+    "NaN": "Estimate(value.mean(0), score.mean(0) * float('nan'))",
+    "None": "None",
+    "a tuple": "(value.mean(0), score.mean(0))",
+    "numpy": "Estimate(value.mean(0).detach().numpy(), score.mean(0).numpy())",
+}
+
+HARMLESS = [("NaN", "clock"), ("a grad in float64", "draws"), ("a grad in float64", "clock")]
+"""A clock reads no numbers, and torch casts between floating dtypes."""
+
+
+@pytest.mark.parametrize("source", ["draws", "clock"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_wrong_answer_is_a_failed_cell(answer: str, source: str, store: Store, plugin: Callable[..., Path]) -> None:
+    plugin("answers", answer=ANSWERS[answer])
+    counts = run_cells(grid("answers", "rloo", source=source), store, Progress())
+    assert counts == ({"ok": 2} if (answer, source) in HARMLESS else {"error": 1, "ok": 1})
+    assert run_cells(grid("rloo", source=source), store, Progress()) == {"reused": 1}
+
+
+@pytest.mark.parametrize("source", ["draws", "clock"])
+def test_megabytes_are_cut(
+    source: str, store: Store, plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin("babbles", "print('many words ' * 100_000); print('more ' * 100_000, file=sys.stderr)")
+    ended = []
+    run_cells(grid("babbles", source=source), store, Progress(end=lambda cell, *ending: ended.append(ending)))
+    out, err = capsys.readouterr()
+    assert out.startswith("many words many words") and len(out) + len(err) <= 2 * SHOWN
+    ((status, reason, _),) = ended
+    assert status == "ok" and reason.startswith("printed ") and reason.endswith("were shown")
+    assert int(reason.split()[1]) >= 1_600_000
+
+
+def test_a_real_interrupt_is_not_swallowed_with_the_plugin(store: Store, plugin: Callable[..., Path]) -> None:
+    plugin("interrupts", "signal.signal(signal.SIGINT, signal.default_int_handler); signal.raise_signal(signal.SIGINT)")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(grid("interrupts", "rloo"), store, Progress())
+    assert signal.getsignal(signal.SIGINT) is before and not list(store.cells.glob("*"))
+
+
+def test_our_own_estimators_change_nothing(store: Store) -> None:
+    """A false alarm would be told of every run."""
+    run_cells(grid("rloo", "rebar", "relax-network", "nvil", "reinmax", "disarm", source=""), store, Progress())
+    run_cells(grid("rebar", tasks="mnist-vae:arch=linear,batch=8", source="steps", data="mnist-5k"), store, Progress())
+    rows = store.rows()
+    assert len(rows) > 100 and "side_effects" not in set(rows["metric"])
