@@ -19,6 +19,11 @@ class GumbelRao(Estimator):
     a derivative through its law given z, as the paper words it, would have another mean.
     """
 
+    formula = (
+        r"g = \frac{1}{k \tau} \sum_j S(y_j)\, J,\quad y_j = \operatorname{softmax}((\phi + G_j) / \tau),\ "
+        r"G_j \sim p(G \mid \operatorname{argmax}(\phi + G) = z),\quad S(p) = \operatorname{diag}(p) - p "
+        r"p^\top,\ J = \partial f / \partial z"
+    )
     name = "gumbel-rao"
     aliases = ("gr-mck",)
     latents = ("bernoulli", "categorical")

@@ -11,6 +11,11 @@ from ..latents import Discrete, Objective
 class StGumbelSoftmax(Estimator):
     """Forward the hard z of perturbed logits; backward the Gumbel-softmax Jacobian at the same noise and τ."""
 
+    formula = (
+        r"g = \frac{\partial y}{\partial \phi}^{\!\top} \frac{\partial f}{\partial z},\quad y = "
+        r"\operatorname{softmax}((\phi + G) / \tau),\ z = \operatorname{onehot}(\operatorname{argmax}(\phi + "
+        r"G))"
+    )
     name = "st-gumbel-softmax"
     aliases = ("stgs", "gumbel-st")
     latents = ("bernoulli", "categorical")
