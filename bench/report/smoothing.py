@@ -20,7 +20,7 @@ _HEIGHT, _POINTS = 2.1, 2001
 def draw(rows: pd.DataFrame) -> Figure | str:
     """f(β, p, ε) against ε, one panel a function; colours are p, lines β."""
     smoothing = {plugin.name for plugin in ESTIMATORS if plugin.family == "smoothing"}
-    if smoothing.isdisjoint(rows["estimator"].str.partition(":")[0]):
+    if smoothing.isdisjoint(name.partition(":")[0] for name in rows["estimator"].unique()):
         return "no estimator of the family smoothing was run"
     import torch
     from dvae_bench.estimators.smoothing.transforms import TRANSFORMS
