@@ -45,7 +45,7 @@ def _chosen(part: pd.DataFrame) -> pd.DataFrame:
     """By family, then by name."""
     family = pd.Series([_family(str(name)) for name in part.index], index=part.index)
     if len(part) > _MOST:
-        error = sum(part[name, "value"] for name in _PARTS)
+        error = part["variance", "value"] + part["squared bias", "value"]
         part = part[error.groupby(family).rank(method="first") <= _OF_EACH]
     return part.loc[sorted(part.index, key=lambda name: (family[name], name))]
 

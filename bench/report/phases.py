@@ -44,6 +44,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     failed = failed[~failed.isin(["unsupported"])]
     lost = {setting: part.droplevel(SETTING).to_dict() for setting, part in failed.groupby(SETTING)}
     parts = {setting: part.droplevel(SETTING) for setting, part in phases.groupby(SETTING)}
+    totals = {setting: part.droplevel(SETTING) for setting, part in total.groupby(SETTING)}
     names = {
         setting: [str(name) for name in order if name in part.index or name in lost.get(setting, {})]
         for setting, part in parts.items()
@@ -51,7 +52,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     figure, panels = panels_by_estimator(names, [*handles, tick], rows["device"].nunique(), "ms per step")
     for setting, part in parts.items():
         axes = panels[setting]
-        _bars(axes, part, total.loc[setting].loc[part.index], names[setting], colours)
+        _bars(axes, part, totals[setting], names[setting], colours)
         for y, name in enumerate(names[setting]):
             if name not in part.index:
                 axes.text(0, y, f"  {lost[setting][name]}", va="center",

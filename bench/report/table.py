@@ -50,26 +50,28 @@ class Table:
 
     def latex(self) -> str:
         """booktabs tables no wider than the page, one for each value of the first column where one would outgrow it."""
-        places = (
-            self.text.groupby(self.text.columns[0], sort=False).indices if len(self.text) > _ON_A_PAGE else {"": None}
-        )
-        parts = []
-        for place, lines in places.items():
-            lines = range(len(self.text)) if lines is None else lines
+        parts: list[str] = []
+        for place, lines in self._places():
             for start in range(0, len(lines), _ON_A_PAGE):
                 label = f"tab:{self.name}" + (f"-{len(parts) + 1}" if parts else "")
-                caption = (
-                    f"As table~\\ref{{tab:{self.name}}}: {_escaped(str(place))}." if parts else _escaped(self.caption)
-                )
+                caption = f"As table~\\ref{{tab:{self.name}}}: {_escaped(place)}." if parts else _escaped(self.caption)
                 parts.append(self._part(lines[start : start + _ON_A_PAGE], caption, label))
         return "% \\usepackage{booktabs,graphicx}\n" + "\n".join(parts)
 
-    def _part(self, lines: Sequence[int], caption: str, label: str) -> str:
-        """A table of some lines, every cell and header escaped, scaled down to the width of the text."""
-        text = self.text.iloc[lines].map(_typesettable)
+    def _places(self) -> list[tuple[str, list[int]]]:
+        """Each value of the first column with its lines; all lines together where they fit a page."""
+        first: list[str] = self.text.iloc[:, 0].tolist()
+        if len(first) <= _ON_A_PAGE:
+            return [("", list(range(len(first))))]
+        return [(place, [i for i, other in enumerate(first) if other == place]) for place in dict.fromkeys(first)]
+
+    def _part(self, lines: list[int], caption: str, label: str) -> str:
+        """Some lines without empty columns, cells and headers escaped, scaled down to the width of the text."""
+        text = self.text.iloc[lines]
+        text = text.loc[:, (text != MISSING).any()].map(_typesettable)
         styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-        for column, bold in self.bold.items():
-            styler = styler.apply(_bold, subset=[column], bold=[bold[line] for line in lines])
+        for column in text.columns.intersection(list(self.bold)):
+            styler = styler.apply(_bold, subset=[column], bold=[self.bold[column][line] for line in lines])
         columns = [_WRAPPED if text[name].str.len().max() > _LONG else "l" for name in text]
         tabular = styler.to_latex(convert_css=True, hrules=True, column_format="".join(columns))
         return (
