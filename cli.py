@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from dvae_bench import __version__
-from dvae_bench.commands import catalogue, check, compare, report, run
+from dvae_bench.commands import catalogue, check, compare, new, report, run
 from dvae_bench.commands.exits import USAGE
 from dvae_bench.commands.stopping import stoppable
 from dvae_bench.estimators.names import UsageError
@@ -23,6 +23,7 @@ app.command()(run.reproduce)
 app.command("list")(catalogue.list_)
 app.command()(catalogue.show)
 app.command()(check.check)
+app.command()(new.new)
 app.command()(report.report)
 app.command()(report.figures)
 app.command()(compare.compare)

@@ -97,7 +97,8 @@ class Estimator(nn.Module, ABC):
     """Abstract base; every concrete estimator is final. Variants are made by composition, not by inheritance.
 
     The class body holds the facts as literals, read without importing the file: `name`, `aliases`, `latents`,
-    `differentiates` (whether f is differentiated in z), `bound`, `hyperparameters`, `cost`, `reference`.
+    `differentiates` (whether f is differentiated in z), `bound`, `hyperparameters`, `cost`, `reference`, and `formula`,
+    the docstring's main one as KaTeX sets it: g is the gradient, for quantisers ℓ the loss.
 
     latents: the kinds it is defined for, of estimators.latents.KINDS; `latent` below is of one of them.
 
@@ -113,6 +114,7 @@ class Estimator(nn.Module, ABC):
     hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     cost: ClassVar[str]
     reference: ClassVar[str]
+    formula: ClassVar[str] = ""
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         """Set each hyper-parameter as an attribute. Raises UsageError on a bad one, Unsupported on a bad latent."""

@@ -11,7 +11,7 @@ from dvae_bench.bench.protocol import Protocol
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-COMMANDS = ("run", "reproduce", "list", "show", "report", "figures", "compare", "history", "check")
+COMMANDS = ("run", "reproduce", "list", "show", "report", "figures", "compare", "history", "check", "new")
 
 
 def plugins() -> str:

@@ -24,6 +24,8 @@ class Task(ABC):
     layers: the latents from the top down; an estimator is built for each. version: raise it when the task's meaning
     changes, so that stored cells are measured again. sources: which measurements it supports, of "draws" (gradient
     draws against an exact gradient), "steps" (training) and "clock". dataset: "mnist" for a task that reads it.
+    layer: the top one in words, for readers, with hyper-parameters in braces (`{n:20}`: 20 where n is 0); of each
+    arch where that decides.
     """
 
     name: ClassVar[str]
@@ -32,6 +34,7 @@ class Task(ABC):
     hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     reference: ClassVar[str] = ""
     dataset: ClassVar[str] = ""
+    layer: ClassVar[str | Mapping[str, str]] = ""
 
     layers: tuple[LatentSpec, ...]
     data: str = ""

@@ -32,6 +32,14 @@ def test_readme_code_runs(block: str) -> None:
     run("-c", "import torch\n" + block)
 
 
+def test_the_readmes_plugin_conforms(tmp_path: Path) -> None:
+    (block,) = [block for block in BLOCKS if "(Estimator)" in block]
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(block)
+    lines = run("-m", "dvae_bench.cli", "check", "--plugin", str(plugin)).splitlines()
+    assert len(lines) == 11 and all(line.startswith("two-draws ") for line in lines)
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/seed-document.md"])
 def test_a_page_names_no_missing_file(page: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The charts of the page: each a list of views, chosen by two drop-downs."""
+"""The charts of the page: each a list of views, chosen by two drop-downs; those of several runs stand side by side."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_l
 from ..report.style import looks
 from .plane import plane
 from .study import Study
-from .traces import Draw, View, points_of, text, trace, view, views_of
+from .traces import Draw, Looks, View, points_of, text, trace, view, views_of
 
 
 @dataclass(frozen=True)
 class Chart:
-    """`views` hold setting, against, traces and axes; or a phrase that says what is missing."""
+    """`views` hold run, setting, against, traces and axes; or a phrase that says what is missing."""
 
     name: str
     title: str
@@ -27,7 +27,7 @@ class Chart:
     views: list[View] | str
 
 
-def training_curves(rows: pd.DataFrame, metric: str, y: str, **axes: Any) -> list[View]:
+def training_curves(rows: pd.DataFrame, look: Looks, metric: str, y: str, **axes: Any) -> list[View]:
     """A metric along training against steps, seconds of training and evaluations of f."""
     curves = curve(rows, metric)
     if curves.empty:
@@ -36,7 +36,7 @@ def training_curves(rows: pd.DataFrame, metric: str, y: str, **axes: Any) -> lis
     per_step = trained.groupby(CELL)["value"].mean().rename("per_step")
     curves = curves.join(curve(rows, "seconds")["value"].rename("seconds")).join(per_step, on=CELL).reset_index()
     curves["evaluations"] = curves["step"] * curves["per_step"]
-    look, devices = looks(rows), rows["device"].nunique()
+    devices = rows["device"].nunique()
     found = []
     for setting, part in curves.groupby(SETTING):
         for against, label in (("step", "step"), ("seconds", "seconds of training"), ("evaluations", "evaluations")):
@@ -50,9 +50,11 @@ def training_curves(rows: pd.DataFrame, metric: str, y: str, **axes: Any) -> lis
     return found
 
 
-def phases(rows: pd.DataFrame) -> list[View]:
+def phases(rows: pd.DataFrame, look: Looks) -> list[View]:
     """Bars of the median phases of a training step, end to end."""
     rows = rows[is_training(rows)]
+    if rows.empty:
+        return []
     times = pd.DataFrame({phase: measured(rows, "clock", f"time_{phase}")["value"] for phase in COLOURS}) / 1000
     if times.empty:
         return []
@@ -77,14 +79,16 @@ def phases(rows: pd.DataFrame) -> list[View]:
 def charts(studies: list[Study]) -> list[Chart]:
     """Every chart of the page, in its order."""
 
-    def elbo(rows: pd.DataFrame) -> list[View]:
-        return training_curves(rows, "elbo_test", "test ELBO (nats)")
+    look = looks(pd.concat([study.rows for study in studies]))
 
-    def variance(rows: pd.DataFrame) -> list[View]:
-        return training_curves(rows, "var_encoder", "variance (encoder)", log_y=True)
+    def elbo(rows: pd.DataFrame, look: Looks) -> list[View]:
+        return training_curves(rows, look, "elbo_test", "test ELBO (nats)")
+
+    def variance(rows: pd.DataFrame, look: Looks) -> list[View]:
+        return training_curves(rows, look, "var_encoder", "variance (encoder)", log_y=True)
 
     def chart(name: str, title: str, note: str, one: Draw, why: str) -> Chart:
-        return Chart(name, title, note, views_of(studies, one) or why)
+        return Chart(name, title, note, views_of(studies, one, look) or why)
 
     front = "nothing unbiased has both less variance and less cost"
     return [

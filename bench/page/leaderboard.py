@@ -16,6 +16,7 @@ from ..report.table import one_line
 from ..report.toy_table import toy_table
 from ..report.training_table import training_table
 from ..report.verdicts import BIASED, UNBIASED
+from .latents import latent_of
 from .study import Study
 
 UNSUPPORTED = "unsupported"
@@ -56,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Line:
-    """One cell of a run; `state` is good, bad (with its reason) or unknown, which is how it is coloured."""
+    """One cell of a run, on a task of this latent; `state`, its colour, is good, bad (with its reason) or unknown."""
 
     run: str
     task: str
@@ -64,7 +65,7 @@ class Line:
     device: str
     estimator: str
     family: str
-    latents: str
+    latent: str
     verdict: str
     state: str
     reason: str
@@ -130,16 +131,14 @@ def _alone(value: float) -> Figure:
 
 
 def _line(study: Study, cell: _Cell, verdict: str, reason: str, figures: Mapping[str, Figure]) -> Line:
-    family = cell[-1].partition(":")[0]
-    plugin = next((plugin for plugin in ESTIMATORS if plugin.name == family), None)
-    latents = ", ".join(plugin.facts.get("latents", ())) if plugin else ""
+    name = cell[-1].partition(":")[0]
+    family = next((plugin.family for plugin in ESTIMATORS if plugin.name == name), "")
     measured = any(figure.order is not None for figure in figures.values())
     known = verdict if verdict in (BIASED, UNBIASED, UNSUPPORTED) else ""
     state = "failed" if reason and not measured and not known else known
     shown = {key: figures.get(key, Figure()) for key in FIGURES}
-    return Line(
-        study.label, *cell, plugin.family if plugin else "", latents, verdict, state, one_line(reason, 300), shown
-    )
+    latent, reason = latent_of(cell[0]), one_line(reason, 300)
+    return Line(study.label, *cell, family, latent, verdict, state, reason, shown)
 
 
 def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:

@@ -71,21 +71,25 @@ def _template() -> Template:
 
 @cache
 def _scripts() -> dict[str, str]:
-    """plotly.js (vendored), DataTables (out of itables) as window.DataTable, and the page's own; without "\\r"."""
+    """plotly.js and KaTeX (vendored), DataTables (of itables) as window.DataTable, the page's own; without "\\r"."""
     bundle = _itables("dt_bundle.js")
     name = _LOCAL_NAME.search(bundle)
     assert name is not None, "itables exports its DataTables as default"
-    own = files("dvae_bench.bench.page")
     sources = {
-        "plotly": (own / "vendor" / "plotly-basic.min.js").read_text(encoding="utf-8"),
+        "plotly": _own("vendor/plotly-basic.min.js"),
+        "katex": _own("vendor/katex.min.js"),
         "tables": f"{bundle}\nwindow.DataTable = {name[1]};\n",
-        "page": (own / "templates" / "page.js").read_text(encoding="utf-8"),
+        "page": _own("templates/page.js"),
     }
     return {name: source.replace("\r\n", "\n").replace("\r", "\n") for name, source in sources.items()}
 
 
 def _css() -> str:
-    return _itables("dt_bundle.css") + (files("dvae_bench.bench.page") / "templates" / "page.css").read_text("utf-8")
+    return _itables("dt_bundle.css") + _own("vendor/katex.min.css") + _own("templates/page.css")
+
+
+def _own(name: str) -> str:
+    return files("dvae_bench.bench.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _itables(name: str) -> str:

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from ..report.rows import CELL, SETTING, final, is_training, measured, setting_label, variance_at_cut
-from ..report.style import looks
 from ..report.verdicts import BIASED, verdicts
-from .traces import View, points_of, trace, view
+from .traces import Looks, View, points_of, trace, view
 
 
-def plane(rows: pd.DataFrame) -> list[View]:
+def plane(rows: pd.DataFrame, look: Looks) -> list[View]:
     """Toys: variance at the cut against evaluations, time and relative bias; training: the encoder's, against time."""
     trained = is_training(rows)
     toys, models = rows[~trained], rows[trained]
@@ -26,7 +25,7 @@ def plane(rows: pd.DataFrame) -> list[View]:
     found = verdicts(rows).reset_index()
     found = found[(found["verdict"] == BIASED) & (found["group"] == "cut")]
     biased = set(found[CELL].itertuples(index=False, name=None))
-    look, devices = looks(rows), rows["device"].nunique()
+    devices = rows["device"].nunique()
     views = []
     for setting, part in variance[variance["value"] > 0].groupby(SETTING):
         for name, cost in costs.items():

@@ -20,6 +20,7 @@ class Section:
     anchor: str
     name: str
     about: str
+    formula: str
     doc: str
     facts: Mapping[str, str]
     lines: list[Line]
@@ -35,7 +36,8 @@ def sections(lines: Iterable[Line]) -> list[Section]:
     for i, (family, own) in enumerate(sorted(by_family.items())):
         facts = dict(plugins[family].facts) if family in plugins else {}
         doc = facts.get("doc", "This estimator is not installed here, so only its results are shown.")
-        found.append(Section(f"estimator-{i}", family, facts.get("about", ""), doc, _shown(facts), own))
+        about, formula = facts.get("about", ""), facts.get("formula", "")
+        found.append(Section(f"estimator-{i}", family, about, formula, doc, _shown(facts), own))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,8 @@ from .study import Study
 
 View = dict[str, Any]
 Point = tuple[float, float, float, float]
-Draw = Callable[[pd.DataFrame], list[View]]
+Looks = Mapping[str, Look]
+Draw = Callable[[pd.DataFrame, Looks], list[View]]
 _SYMBOLS = dict(
     zip("os^DvPX", ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x"), strict=True)
 )
@@ -62,12 +63,6 @@ def _length(number: float) -> float:
     return number if 0 < number < math.inf else 0.0
 
 
-def views_of(studies: Iterable[Study], one: Draw) -> list[View]:
-    """The views of every study; their settings carry the study's label where there are several."""
-    studies = list(studies)
-    found = []
-    for study in studies:
-        prefix = f"{study.label}: " if len(studies) > 1 else ""
-        if len(study.rows):
-            found += [each | {"setting": prefix + each["setting"]} for each in one(study.rows)]
-    return found
+def views_of(studies: Iterable[Study], one: Draw, look: Looks) -> list[View]:
+    """The views of every study, each with the study's label as its run."""
+    return [{"run": text(study.label)} | each for study in studies if len(study.rows) for each in one(study.rows, look)]

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .rows import CELL, SETTING, is_training, measured, setting_label
-from .style import GREY, Look, figure_with_legend, log_axis, looks, set_title, side_by_side, whiskers, width
+from .panels import panels_by_estimator
+from .rows import CELL, SETTING, is_training, measured
+from .style import GREY, Look, log_axis, looks, whiskers
 from .verdicts import BIASED, UNBIASED, verdicts
 
-_COLUMNS = 3
-_LINE = 0.16
 _LEAST = 1e-4
 
 
@@ -27,33 +26,20 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     if points["value"].isna().all():
         return "no toy task has a bias"
     look = looks(rows)
-    settings = [(setting, part.droplevel(SETTING)) for setting, part in points.groupby(SETTING)]
-    settings.sort(key=lambda each: -len(each[1]))
-    alike = all(part.index.equals(settings[0][1].index) for _, part in settings)
-    columns = side_by_side(len(settings), _COLUMNS if alike else _COLUMNS - 1)
-    heights = [len(part) for _, part in settings[::columns]]
-    figure = figure_with_legend(sum(_LINE * height + 0.65 for height in heights), _handles())
-    grid = figure.subplots(
-        len(heights), columns, sharex=True, squeeze=False, gridspec_kw={"height_ratios": [h + 3 for h in heights]}
-    )
-    panels = grid.ravel()
+    parts = {setting: part.droplevel(SETTING) for setting, part in points.groupby(SETTING)}
+    names = {setting: [str(name) for name in part.index] for setting, part in parts.items()}
+    figure, panels = panels_by_estimator(names, _handles(), rows["device"].nunique(), "relative bias")
     shown = points[["value", "sdb", "hi"]].to_numpy(dtype=float)
     shown = shown[(shown > 0) & (shown < np.inf)]
     low = max(min(shown.min(initial=1.0), 0.1) / 1.5, _LEAST)
     high = max(shown.max(initial=low), 10 * low) * 1.8
-    for place, (axes, (setting, part)) in enumerate(zip(panels, settings, strict=False)):
+    for setting, part in parts.items():
+        axes = panels[setting]
         axes.set(xscale="log")
-        set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
+        axes.grid(True, axis="y")
         for y, (name, line) in enumerate(part.iterrows()):
             _line(axes, y, line, look[str(name)], low)
-        axes.set_yticks(range(len(part)), [] if alike and place % columns else part.index)
-        axes.set_ylim(heights[place // columns] - 0.5, -0.5)
         log_axis(axes.xaxis, low, high)
-    for axes in panels[max(len(settings) - columns, 0) : len(settings)]:
-        axes.set_xlabel("relative bias")
-        axes.tick_params(labelbottom=True)
-    for axes in panels[len(settings) :]:
-        axes.set_axis_off()
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..rows import NOT_APPLICABLE
 from .rows import CELL
 from .table import Table, informative, one_line
 
@@ -12,7 +13,7 @@ _CAPTION = "Cells that failed or are not supported, and measurements that say so
 
 def failures_table(rows: pd.DataFrame) -> Table:
     """One line per cell, status and reason; sources, seeds and groups with the same fate share a line."""
-    failed = rows[rows["status"] != "ok"]
+    failed = rows[~rows["status"].isin(["ok", NOT_APPLICABLE])]
     keys = [*CELL, "status", "reason"]
     lines = failed.groupby(keys, as_index=False).agg(dict.fromkeys(["source", "seed", "group", "metric"], _join))
     numbers = lines[[*CELL, "source", "seed", "group", "metric", "status", "reason"]]

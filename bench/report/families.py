@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from dvae_bench.estimators.registry import ESTIMATORS
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -15,33 +16,53 @@ from .style import GREY, log_axis, whiskers
 
 _PARTS = {"variance": ("#56b4e9", -0.2), "squared bias": ("#d55e00", 0.2)}  # of "colorblind": colour, place
 _LEAST = 1e-8
+_MOST, _OF_EACH = 30, 3
 
 
 def draw(rows: pd.DataFrame) -> Figure | str:
     """One panel a toy: E|g - ∇|² = |bias|² + variance, both over |∇|²; families are set apart by lines.
 
-    Bars below 1e-8 start at the left edge, and so do those of what is zero.
+    Bars below 1e-8 start at the left edge, and so do those of what is zero. A panel of more than _MOST estimators has
+    the _OF_EACH of every family with the least error.
     """
-    parts = _parts(rows[~is_training(rows)])
-    if parts.empty:
+    every = _parts(rows[~is_training(rows)])
+    if every.empty:
         return "no toy has a bias, a variance and the norm of its gradient"
-    family = {plugin.name: plugin.family for plugin in ESTIMATORS}
-    every = set(parts.index.get_level_values("estimator"))
-    names = sorted(every, key=lambda name: (family.get(name.partition(":")[0], ""), name))
-    of = [family.get(name.partition(":")[0], "").replace("_", " ") for name in names]
-    settings = list(parts.groupby(SETTING))
-    handles = [Patch(color=colour, label=f"{part} over |∇|²") for part, (colour, _) in _PARTS.items()]
-    figure, panels = panels_by_estimator([s for s, _ in settings], names, handles, rows["device"].nunique(), "")
-    for axes, (_, part) in zip(panels, settings, strict=True):
-        _bars(axes, part.droplevel(SETTING), names)
-        for i in range(1, len(names)):
-            if of[i] != of[i - 1]:
-                axes.axhline(i - 0.5, color=GREY, lw=0.5)
-    for i, name in enumerate(of):
-        if i == 0 or name != of[i - 1]:
-            panels[-1].annotate(name, (1.01, i), xycoords=("axes fraction", "data"), va="center", color=GREY,
-                                fontsize="small")  # fmt: skip
+    parts = {setting: _chosen(part.droplevel(SETTING)) for setting, part in every.groupby(SETTING)}
+    names = {setting: [str(name) for name in part.index] for setting, part in parts.items()}
+    handles: list[Artist] = [Patch(color=colour, label=f"{part} over |∇|²") for part, (colour, _) in _PARTS.items()]
+    if sum(map(len, names.values())) < len(every):
+        handles.append(Patch(alpha=0, label=f"large panels: the {_OF_EACH} of each family with the least of both"))
+    figure, panels = panels_by_estimator(names, handles, rows["device"].nunique(), "")
+    for setting, part in parts.items():
+        axes = panels[setting]
+        _bars(axes, part)
+        _name_families(axes, [_family(name) for name in names[setting]])
     return figure
+
+
+def _chosen(part: pd.DataFrame) -> pd.DataFrame:
+    """By family, then by name."""
+    family = pd.Series([_family(str(name)) for name in part.index], index=part.index)
+    if len(part) > _MOST:
+        error = part["variance", "value"] + part["squared bias", "value"]
+        part = part[error.groupby(family).rank(method="first") <= _OF_EACH]
+    return part.loc[sorted(part.index, key=lambda name: (family[name], name))]
+
+
+def _family(name: str) -> str:
+    found = next((plugin.family for plugin in ESTIMATORS if plugin.name == name.partition(":")[0]), "")
+    return found.replace("_", " ")
+
+
+def _name_families(axes: Axes, families: list[str]) -> None:
+    """A line above the first of each family, and its name there, on the right."""
+    for y, family in enumerate(families):
+        if y == 0 or family != families[y - 1]:
+            if y:
+                axes.axhline(y - 0.5, color=GREY, lw=0.5)
+            axes.annotate(family, (1.01, y), xycoords=("axes fraction", "data"), va="center",
+                          color=GREY, fontsize="x-small")  # fmt: skip
 
 
 def _parts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -53,13 +74,13 @@ def _parts(rows: pd.DataFrame) -> pd.DataFrame:
     return parts.dropna(subset=[(part, "value") for part in _PARTS])
 
 
-def _bars(axes: Axes, parts: pd.DataFrame, names: list[str]) -> None:
+def _bars(axes: Axes, parts: pd.DataFrame) -> None:
     shown = parts.clip(lower=_LEAST)
     high = float(np.nanmax(shown.to_numpy())) * 3
     axes.set_xscale("log")
     for part, (colour, place) in _PARTS.items():
         value = shown[part]
-        y = [names.index(str(name)) + place for name in value.index]
+        y = np.arange(len(value)) + place
         error = whiskers(value["value"], value["lo"], value["hi"])
         axes.barh(y, value["value"] - _LEAST, left=_LEAST, height=0.36, color=colour, xerr=error,
                   error_kw={"elinewidth": 0.7, "ecolor": "black"})  # fmt: skip

@@ -18,9 +18,10 @@ FIGURES = {
     "samples": "images reconstructed, and drawn from the prior",
     "phases": "where the time of a training step goes",
     "sweeps": "bias and variance against a hyper-parameter that the run sweeps",
-    "smoothing": "the smoothing transformations f1, f2, f3; for every run the same",
+    "smoothing": "the smoothing transformations f1, f2, f3, for runs of methods that use them",
     "families": "squared bias and variance by family of methods",
     "probability": "variance against the probability of the bit, the figure of REBAR",
+    "basket": "bias and variance of a basket of estimators along one training run",
     "time-to-target": "seconds of training until the target",
     "host-bound": "whether an accelerator waited for the host",
 }
@@ -53,6 +54,8 @@ def write_figures(
             if isinstance(figure, str):
                 notes.append(f"{name}: skipped, {figure}")
                 continue
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)  # not laid out again for each format
             for path, metadata in paths.items():
                 figure.savefig(path, metadata=metadata)
         files += paths

@@ -23,19 +23,18 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     if bound.empty:
         return "nothing was timed on an accelerator (metrics time_enqueue, time_host)"
     order = times["time_host"]["value"].groupby("estimator").mean().sort_values(kind="stable").index
-    names = [str(name) for name in order]
     handles = [
         *(Line2D([], [], ls="", marker=marker, color=GREY, label=label) for marker, label in _ENDS.values()),
         Line2D([], [], color=_COLOURS[1.0], label="bound by the host"),
         Line2D([], [], color=_COLOURS[0.0], label="bound by the device"),
     ]
-    settings: list[Any] = list(bound.groupby(SETTING))
-    figure, panels = panels_by_estimator(
-        [setting for setting, _ in settings], names, handles, rows["device"].nunique(), "µs"
-    )
-    for axes, (setting, part) in zip(panels, settings, strict=True):
-        for name, waited in part.droplevel(SETTING).items():
-            y, colour = names.index(str(name)), _COLOURS[1.0 if waited >= 0.5 else 0.0]
+    parts: dict[Any, pd.Series] = {setting: part.droplevel(SETTING) for setting, part in bound.groupby(SETTING)}
+    names = {setting: [str(name) for name in order if name in part.index] for setting, part in parts.items()}
+    figure, panels = panels_by_estimator(names, handles, rows["device"].nunique(), "µs")
+    for setting, part in parts.items():
+        axes = panels[setting]
+        for name, waited in part.items():
+            y, colour = names[setting].index(str(name)), _COLOURS[1.0 if waited >= 0.5 else 0.0]
             ends = {metric: times[metric].loc[setting].loc[name] for metric in _ENDS}
             axes.plot([line["value"] for line in ends.values()], [y, y], color=colour, lw=1)
             for metric, line in ends.items():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -14,23 +13,31 @@ from .rows import setting_label
 from .style import figure_with_legend, set_title, side_by_side, width
 
 _COLUMNS = 3
-_LINE = 0.19
+_LINE, _CLOSE, _MANY = 0.19, 0.13, 30  # inches, inches of a panel of more lines than that
+_AROUND = 0.65
 
 
 def panels_by_estimator(
-    settings: Sequence[Any], names: Sequence[str], handles: Sequence[Artist], devices: int, x: str
-) -> tuple[Figure, list[Axes]]:
-    """A figure and the axes of each setting; the estimator names[i] is at y = i, the first on top."""
-    columns = side_by_side(len(settings), _COLUMNS)
-    lines = math.ceil(len(settings) / columns)
-    figure = figure_with_legend(lines * (_LINE * len(names) + 0.65), handles)
-    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-    for axes, setting in zip(panels, settings, strict=False):
+    names: Mapping[Any, Sequence[str]], handles: Sequence[Artist], devices: int, x: str
+) -> tuple[Figure, dict[Any, Axes]]:
+    """A figure and the axes of each setting, those of most estimators first; names[setting][i] is at y = i, on top 0.
+
+    Settings with the same estimators share the names on the left; others stand two on a line, with names of their own.
+    """
+    settings = sorted(names, key=lambda setting: -len(names[setting]))
+    alike = len(set(map(tuple, names.values()))) == 1
+    columns = side_by_side(len(settings), _COLUMNS if alike else _COLUMNS - 1)
+    most = [max(len(names[setting]) for setting in settings[i : i + columns]) for i in range(0, len(settings), columns)]
+    heights = [_AROUND + (_LINE if lines <= _MANY else _CLOSE) * lines for lines in most]
+    figure = figure_with_legend(sum(heights), handles)
+    grid = figure.subplots(len(most), columns, squeeze=False, height_ratios=heights)
+    panels = list(grid.ravel())
+    for place, (axes, setting) in enumerate(zip(panels, settings, strict=False)):
         set_title(axes, setting_label(setting, devices), (width() - 1) / columns)
         axes.set_xlabel(x)
         axes.grid(False, axis="y")
+        axes.set_yticks(range(len(names[setting])), [] if alike and place % columns else names[setting])
+        axes.set_ylim(most[place // columns] - 0.4, -0.6)
     for axes in panels[len(settings) :]:
         axes.set_axis_off()
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(len(names) - 0.4, -0.6)
-    return figure, list(panels[: len(settings)])
+    return figure, dict(zip(settings, panels, strict=False))

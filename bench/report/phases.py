@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -11,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .rows import CELL, SETTING, failures, is_training, measured, setting_label
-from .style import GREY, figure_with_legend, set_title, side_by_side, whiskers, width
+from .panels import panels_by_estimator
+from .rows import CELL, SETTING, failures, is_training, measured
+from .style import GREY, whiskers
 
 COLOURS = {  # of "Paired": forward light, backward dark
     "encode": 0,
@@ -24,13 +23,11 @@ COLOURS = {  # of "Paired": forward light, backward dark
     "update": 11,
     "graph": 5,
 }
-_COLUMNS = 3
-_LINE = 0.19
 _CUT = 5.0
 
 
 def draw(rows: pd.DataFrame) -> Figure | str:
-    """One panel a training task, one bar an estimator: medians of the phases end to end, and of the whole step.
+    """One panel a training task, one bar an estimator that supports it: medians of the phases end to end, and of all.
 
     Bars beyond _CUT times the median step are cut, with their length written at the edge.
     """
@@ -46,23 +43,22 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     handles = [Patch(color=colours[phase], label=phase.replace("_", " ")) for phase in seen]
     tick = Line2D([], [], ls="", marker="|", color="black", ms=7, mew=1.2, label="whole step, with 95 % interval")
     failed = failures(rows).groupby(CELL)["status"].first()
-    settings = list(phases.groupby(SETTING))
-    columns = side_by_side(len(settings), _COLUMNS)
-    lines = math.ceil(len(settings) / columns)
-    figure = figure_with_legend(lines * (_LINE * len(order) + 0.65), [*handles, tick])
-    panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-    for axes, (setting, part) in zip(panels, settings, strict=False):
-        set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
-        axes.set_xlabel("ms per step")
-        axes.grid(False, axis="y")
-        _bars(axes, part.droplevel(SETTING), total.loc[part.index].droplevel(SETTING), list(order), colours)
-        for name in order.difference(part.index.get_level_values("estimator")):
-            axes.text(0, order.get_loc(name), "  " + failed.get((*setting, name), ""), va="center",
-                      color=GREY, fontsize="small", style="italic")  # fmt: skip
-    panels[0].set_yticks(range(len(order)), order)
-    panels[0].set_ylim(len(order) - 0.4, -0.6)
-    for axes in panels[len(settings) :]:
-        axes.set_axis_off()
+    failed = failed[~failed.isin(["unsupported"])]
+    lost = {setting: part.droplevel(SETTING).to_dict() for setting, part in failed.groupby(SETTING)}
+    parts = {setting: part.droplevel(SETTING) for setting, part in phases.groupby(SETTING)}
+    totals = {setting: part.droplevel(SETTING) for setting, part in total.groupby(SETTING)}
+    names = {
+        setting: [str(name) for name in order if name in part.index or name in lost.get(setting, {})]
+        for setting, part in parts.items()
+    }
+    figure, panels = panels_by_estimator(names, [*handles, tick], rows["device"].nunique(), "ms per step")
+    for setting, part in parts.items():
+        axes = panels[setting]
+        _bars(axes, part, totals[setting], names[setting], colours)
+        for y, name in enumerate(names[setting]):
+            if name not in part.index:
+                axes.text(0, y, f"  {lost[setting][name]}", va="center",
+                          color=GREY, fontsize="small", style="italic")  # fmt: skip
     return figure
 
 

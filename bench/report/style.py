@@ -59,6 +59,7 @@ def style(name: str = "paper", columns: int = 2) -> AbstractContextManager[None]
             "pdf.fonttype": 42,
             "svg.fonttype": "path",
             "svg.hashsalt": "dvae-bench",
+            "figure.dpi": 150,
             "savefig.dpi": 150,
             "font.family": "DejaVu Sans",
             "axes.linewidth": 0.7,

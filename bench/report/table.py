@@ -11,7 +11,8 @@ import pandas as pd
 
 from .numbers import MISSING
 
-_ROWS_ON_A_PAGE = 40
+_ON_A_PAGE = 40  # lines
+_LONG, _WRAPPED = 60, "p{9cm}"  # letters, and the column of cells that have more
 
 
 @dataclass(frozen=True)
@@ -48,28 +49,43 @@ class Table:
         return f"{self.caption}\n\n{table}\n"
 
     def latex(self) -> str:
-        """A booktabs table (a longtable where it outgrows a page), every cell and header escaped."""
-        text = self.text.map(_typesettable)
+        """booktabs tables no wider than the page, one for each value of the first column where one would outgrow it."""
+        parts: list[str] = []
+        for place, lines in self._places():
+            for start in range(0, len(lines), _ON_A_PAGE):
+                label = f"tab:{self.name}" + (f"-{len(parts) + 1}" if parts else "")
+                caption = f"As table~\\ref{{tab:{self.name}}}: {_escaped(place)}." if parts else _escaped(self.caption)
+                parts.append(self._part(lines[start : start + _ON_A_PAGE], caption, label))
+        return "% \\usepackage{booktabs,graphicx}\n" + "\n".join(parts)
+
+    def _places(self) -> list[tuple[str, list[int]]]:
+        """Each value of the first column with its lines; all lines together where they fit a page."""
+        first: list[str] = self.text.iloc[:, 0].tolist()
+        if len(first) <= _ON_A_PAGE:
+            return [("", list(range(len(first))))]
+        return [(place, [i for i, other in enumerate(first) if other == place]) for place in dict.fromkeys(first)]
+
+    def _part(self, lines: list[int], caption: str, label: str) -> str:
+        """Some lines without empty columns, cells and headers escaped, scaled down to the width of the text."""
+        text = self.text.iloc[lines]
+        text = text.loc[:, (text != MISSING).any()].map(_typesettable)
         styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-        for column, bold in self.bold.items():
-            styler = styler.apply(_bold, subset=[column], bold=bold)
-        long = len(self.text) > _ROWS_ON_A_PAGE
-        table = styler.to_latex(
-            convert_css=True,
-            hrules=True,
-            caption=re.sub(r"([&%$#_{}])", r"\\\1", _typesettable(self.caption)),
-            label=f"tab:{self.name}",
-            column_format="l" * self.text.shape[1],
-            environment="longtable" if long else "table",
-            position_float=None if long else "centering",
+        for column in text.columns.intersection(list(self.bold)):
+            styler = styler.apply(_bold, subset=[column], bold=[self.bold[column][line] for line in lines])
+        columns = [_WRAPPED if text[name].str.len().max() > _LONG else "l" for name in text]
+        tabular = styler.to_latex(convert_css=True, hrules=True, column_format="".join(columns))
+        return (
+            f"\\begin{{table}}\n\\centering\\footnotesize\n\\caption{{{caption}}}\n\\label{{{label}}}\n"
+            f"\\resizebox{{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}}{{!}}{{%\n{tabular}}}\n\\end{{table}}\n"
         )
-        if long:
-            return f"% \\usepackage{{booktabs,longtable}}\n{{\\footnotesize\n{table}}}\n"
-        return "% \\usepackage{booktabs}\n" + table.replace("\\centering", "\\centering\\footnotesize", 1)
 
 
 def _bold(column: pd.Series, bold: Sequence[bool]) -> list[str]:
     return ["font-weight: bold" if best else "" for best in bold]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", _typesettable(text))
 
 
 def _typesettable(text: str) -> str:

@@ -19,16 +19,16 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     trained = rows[is_training(rows) & (rows["source"] == "steps")][CELL].drop_duplicates()
     times = times.reindex(pd.MultiIndex.from_frame(trained.astype(str)))
     order = times["value"].groupby("estimator").mean().sort_values(kind="stable").index
-    names, look = [str(name) for name in order], looks(rows)
-    settings = [(setting, part.droplevel(SETTING)) for setting, part in times.groupby(SETTING)]
-    settings = [(setting, part) for setting, part in settings if part["value"].notna().any()]
+    parts = {setting: part.droplevel(SETTING) for setting, part in times.groupby(SETTING)}
+    parts = {setting: part for setting, part in parts.items() if part["value"].notna().any()}
+    names = {setting: [str(name) for name in order if name in part.index] for setting, part in parts.items()}
+    look = looks(rows)
     handles = [Line2D([], [], ls="", marker="o", color=GREY, label="seconds to the target, with the range of seeds")]
-    figure, panels = panels_by_estimator(
-        [setting for setting, _ in settings], names, handles, rows["device"].nunique(), "seconds of training"
-    )
-    for axes, (_, part) in zip(panels, settings, strict=True):
+    figure, panels = panels_by_estimator(names, handles, rows["device"].nunique(), "seconds of training")
+    for setting, part in parts.items():
+        axes = panels[setting]
         for name, line in part.iterrows():
-            y, colour = names.index(str(name)), look[str(name)].colour
+            y, colour = names[setting].index(str(name)), look[str(name)].colour
             if pd.isna(line["value"]):
                 axes.text(0.98, y, "not reached", transform=axes.get_yaxis_transform(), ha="right", va="center",
                           color=GREY, fontsize="small", style="italic")  # fmt: skip

@@ -21,6 +21,11 @@ class LocalDisarm(Estimator):
     `value` carries the last, the path term. symmetrized: the mean of this and of the same with b and b' exchanged.
     """
 
+    formula = (
+        r"\begin{aligned} g &= -\sum_k \tfrac12 (L - L_k)(b_k - b'_k)\, \sigma(|\phi|) + \sum_k v_k \nabla "
+        r"\log q(b_k), \\ L &= \log \tfrac1n \sum_j w_j,\quad L_k = \log \tfrac1n \Big(w'_k + \sum_{j \ne k} "
+        r"w_j\Big),\quad w = \frac{p(x, b)}{q(b)},\ v_k = \frac{w_k}{\sum_j w_j} \end{aligned}"
+    )
     name = "local-disarm"
     latents = ("bernoulli",)
     bound = True

@@ -17,6 +17,10 @@ class Multisample(Estimator):
     -v_k is the path through the log q inside w_k, which no bound of n > 1 may drop; `value` carries it.
     """
 
+    formula = (
+        r"\begin{aligned} g &= -\sum_k (L - v_k)\, \nabla \log q(z_k), \\ L &= \log \tfrac1n \sum_k w_k,\quad "
+        r"w_k = \frac{p(x, z_k)}{q(z_k)},\ v_k = \frac{w_k}{\sum_j w_j} \end{aligned}"
+    )
     name = "multisample"
     aliases = ("iwae",)
     latents = ("bernoulli", "categorical")

@@ -21,6 +21,11 @@ class Ovis(Estimator):
     c_k depends on z_k and takes γ of the path term -v_k away. L + log(1 - v_k) is made of the other weights.
     """
 
+    formula = (
+        r"\begin{aligned} g &= -\sum_k (L - v_k - c_k)\, \nabla \log q(z_k), \\ c_k &= L - \log \frac{1 - "
+        r"1/n}{1 - v_k} - \gamma v_k + (1 - \gamma) \log(1 - \tfrac1n), \\ L &= \log \tfrac1n \sum_k "
+        r"w_k,\quad w_k = \frac{p(x, z_k)}{q(z_k)},\ v_k = \frac{w_k}{\sum_j w_j} \end{aligned}"
+    )
     name = "ovis"
     latents = ("bernoulli", "categorical")
     bound = True

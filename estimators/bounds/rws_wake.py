@@ -18,6 +18,10 @@ class RwsWake(Estimator):
     q inside w_k. Its target: that KL for φ, and for the value and θ the n-sample bound, for which it is unbiased.
     """
 
+    formula = (
+        r"g = -\sum_k v_k \nabla \log q(z_k),\quad w_k = \frac{p(x, z_k)}{q(z_k)},\ v_k = \frac{w_k}{\sum_j "
+        r"w_j}"
+    )
     name = "rws-wake"
     aliases = ("wake-wake",)
     latents = ("bernoulli", "categorical")

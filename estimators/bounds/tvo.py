@@ -22,6 +22,12 @@ class Tvo(Estimator):
     from `beta` to 1. `value` carries all of the gradient.
     """
 
+    formula = (
+        r"\begin{aligned} \nabla \mathbb{E}_{\pi_\beta} \log w &= \mathbb{E}_{\pi_\beta} \nabla \log w + "
+        r"\operatorname{Cov}_{\pi_\beta}(\nabla \log \tilde\pi_\beta, \log w), \\ g &= -\sum_i (\beta_{i+1} - "
+        r"\beta_i)\, \nabla \mathbb{E}_{\pi_{\beta_i}} \log w,\quad w = \frac{p(x, z)}{q(z)},\ "
+        r"\tilde\pi_\beta = q w^\beta \end{aligned}"
+    )
     name = "tvo"
     latents = ("bernoulli", "categorical")
     bound = True

@@ -17,6 +17,11 @@ class Vimco(Estimator):
     ŵ_k the geometric or the arithmetic mean of the other n - 1 weights. `value` carries the path term v_k.
     """
 
+    formula = (
+        r"\begin{aligned} g &= -\sum_k (L - L_{-k} - v_k)\, \nabla \log q(z_k), \\ L &= \log \tfrac1n \sum_j "
+        r"w_j,\quad L_{-k} = \log \tfrac1n \Big(\hat w_k + \sum_{j \ne k} w_j\Big),\quad w_k = \frac{p(x, "
+        r"z_k)}{q(z_k)},\ v_k = \frac{w_k}{\sum_j w_j} \end{aligned}"
+    )
     name = "vimco"
     latents = ("bernoulli", "categorical")
     bound = True

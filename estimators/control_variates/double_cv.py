@@ -21,6 +21,11 @@ class DoubleCv(Estimator):
     negative); in eval() it is frozen.
     """
 
+    formula = (
+        r"\begin{aligned} g &= \tfrac1n \sum_k \Big(F_k - \operatorname*{mean}_{j \ne k} F_j\Big)(b_k - p) - "
+        r"\alpha\, p(1 - p)\, \operatorname*{mean}_k \nabla f(b_k), \\ F_k &= f(b_k) + \alpha\, \bar g_k^\top "
+        r"(b_k - p),\quad \bar g_k = \operatorname*{mean}_{j \ne k} \nabla f(b_j) \end{aligned}"
+    )
     name = "double-cv"
     latents = ("bernoulli",)
     differentiates = True

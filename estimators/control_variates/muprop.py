@@ -20,6 +20,10 @@ class MuProp(Estimator):
     several stochastic layers each expands f at its own mean, the layers below it sampled.
     """
 
+    formula = (
+        r"g = \big(f(z) - \eta\,[f(\mu) + \nabla f(\mu)^\top (z - \mu)]\big) \nabla \log q(z) + \eta\, "
+        r"\nabla_\phi f(\mu(\phi)),\quad \mu = \mathbb{E}\, z"
+    )
     name = "muprop"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -22,6 +22,10 @@ class Rebar(Estimator):
     of g², which needs second derivatives of f; in eval() they are frozen.
     """
 
+    formula = (
+        r"g = (f(b) - c(\tilde z))\, \nabla \log q(b) + \nabla_\phi c(z) - \nabla_\phi c(\tilde z),\quad c(z) "
+        r"= \eta f(\sigma(z / \tau)),\ \tilde z \sim q(z \mid b)"
+    )
     name = "rebar"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -26,6 +26,10 @@ class Relax(Estimator):
     derivatives of f; in eval() they are frozen.
     """
 
+    formula = (
+        r"g = (f(b) - c(\tilde z))\, \nabla \log q(b) + \nabla_\phi c(z) - \nabla_\phi c(\tilde z),\quad c(z) "
+        r"= \eta f(\sigma(z / \tau)) + r_\rho(z),\ \tilde z \sim q(z \mid b)"
+    )
     name = "relax"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -26,6 +26,10 @@ class RelaxNetwork(Estimator):
     g², and in eval() it is frozen.
     """
 
+    formula = (
+        r"g = (f(b) - r_\rho(\tilde z))\, \nabla \log q(b) + \nabla_\phi r_\rho(z) - \nabla_\phi "
+        r"r_\rho(\tilde z),\quad \tilde z \sim q(z \mid b)"
+    )
     name = "relax-network"
     latents = ("bernoulli", "categorical")
     hyperparameters = {"hidden": {"default": 137, "min": 1}}

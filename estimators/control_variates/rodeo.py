@@ -31,6 +31,12 @@ class Rodeo(Estimator):
     (A H² s)(x) = (A H²)(x) s(x) + (1/D) Σ_d q(x^d_d) H²(x^d) (1 - 2 x_d) e_d.
     """
 
+    formula = (
+        r"\begin{aligned} g &= \tfrac1n \sum_k \Big\{\Big[f(b_k) - \operatorname*{mean}_{j \ne k} \big(f(b_j) "
+        r"+ \alpha (A H^1_j)(b_j)\big)\Big] s(b_k) + \beta (A H^2_k s)(b_k)\Big\}, \\ (A h)(x) &= \tfrac1D "
+        r"\sum_d q(x^d_d)\, [h(x^d) - h(x)],\quad s(x) = x - p, \\ H_k(x) &= h\Big(\operatorname*{mean}_{j "
+        r"\ne k} f(b_j),\ \operatorname*{mean}_{j \ne k} \nabla f(b_j)^\top (x - b_j)\Big) \end{aligned}"
+    )
     name = "rodeo"
     latents = ("bernoulli",)
     differentiates = True

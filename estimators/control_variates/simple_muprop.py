@@ -17,6 +17,7 @@ class SimpleMuProp(Estimator):
     MuProp without its linear term. η is tuned on the mean of g²; in eval() it is frozen.
     """
 
+    formula = r"g = (f(z) - \eta f(\mu))\, \nabla \log q(z),\quad \mu = \mathbb{E}\, z"
     name = "simple-muprop"
     latents = ("bernoulli", "categorical")
     hyperparameters = {"eta": {"default": 1.0}}

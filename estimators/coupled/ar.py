@@ -19,6 +19,10 @@ class AugmentReinforce(Estimator):
     variance is never smaller; ARM, ARS and ARSM couple several of these.
     """
 
+    formula = (
+        r"g = f(b)\,(1 - 2u),\ b = 1[u < p]; \qquad g = f(z)\,(1 - K \pi'),\ z = \operatorname*{argmin}_c "
+        r"(\log \pi'_c - \phi_c),\ \pi' \sim \operatorname{Dirichlet}(1_K)"
+    )
     name = "ar"
     aliases = ("augment-reinforce",)
     latents = ("bernoulli", "categorical")

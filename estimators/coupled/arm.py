@@ -18,6 +18,7 @@ class Arm(Estimator):
     DisARM is its expectation given the twins, so DisARM's variance is never larger.
     """
 
+    formula = r"g = (f(b) - f(b'))\,(u - \tfrac12),\quad b = 1[u > 1 - p],\ b' = 1[u < p],\ u \sim U(0, 1)^D"
     name = "arm"
     aliases = ("augment-reinforce-merge",)
     latents = ("bernoulli",)

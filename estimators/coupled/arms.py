@@ -28,6 +28,10 @@ class Arms(Estimator):
     At n = 2 both are DisARM.
     """
 
+    formula = (
+        r"g = \frac{1}{n - 1} \sum_i (f(b_i) - \bar f)\,(b_i - p)\, \frac{p (1 - p)}{p - P_{11}},\quad P_{11} "
+        r"= P(b_i = b_j = 1)"
+    )
     name = "arms"
     latents = ("bernoulli",)
     hyperparameters = {

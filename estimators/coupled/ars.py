@@ -15,6 +15,10 @@ class Ars(Estimator):
     g_m = (F_m - mean_c F_c) (1 - K π'_j), where z = argmin_c π'_c / π_c and m⇄j swaps two entries of every site's π'.
     """
 
+    formula = (
+        r"g_m = \Big(F_m - \operatorname*{mean}_c F_c\Big)(1 - K \pi'_j),\quad F_m = f(z^{m \rightleftarrows "
+        r"j}),\ z = \operatorname*{argmin}_c \pi'_c / \pi_c"
+    )
     name = "ars"
     aliases = ("augment-reinforce-swap",)
     latents = ("categorical",)

@@ -19,6 +19,11 @@ class ArsPlus(Estimator):
     the authors' code lets π'_j vary against one other entry instead of all in proportion.
     """
 
+    formula = (
+        r"g_m = \Big(F_m - \operatorname*{mean}_c F_c\Big)\Big(1 - K\, \mathbb{E}\big[\pi'_j \mid z^{1 "
+        r"\rightleftarrows j}, \dots, z^{K \rightleftarrows j},\ (\pi'_c / \pi'_{c'})_{c, c' \ne "
+        r"j}\big]\Big),\quad F_m = f(z^{m \rightleftarrows j})"
+    )
     name = "ars-plus"
     aliases = ("ars+",)
     latents = ("categorical",)

@@ -16,6 +16,10 @@ class Arsm(Estimator):
     site's π'. F_mj = F_jm; all K (K - 1) / 2 + 1 different swaps are evaluated, also where they give the same z.
     """
 
+    formula = (
+        r"g_m = \sum_j \Big(F_{mj} - \operatorname*{mean}_c F_{cj}\Big)(\tfrac1K - \pi'_j),\quad F_{mj} = "
+        r"f(z^{m \rightleftarrows j})"
+    )
     name = "arsm"
     aliases = ("augment-reinforce-swap-merge",)
     latents = ("categorical",)

@@ -18,6 +18,10 @@ class ArsmPlus(Estimator):
     expectation. With one site it is zero anyway, and this is ARSM.
     """
 
+    formula = (
+        r"g_m = \sum_j 1\big[z^{m' \rightleftarrows j} \text{ differs for some } m'\big] \Big(F_{mj} - "
+        r"\operatorname*{mean}_c F_{cj}\Big)(\tfrac1K - \pi'_j),\quad F_{mj} = f(z^{m \rightleftarrows j})"
+    )
     name = "arsm-plus"
     aliases = ("arsm+",)
     latents = ("categorical",)

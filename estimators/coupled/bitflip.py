@@ -29,6 +29,7 @@ class Bitflip(Estimator):
     where the antithetic estimators are poor, and in proportion to D.
     """
 
+    formula = r"g_j = D\,(f(b^+) - f(b^-))\, p_j (1 - p_j),\quad j \sim U\{1, \dots, D\};\qquad g_d = 0,\ d \ne j"
     name = "bitflip"
     aliases = ("bitflip-1",)
     latents = ("bernoulli",)

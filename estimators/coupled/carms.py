@@ -28,6 +28,10 @@ class Carms(Estimator):
     ARMS. The ratio is neither smoothed nor clipped. CARMS-G, which estimates P by sampling, is biased and left out.
     """
 
+    formula = (
+        r"g = \frac{1}{n(n-1)} \sum_{i<j} r_{ij}\, (f(z_i) - f(z_j))(z_i - z_j),\quad r_{ij} = "
+        r"\frac{\pi(z_i)\, \pi(z_j)}{P(z_i, z_j)}"
+    )
     name = "carms"
     latents = ("categorical",)
     hyperparameters = {

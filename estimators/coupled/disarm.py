@@ -16,6 +16,7 @@ class Disarm(Estimator):
     g_d = ½ (f(b) - f(b')) (b_d - b'_d) σ(|φ_d|), zero where the twins agree.
     """
 
+    formula = r"g_d = \tfrac12 (f(b) - f(b'))(b_d - b'_d)\, \sigma(|\phi_d|),\quad b = 1[u > 1 - p],\ b' = 1[u < p]"
     name = "disarm"
     aliases = ("u2g",)
     latents = ("bernoulli",)

@@ -20,6 +20,10 @@ class DisarmIw(Estimator):
     that can occur, so that every pair of different classes has P > 0 and w < 2. For two classes it is DisARM.
     """
 
+    formula = (
+        r"g = \tfrac12 w\,(f(z) - f(z'))(z - z'),\quad w = \frac{\pi(z)\, \pi(z')}{P(z, z')} = \sigma(|v_m|) "
+        r"\prod_{c<m} \frac{(1 - \sigma(v_c))^2}{1 - 2 \sigma(v_c)}"
+    )
     name = "disarm-iw"
     latents = ("categorical",)
     cost = "2 evaluations"

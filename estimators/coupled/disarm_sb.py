@@ -20,6 +20,12 @@ class DisarmSb(Estimator):
     it is DisARM.
     """
 
+    formula = (
+        r"\frac{\partial}{\partial v_c} = \begin{cases} \tfrac12 (f(z) - f(z'))(b_c - b'_c)\, \sigma(|v_c|) & "
+        r"c \le \min(z, z') \\ \tfrac12 (f(z) - f(z'))(b_c - \sigma(v_c)) & z' < c \le z \\ \tfrac12 (f(z') - "
+        r"f(z))(b'_c - \sigma(v_c)) & z < c \le z' \\ 0 & \text{beyond} \end{cases}\qquad v_c = \phi_c - "
+        r"\operatorname{logsumexp} \phi_{>c}"
+    )
     name = "disarm-sb"
     latents = ("categorical",)
     cost = "2 evaluations"

@@ -20,6 +20,13 @@ class DisarmTree(Estimator):
     zero elsewhere, carried to φ by ∂v/∂φ. Paths are log₂ K long. For two classes it is DisARM.
     """
 
+    formula = (
+        r"\frac{\partial}{\partial v_i} = \begin{cases} \tfrac12 (f(z) - f(z'))(b_i - b'_i)\, \sigma(|v_i|) & "
+        r"i \text{ on both paths} \\ \tfrac12 (f(z) - f(z'))(b_i - \sigma(v_i)) & i \text{ on the path of } z "
+        r"\text{ alone} \\ \tfrac12 (f(z') - f(z))(b'_i - \sigma(v_i)) & i \text{ on the path of } z' \text{ "
+        r"alone} \\ 0 & \text{elsewhere} \end{cases}\qquad v_i = \operatorname{logsumexp} \phi_{\text{upper}} "
+        r"- \operatorname{logsumexp} \phi_{\text{lower}}"
+    )
     name = "disarm-tree"
     latents = ("categorical",)
     cost = "2 evaluations"

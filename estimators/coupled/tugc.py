@@ -32,6 +32,11 @@ class Tugc(Estimator):
     UGC with a factor T in place of D. Both pairs are evaluated whichever bits use them, also where T = 0.
     """
 
+    formula = (
+        r"g_d = \begin{cases} T\,(f(b^+) - f(b^-))\, p_d (1 - p_d)\, 1[d = j] & d \text{ among the first } T "
+        r"\text{ by } m_d = \min(p_d, 1 - p_d),\ m_d < \tfrac{1}{2 \operatorname{rank}_d} \\ \tfrac12 (f(b) - "
+        r"f(b'))(b_d - b'_d)\, \sigma(|\phi_d|) & \text{elsewhere} \end{cases}"
+    )
     name = "tugc"
     latents = ("bernoulli",)
     cost = "4 evaluations"

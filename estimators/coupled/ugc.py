@@ -30,6 +30,11 @@ class Ugc(Estimator):
     whichever bits use them.
     """
 
+    formula = (
+        r"g_d = \begin{cases} D\,(f(b^+) - f(b^-))\, p_d (1 - p_d)\, 1[d = j] & \min(p_d, 1 - p_d) < "
+        r"\tfrac{1}{2D} \\ \tfrac12 (f(b) - f(b'))(b_d - b'_d)\, \sigma(|\phi_d|) & \text{elsewhere} "
+        r"\end{cases}"
+    )
     name = "ugc"
     latents = ("bernoulli",)
     cost = "4 evaluations"

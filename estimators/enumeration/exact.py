@@ -17,6 +17,7 @@ class Exact(Estimator):
     Zero variance; the reference of every bias test. With f's own parameters frozen, memory holds one block.
     """
 
+    formula = r"g = \sum_z q(z)\, [f(z)\, \nabla \log q(z) + \nabla f(z)]"
     name = "exact"
     aliases = ("enumeration",)
     latents = ("bernoulli", "categorical")

@@ -17,6 +17,7 @@ class LocalExpectation(Estimator):
     site's K configurations, so that D (K - 1) others are evaluated beside it. The value is the mean of f̄_d over sites.
     """
 
+    formula = r"g_{dc} = \pi_{dc}\, (f(z_{-d}, c) - \bar f_d),\quad \bar f_d = \sum_{c'} \pi_{dc'} f(z_{-d}, c')"
     name = "local-expectation"
     aliases = ("leg", "indecrater")
     latents = ("bernoulli", "categorical")

@@ -34,6 +34,10 @@ class MeasureValued(Estimator):
     works where the score does not: on a uniform law, whose ends move.
     """
 
+    formula = (
+        r"g_{dc} = \pi_{dc} (1 - \pi_{dc})\, (f(z_{-d}, c) - f(z_{-d}, c')),\ c' \sim \pi_{d,-c},\ c \ge "
+        r"1;\qquad g_{d0} = -\sum_{c \ge 1} g_{dc}"
+    )
     name = "measure-valued"
     aliases = ("mvd", "weak-derivative")
     latents = ("bernoulli", "categorical", "continuous")

@@ -32,6 +32,7 @@ class Sparsemax(Estimator):
     paper evaluates f on the support of s only; here, for static shapes, on every configuration, in blocks.
     """
 
+    formula = r"g = \nabla \sum_z s(z) f(z),\quad s(z) = \prod_d \operatorname{sparsemax}(\phi_d)[z_d]"
     name = "sparsemax"
     latents = ("bernoulli", "categorical")
     hyperparameters = {"block": {"default": 256, "min": 1}}

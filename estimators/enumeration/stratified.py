@@ -20,6 +20,10 @@ class Stratified(Estimator):
     leave-one-out baseline: the draws depend on each other, and it would be biased.
     """
 
+    formula = (
+        r"g = \tfrac1n \sum_i f(z_i)\, \nabla \log q(z_i),\quad z_i = F^{-1}(u_i),\ u_i = (s_i + v_i) / n,\ "
+        r"v_i \sim U(0, 1),\ s \text{ a permutation of } 0, \dots, n - 1"
+    )
     name = "stratified"
     aliases = ("latin-hypercube",)
     latents = ("bernoulli", "categorical")

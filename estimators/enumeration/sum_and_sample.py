@@ -28,6 +28,10 @@ class SumAndSample(Estimator):
     number of configurations. No baseline, as in the paper. The value weighs f in the same way.
     """
 
+    formula = (
+        r"g = \sum_{t \in T} q(t) f(t)\, \nabla \log q(t) + (1 - q(T))\, f(r)\, \nabla \log q(r),\quad r \sim "
+        r"q(\cdot \mid \text{not in } T)"
+    )
     name = "sum-and-sample"
     latents = ("bernoulli", "categorical")
     hyperparameters = {"k": {"default": 4, "min": 2}}

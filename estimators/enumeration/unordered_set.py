@@ -38,6 +38,11 @@ class UnorderedSet(Estimator):
     one recursion over the 2^k subsets in place of k! orders. Exact once k reaches the number of configurations.
     """
 
+    formula = (
+        r"\begin{aligned} g &= \sum_{s \in S} q(s)\, R(S, s) \Big[f(s) - \sum_{s' \in S} q(s')\, R^{D-s}(S, "
+        r"s')\, f(s')\Big] \nabla \log q(s), \\ R(S, s) &= \frac{p^{D-s}(S - s)}{p(S)},\quad R^{D-s}(S, s') = "
+        r"\frac{p^{D-s-s'}(S - s - s')}{p^{D-s}(S - s)},\ R^{D-s}(S, s) = 1 \end{aligned}"
+    )
     name = "unordered-set"
     latents = ("bernoulli", "categorical")
     hyperparameters = {"k": {"default": 4, "min": 2, "max": 8}}

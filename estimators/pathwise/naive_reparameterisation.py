@@ -18,6 +18,10 @@ class NaiveReparameterisation(Estimator):
     nothing of x. It stands in the table to show just that; no method to train with.
     """
 
+    formula = (
+        r"g = \nabla_\phi f(g(\phi, \varepsilon)) = 0 \text{ almost surely},\quad g(\phi, \varepsilon) = c "
+        r"\text{ where } \sum_{i<c} \pi_i \le \varepsilon < \sum_{i \le c} \pi_i"
+    )
     name = "naive-reparameterisation"
     latents = ("bernoulli", "categorical")
     cost = "1 evaluation"

@@ -17,6 +17,7 @@ class Pathwise(Estimator):
     but under a Cauchy law it has no mean. f must be differentiable in z, and without jumps.
     """
 
+    formula = r"g = \tfrac1n \sum_k \nabla_\phi f(g(\phi, \varepsilon_k)),\quad g(\phi, \varepsilon_k) \sim q"
     name = "pathwise"
     aliases = ("reparametrisation", "reparameterization")
     latents = ("continuous",)

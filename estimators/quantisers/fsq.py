@@ -21,6 +21,11 @@ class Fsq(Quantiser):
     site are its own.
     """
 
+    formula = (
+        r"\begin{aligned} \ell &= f\big(\operatorname{round}(b) / \lfloor L/2 \rfloor\big),\quad \partial "
+        r"\operatorname{round}(b) / \partial b := 1, \\ b &= h \tanh(e + \operatorname{artanh}(o / h)) - "
+        r"o,\quad h = \tfrac12 (L - 1)(1 + \epsilon),\ o = \tfrac12 [L \text{ even}] \end{aligned}"
+    )
     name = "fsq"
     latents = ("encodings",)
     differentiates = True

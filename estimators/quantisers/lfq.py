@@ -22,6 +22,11 @@ class Lfq(Quantiser):
     independent, and bits are taken as independent in it. The model's codebook is left alone: the 2^D codes are its own.
     """
 
+    formula = (
+        r"\ell = f(\operatorname{sign}(e)) + w \sum_i \Big[H(p_i) + \sum_d p_{id} \log u_d + (1 - p_{id}) "
+        r"\log(1 - u_d)\Big],\quad p_{id} = \sigma(4 s e_{id}),\ \partial \operatorname{sign}(e) / \partial e "
+        r":= 1"
+    )
     name = "lfq"
     latents = ("encodings",)
     differentiates = True

@@ -15,6 +15,10 @@ from .vq_st import VqSt
 class SimVq(Quantiser):
     """`vq-st` with codes c_k = b_k W, b random and frozen, W learned: ||sg(e) - c||² moves every code at once."""
 
+    formula = (
+        r"\ell = f(c) + \|\mathrm{sg}(e) - c\|^2 + \beta\, \|e - \mathrm{sg}(c)\|^2,\quad c_k = b_k W,\ "
+        r"\partial c / \partial e := 1"
+    )
     name = "simvq"
     latents = ("encodings",)
     differentiates = True

@@ -17,6 +17,10 @@ class StochasticVq(Quantiser):
     whose gradient goes on to encodings and codebook, and through z = c_k the codebook's path in f.
     """
 
+    formula = (
+        r"g = \nabla\, \mathbb{E}_{q_T} f(z) \text{ by leave-one-out},\quad q_T(z_i = c_k) = "
+        r"\operatorname{softmax}_k(-\|e_i - c_k\|^2 / T)"
+    )
     name = "stochastic-vq"
     latents = ("encodings",)
     differentiates = True

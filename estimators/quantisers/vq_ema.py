@@ -29,6 +29,7 @@ class VqEma(Quantiser):
     encodings of the batch, chosen at random.
     """
 
+    formula = r"\ell = f(c) + \beta\, \|e - \mathrm{sg}(c)\|^2,\quad \partial c / \partial e := 1"
     name = "vq-ema"
     latents = ("encodings",)
     differentiates = True

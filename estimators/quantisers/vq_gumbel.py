@@ -17,6 +17,10 @@ class VqGumbel(Quantiser):
     law, in encodings and codebook. The gradient of the relaxed objective.
     """
 
+    formula = (
+        r"g = \nabla f\Big(\sum_k w_k c_k\Big),\quad w = \operatorname{softmax}((\log q_T + G) / \tau),\ q_T "
+        r"= \operatorname{softmax}(-\|e - c\|^2 / T)"
+    )
     name = "vq-gumbel"
     latents = ("encodings",)
     differentiates = True

@@ -29,6 +29,10 @@ class VqRotation(Quantiser):
     The angle between a gradient and the code is kept between that gradient and the encoding.
     """
 
+    formula = (
+        r"\ell = f(c) + \|\mathrm{sg}(e) - c\|^2 + \beta\, \|e - \mathrm{sg}(c)\|^2,\quad \partial c / "
+        r"\partial e := \lambda R"
+    )
     name = "vq-rotation"
     aliases = ("rotation-trick",)
     latents = ("encodings",)

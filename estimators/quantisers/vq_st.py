@@ -16,6 +16,10 @@ class VqSt(Quantiser):
     Norms are of an encoding, summed over the sites. Nothing is drawn: this is the gradient of no expectation.
     """
 
+    formula = (
+        r"\ell = f(c) + \|\mathrm{sg}(e) - c\|^2 + \beta\, \|e - \mathrm{sg}(c)\|^2,\quad \partial c / "
+        r"\partial e := 1"
+    )
     name = "vq-st"
     aliases = ("vq-vae",)
     latents = ("encodings",)

@@ -19,6 +19,10 @@ class DirectLoss(Estimator):
     not be differentiable. z itself is one of every site's K configurations. The value is the mean of Σ_c π_dc f_dc.
     """
 
+    formula = (
+        r"g_d = \tfrac1\varepsilon \Big[z_d - \operatorname*{argmax}_c (\phi_{dc} + G_{dc} - \varepsilon "
+        r"f_{dc})\Big],\quad z = \operatorname{argmax}(\phi + G),\ f_{dc} = f(z_{-d}, c)"
+    )
     name = "direct-loss"
     aliases = ("direct-optimization",)
     latents = ("bernoulli", "categorical")

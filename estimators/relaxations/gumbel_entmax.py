@@ -17,6 +17,7 @@ class GumbelEntmax(Estimator):
     gradient of the relaxed objective, not of E_q f.
     """
 
+    formula = r"g = \nabla_\phi f\big(\operatorname{entmax}_\alpha((\log \pi + G) / \tau)\big)"
     name = "gumbel-entmax"
     latents = ("bernoulli", "categorical")
     differentiates = True

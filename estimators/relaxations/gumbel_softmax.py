@@ -23,6 +23,7 @@ class GumbelSoftmax(Estimator):
     min_tau=0.5 and rates of 1e-5 to 1e-4.
     """
 
+    formula = r"g = \nabla_\phi f\big(\operatorname{softmax}((\log \pi + G) / \tau)\big)"
     name = "gumbel-softmax"
     aliases = ("concrete",)
     latents = ("bernoulli", "categorical")

@@ -21,6 +21,10 @@ class Imle(Estimator):
     law of z is q at τ = 1 only, else q with logits φ/τ. The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
     """
 
+    formula = (
+        r"g = \tfrac1n \sum_\varepsilon \tfrac1\lambda \big[z - \operatorname{MAP}(\theta - \lambda \nabla "
+        r"f(z) + \tau \varepsilon)\big],\quad z = \operatorname{MAP}(\theta + \tau \varepsilon)"
+    )
     name = "imle"
     aliases = ("i-mle",)
     latents = ("bernoulli", "categorical")

@@ -34,6 +34,11 @@ class StochasticTriples(Estimator):
     time; the average is linear in it, as a gradient must be. The value is f(z) alone: y does not have the law q.
     """
 
+    formula = (
+        r"g = (f(y) - f(z)) \Big(\sum A\Big) \frac{v}{A},\quad v = \begin{cases} \tfrac12\, \partial_\phi "
+        r"F_{x-1} / \pi_x & y = x - 1 \\ -\tfrac12\, \partial_\phi F_x / \pi_x & y = x + 1 \end{cases},\quad "
+        r"A = \sum_c |v_c|"
+    )
     name = "stochastic-triples"
     latents = ("bernoulli", "categorical")
     cost = "2 evaluations"

@@ -15,6 +15,7 @@ class GreedyBaseline(Estimator):
     z* is no draw from q: f(z*) is evaluated without a graph and stays out of the value.
     """
 
+    formula = r"g = \tfrac1n \sum_k (f(z_k) - f(z^*))\, \nabla \log q(z_k),\quad z^* = \operatorname*{argmax}_z q(z)"
     name = "greedy-baseline"
     aliases = ("self-critical",)
     latents = ("bernoulli", "categorical")

@@ -31,6 +31,10 @@ class Nvil(Estimator):
     normalise=yes divides by max(1, √v) as in the paper: the expected gradient is then ∇ E_q f shrunk by that factor.
     """
 
+    formula = (
+        r"g = \tfrac1n \sum_k \frac{l_k}{\max(1, \sqrt v)}\, \nabla \log q(z_k),\quad l_k = f(z_k) - "
+        r"c_\psi(\phi) - m"
+    )
     name = "nvil"
     latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {

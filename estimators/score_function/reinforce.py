@@ -11,6 +11,7 @@ from ..latents import Latent, Objective, finite_score
 class Reinforce(Estimator):
     """g = (1/n) Σ_k f(z_k) ∇ log q(z_k)."""
 
+    formula = r"g = \tfrac1n \sum_k f(z_k)\, \nabla \log q(z_k)"
     name = "reinforce"
     aliases = ("score-function",)
     latents = ("bernoulli", "categorical", "continuous")

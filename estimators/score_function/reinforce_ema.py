@@ -17,6 +17,7 @@ class ReinforceEma(Estimator):
     m ← decay m + (1 - decay) f̄, divided by the same average of ones, after use: m never sees the current draw.
     """
 
+    formula = r"g = \tfrac1n \sum_k (f(z_k) - m)\, \nabla \log q(z_k)"
     name = "reinforce-ema"
     latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {"decay": {"default": 0.95, "min": 0.0, "below": 1.0}, "n": {"default": 1, "min": 1}}

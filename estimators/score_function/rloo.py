@@ -11,6 +11,7 @@ from ..latents import Latent, Objective, finite_score
 class Rloo(Estimator):
     """g = (1/(n-1)) Σ_k (f(z_k) - f̄) ∇ log q(z_k): each draw's baseline is the mean of the others."""
 
+    formula = r"g = \frac{1}{n - 1} \sum_k (f(z_k) - \bar f)\, \nabla \log q(z_k)"
     name = "rloo"
     aliases = ("loorf", "leave-one-out")
     latents = ("bernoulli", "categorical", "continuous")

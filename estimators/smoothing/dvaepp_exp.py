@@ -14,6 +14,10 @@ class DvaeppExp(Overlapping):
     The paper inverts the mixture's CDF; the implicit gradient here is that inverse's derivative. DVAE# has it too.
     """
 
+    formula = (
+        r"g = \nabla_\phi f(\zeta),\quad \zeta \sim (1 - q)\, r(\zeta \mid 0) + q\, r(\zeta \mid 1),\quad "
+        r"r(\zeta \mid 0) = \frac{\beta e^{-\beta \zeta}}{1 - e^{-\beta}} = r(1 - \zeta \mid 1)"
+    )
     name = "dvaepp-exp"
     aliases = ("dvaes-exp",)
     latents = ("bernoulli",)

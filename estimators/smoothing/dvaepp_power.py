@@ -17,6 +17,10 @@ class DvaeppPower(Overlapping):
     DVAE# is the same formula, with an importance-weighted objective around it, and an alias here.
     """
 
+    formula = (
+        r"g = \nabla_\phi f(\zeta),\quad \zeta \sim (1 - q)\, r(\zeta \mid 0) + q\, r(\zeta \mid 1),\quad "
+        r"r(\zeta \mid 0) = \lambda \zeta^{\lambda - 1} = r(1 - \zeta \mid 1),\ \lambda = 1 / \beta"
+    )
     name = "dvaepp-power"
     aliases = ("dvaes-power",)
     latents = ("bernoulli",)

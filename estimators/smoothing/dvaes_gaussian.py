@@ -17,6 +17,10 @@ class DvaesGaussian(Overlapping):
     too where f is quadratic in each bit.
     """
 
+    formula = (
+        r"g = \nabla_\phi f(\zeta),\quad \zeta \sim (1 - q)\, r(\zeta \mid 0) + q\, r(\zeta \mid 1),\quad "
+        r"r(\zeta \mid z) = \mathcal{N}(z, 1 / \beta)"
+    )
     name = "dvaes-gaussian"
     latents = ("bernoulli",)
     differentiates = True

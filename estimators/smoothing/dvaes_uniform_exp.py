@@ -20,6 +20,11 @@ class DvaesUniformExp(Overlapping):
     the rest of s, each stretched over [0, 1].
     """
 
+    formula = (
+        r"g = \nabla_\phi f(\zeta),\quad \zeta \sim (1 - q)\, r(\zeta \mid 0) + q\, r(\zeta \mid 1),\quad "
+        r"r(\zeta \mid 0) = (1 - \epsilon) \frac{\beta e^{-\beta \zeta}}{1 - e^{-\beta}} + \epsilon = r(1 - "
+        r"\zeta \mid 1)"
+    )
     name = "dvaes-uniform-exp"
     latents = ("bernoulli",)
     differentiates = True

@@ -28,6 +28,11 @@ class Smoothing(Estimator):
     With rate > 0, β = min(max_beta, beta exp(rate t)) after t training steps.
     """
 
+    formula = (
+        r"g = \nabla_\phi f(\zeta),\quad \zeta_d = f_i(\beta, \sigma(\phi_d), \varepsilon_d),\ \varepsilon_d "
+        r"\sim U(0, 1);\qquad f_1(\beta, p, \varepsilon) = \tfrac1\beta \log\Big(\tfrac{\varepsilon + p - "
+        r"1}{p} (e^\beta - 1) + 1\Big) \text{ on } [1 - p, 1],\ \text{else } 0"
+    )
     name = "smoothing"
     aliases = ("dvae-spike-exp",)
     latents = ("bernoulli",)

@@ -16,6 +16,7 @@ class Darn(Estimator):
     quadratic in each bit. The same as `zgr`, and as `reinmax` at tau=1, on bits.
     """
 
+    formula = r"g = \tfrac12\, |b - p|\, \frac{\partial f}{\partial b},\quad b \sim q"
     name = "darn"
     aliases = ("half-estimator",)
     latents = ("bernoulli",)

@@ -17,6 +17,11 @@ class DecoupledStGumbelSoftmax(Estimator):
     So z ~ softmax(φ/τ_f), which is q for τ_f = 1 only: with any other τ_f the value is E f under that other law.
     """
 
+    formula = (
+        r"g = \frac{\partial \operatorname{softmax}(\phi / \tau_b + G)}{\partial \phi}^{\!\top} "
+        r"\frac{\partial f}{\partial z},\quad z = \operatorname{onehot}(\operatorname{argmax}(\phi / \tau_f + "
+        r"G))"
+    )
     name = "decoupled-st-gumbel-softmax"
     aliases = ("decoupled-stgs",)
     latents = ("bernoulli", "categorical")

@@ -19,6 +19,11 @@ class GappedSt(Estimator):
     Gumbel noise gives the straight-through Gumbel-softmax this agreement of surrogate and sample; here it has no noise.
     """
 
+    formula = (
+        r"\begin{aligned} g &= \tfrac1\tau S(y)\, \frac{\partial f}{\partial z},\quad y = "
+        r"\operatorname{softmax}(\phi' / \tau),\ S(y) = \operatorname{diag}(y) - y y^\top, \\ \phi'_z &= \max "
+        r"\phi,\quad \phi'_j = \min(\phi_j, \max \phi - \mathrm{gap}),\ j \ne z \end{aligned}"
+    )
     name = "gapped-st"
     aliases = ("gst",)
     latents = ("bernoulli", "categorical")

@@ -24,6 +24,11 @@ class GumbelRao(Estimator):
     With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps.
     """
 
+    formula = (
+        r"g = \frac{1}{k \tau} \sum_j S(y_j)\, J,\quad y_j = \operatorname{softmax}((\phi + G_j) / \tau),\ "
+        r"G_j \sim p(G \mid \operatorname{argmax}(\phi + G) = z),\quad S(p) = \operatorname{diag}(p) - p "
+        r"p^\top,\ J = \partial f / \partial z"
+    )
     name = "gumbel-rao"
     aliases = ("gr-mck",)
     latents = ("bernoulli", "categorical")

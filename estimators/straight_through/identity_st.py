@@ -17,6 +17,7 @@ class IdentitySt(Estimator):
     it is not centred: it moves the logits along the constant, which changes no probability.
     """
 
+    formula = r"g = \frac{\partial f}{\partial z}"
     name = "identity-st"
     latents = ("bernoulli", "categorical")
     differentiates = True

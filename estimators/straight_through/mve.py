@@ -29,6 +29,13 @@ class Mve(Estimator):
     paper raises it from 1 to 1e6 along training.
     """
 
+    formula = (
+        r"\begin{aligned} g &= (\operatorname{diag}(\pi) - \pi \pi^\top)(\beta \circ w),\quad A w = y,\quad "
+        r"\beta_i = \frac{1 + t \pi_i}{1 + 2 t \pi_i}, \\ A_{ij} &= -t \pi_i \pi_j P_{ij}\ (i \ne j),\quad "
+        r"\sum_j A_{ij} = \sum_j \pi_j P_{ij},\quad P_{ij} = \frac{1}{1 + t(\pi_i + \pi_j)}, \\ y_i &= e_i (1 "
+        r"+ t \pi_i) P_{ix} - 1[i = x] \sum_j e_j t \pi_j P_{jx},\quad e = J - J_x,\ J = \partial f / "
+        r"\partial z \end{aligned}"
+    )
     name = "mve"
     latents = ("bernoulli", "categorical")
     differentiates = True

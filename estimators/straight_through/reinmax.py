@@ -17,6 +17,10 @@ class Reinmax(Estimator):
     At τ = 1 the same as `zgr`, and exact for f quadratic in each site; the paper trains with τ from 1 to 1.5.
     """
 
+    formula = (
+        r"g = 2 S(\pi_D) J - \tfrac12 S(\pi) J,\quad \pi_D = \tfrac12 (\operatorname{softmax}(\phi / \tau) + "
+        r"z),\ S(p) = \operatorname{diag}(p) - p p^\top,\ J = \partial f / \partial z"
+    )
     name = "reinmax"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -21,6 +21,12 @@ class ReinmaxCv(Estimator):
     variance more than ReinMax's for every η but 0.
     """
 
+    formula = (
+        r"\begin{aligned} g &= 2 S(\pi_D) J - \tfrac12 S(\pi) J + \tfrac\eta\tau \Big[\tfrac1k \sum_{j=1}^k "
+        r"S(y_j) - S(y_0)\Big] J, \\ \pi_D &= \tfrac12 (\pi + z),\quad y_j = \operatorname{softmax}((\log "
+        r"\pi_D + G_j) / \tau),\quad S(p) = \operatorname{diag}(p) - p p^\top,\ J = \partial f / \partial z "
+        r"\end{aligned}"
+    )
     name = "reinmax-cv"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -19,6 +19,11 @@ class ReinmaxRao(Estimator):
     Mostly less variance than `reinmax`, for more bias: exact not even for linear f.
     """
 
+    formula = (
+        r"\begin{aligned} g &= \frac{2}{k \tau} \sum_j S(y_j) J - \tfrac12 S(\pi) J, \\ y_j &= "
+        r"\operatorname{softmax}((\log \pi_D + G_j) / \tau),\quad \pi_D = \tfrac12 (\pi + z),\quad S(p) = "
+        r"\operatorname{diag}(p) - p p^\top,\ J = \partial f / \partial z \end{aligned}"
+    )
     name = "reinmax-rao"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -20,6 +20,10 @@ class SlopeAnnealedSt(Estimator):
     has a hard sigmoid and adds 0.04 each epoch; rate is per call here: 1e-4 is 0.04 in 400 calls.
     """
 
+    formula = (
+        r"g = a\, \sigma(a \phi)(1 - \sigma(a \phi))\, \frac{\partial f}{\partial b},\quad a = "
+        r"\min(a_{\max},\ a_0 (1 + \mathrm{rate} \cdot t))"
+    )
     name = "slope-annealed-st"
     aliases = ("annealed-st",)
     latents = ("bernoulli",)

@@ -17,6 +17,11 @@ class StGumbelSoftmax(Estimator):
     With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps.
     """
 
+    formula = (
+        r"g = \frac{\partial y}{\partial \phi}^{\!\top} \frac{\partial f}{\partial z},\quad y = "
+        r"\operatorname{softmax}((\phi + G) / \tau),\ z = \operatorname{onehot}(\operatorname{argmax}(\phi + "
+        r"G))"
+    )
     name = "st-gumbel-softmax"
     aliases = ("stgs", "gumbel-st")
     latents = ("bernoulli", "categorical")

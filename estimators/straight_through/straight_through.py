@@ -11,6 +11,10 @@ from ..latents import Discrete, Objective
 class StraightThrough(Estimator):
     """Forward a hard z; backward dz/dφ := dp_τ/dφ with p_τ = σ(φ/τ), softmax(φ/τ) for categoricals."""
 
+    formula = (
+        r"g = \frac{\partial p_\tau}{\partial \phi}^{\!\top} \frac{\partial f}{\partial z},\quad p_\tau = "
+        r"\operatorname{softmax}(\phi / \tau)"
+    )
     name = "straight-through"
     aliases = ("st",)
     latents = ("bernoulli", "categorical")

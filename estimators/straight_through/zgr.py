@@ -18,6 +18,10 @@ class Zgr(Estimator):
     bit, as in `darn`. Exact for f quadratic in each site; the same as `reinmax` at tau=1.
     """
 
+    formula = (
+        r"g = \tfrac12 \big[(\operatorname{diag}(\pi) - \pi \pi^\top) J + (z - \pi)(z - \pi)^\top "
+        r"J\big],\quad J = \partial f / \partial z"
+    )
     name = "zgr"
     latents = ("bernoulli", "categorical")
     differentiates = True

@@ -18,6 +18,7 @@ class Bell(ClosedForm):
     """
 
     name = "bell"
+    layer = "gaussian {d}"
     hyperparameters = {"k": {"default": 0.5, "above": 0.0}, "d": {"default": 2, "min": 1, "max": 1000}}
     reference = "Mohamed, Rosca, Figurnov & Mnih 2020, section 3"
     family = "gaussian"

@@ -69,6 +69,7 @@ class Cosine(ClosedForm):
     """f(z) = Σ_d cos(k z_d): bounded, so that it has a gradient where z has no moments, as under a Cauchy law."""
 
     name = "cosine"
+    layer = "{family} {d}"
     hyperparameters = {
         "family": {
             "default": "gaussian",

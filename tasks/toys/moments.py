@@ -19,6 +19,7 @@ class Moments(ClosedForm):
     """
 
     name = "moments"
+    layer = "{family} {d}"
     hyperparameters = {
         "family": {
             "default": "gaussian",

@@ -21,6 +21,7 @@ class Quadratic(Toy):
     """
 
     name = "quadratic"
+    layer = "bernoulli {d}"
     hyperparameters = {"d": {"default": 100, "min": 2, "max": 10000}}
     RANK = 4
 

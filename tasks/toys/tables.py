@@ -68,6 +68,7 @@ class BitTable(FunctionTable):
     """
 
     name = "bit-table"
+    layer = "bernoulli {d}"
     hyperparameters = {
         "d": {"default": 6, "min": 1, "max": 12},
         "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy", "cubic")},
@@ -91,6 +92,7 @@ class CategoryTable(FunctionTable):
     """
 
     name = "category-table"
+    layer = "categorical {n}x{k}"
     hyperparameters = {
         "n": {"default": 2, "min": 1, "max": 6},
         "k": {"default": 4, "min": 2, "max": 16},

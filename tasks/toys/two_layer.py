@@ -20,6 +20,7 @@ class TwoLayer(Toy):
     """
 
     name = "two-layer"
+    layer = "bernoulli 2"
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)

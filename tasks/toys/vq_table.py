@@ -23,6 +23,7 @@ class VqTable(Toy):
     """
 
     name = "vq-table"
+    layer = "encodings 2x2"
     hyperparameters = {
         "temperature": {"default": 1.0, "choices": (0.1, 1.0)},
         "codebook": {"default": "free", "choices": ("free", "linear-codebook")},

@@ -37,6 +37,19 @@ class MnistVae(MnistTask):
     """
 
     name = "mnist-vae"
+    layer = {
+        "linear": "bernoulli {n:200}",
+        "nonlinear": "bernoulli {n:200}",
+        "nonlinear-lrelu": "bernoulli {n:200}",
+        "two-layer-linear": "bernoulli {n:200}",
+        "two-layer-nonlinear": "bernoulli {n:200}",
+        "three-layer-linear": "bernoulli {n:200}",
+        "four-layer-linear": "bernoulli {n:200}",
+        "categorical": "categorical {n:20}x{k:10}",
+        "gaussian": "gaussian {n:20}",
+        "hooper": "categorical {n:8}x{k:64}",
+        "reinmax": "categorical {n:30}x{k:10}",
+    }
     dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {

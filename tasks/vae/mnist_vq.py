@@ -30,6 +30,7 @@ class MnistVq(MnistTask):
     """
 
     name = "mnist-vq"
+    layer = {"mlp": "encodings 16x{width}", "conv": "encodings 49x{width}"}
     dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {

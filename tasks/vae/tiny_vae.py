@@ -29,6 +29,7 @@ class TinyVae(Toy):
     """
 
     name = "tiny-vae"
+    layer = "bernoulli 8"
     dataset = "mnist"
     hyperparameters = {
         "kl": {"default": "analytic", "choices": ("analytic", "sampled")},

@@ -242,6 +242,19 @@ class TestFingerprint:
         yield root
         fingerprints._parse.cache_clear()
 
+    def test_a_formula_is_for_readers(self, package: Path) -> None:
+        stranger = package / "stranger.py"
+        hashes = []
+        for facts in (
+            'name = "a"',
+            'name = "a"\n    formula = r"g"',
+            'name = "a"\n    formula = (r"g" r"h")',
+            'name = "b"',
+        ):
+            stranger.write_text(f"class Mine:\n    {facts}\n")
+            hashes.append(self.of(stranger))
+        assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
+
     @staticmethod
     def of(path: Path) -> str:
         fingerprints._parse.cache_clear()

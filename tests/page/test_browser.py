@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,6 +99,43 @@ def test_a_walk_sorts_filters_reads_and_hovers(page_file: Path, visit: Open, com
     assert "[" in hover.text_content() and "at 2" in hover.text_content()
     page.locator("#elbo .against").select_option("evaluations")
     assert page.locator("#elbo .xtitle").text_content() == "evaluations"
+    assert complaints == []
+
+
+def test_the_latent_filter_goes_by_the_task(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file)
+    page.locator("#filters select[data-column=latent]").select_option("categorical 2x4")
+    page.wait_for_function("document.querySelectorAll('#lines tbody tr').length === 5")
+    assert set(page.locator("#lines tbody tr td:nth-child(2)").all_inner_texts()) == {"category-table"}
+    assert complaints == []
+
+
+def test_formulas_are_set(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file)
+    assert page.locator(".formula .katex-display").count() == page.locator(".formula").count() == 5
+    assert page.locator(".katex-error").count() == 0 and complaints == []
+    page.locator("summary", has_text="rloo").click()
+    fonts = "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
+    page.wait_for_function(f"{fonts}.some(family => family.includes('KaTeX_Math'))")
+
+
+def test_two_runs_stand_side_by_side_or_on_a_phone_one_below_the_other(
+    tmp_path: Path, write_run: Callable[..., Path], visit: Open, complaints: list[str]
+) -> None:
+    studies = [Study.of(Store.open(write_run(tmp_path / name)), name) for name in ("base", "new")]
+    path = write_page(studies, tmp_path / "index.html")
+    for screen in ({}, {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}):
+        page = visit(path, **screen)
+        first, second = (page.locator(f"#plane .subplot.{axes}").bounding_box() for axes in ("xy", "x2y2"))
+        beside, below = second["x"] > first["x"] + 100, second["y"] > first["y"] + 100
+        assert (beside, below) == ((False, True) if screen else (True, False))
+        assert page.locator("#plane .annotation-text").all_text_contents() == ["base", "new"]
+        legend = page.locator("#plane .legendtext").all_text_contents()
+        assert len(legend) == len(set(legend)) == 5, "one entry an estimator, and the front"
+        labels = page.locator("#plane .xaxislayer-above .xtick text").evaluate_all(
+            "all => all.map(each => each.getBoundingClientRect()).map(box => [box.left, box.right])"
+        )
+        assert labels and all(right < left for (_, right), (left, _) in itertools.pairwise(labels))
     assert complaints == []
 
 

@@ -80,6 +80,7 @@ def test_the_leaderboard_has_every_number_with_interval_and_n(tmp_path: Path, wr
     assert toy.figures["time"].n == 30 and toy.figures["work"].order == pytest.approx(4.0)
     assert model.figures["elbo"].text == "-120.0 [-121.0, -119.0]" and model.figures["evaluations"].order == 2
     assert lines["straight-through", "bit-table"].state == "biased"
+    assert (toy.latent, model.latent) == ("bernoulli 6", "bernoulli 200"), "of the task, not all that it supports"
 
 
 def test_work_normalised_variance_adds_log_half_widths_in_quadrature() -> None:
@@ -98,6 +99,7 @@ def test_charts_are_json_of_every_setting_and_axis(tmp_path: Path, write_run: Wr
     json.dumps(found, allow_nan=False)
     assert {view["against"] for view in found["elbo"]} == {"step", "seconds of training", "evaluations"}
     assert {view["setting"] for view in found["plane"]} == {"bit-table", "category-table", "mnist-vae (mnist-5k)"}
+    assert {view["run"] for views in found.values() for view in views} == {"run"}
     drawn = [trace for view in found["plane"] for trace in view["traces"] if "text" in trace]
     hollow = {trace["name"] for trace in drawn if trace["marker"]["symbol"].endswith("-open")}
     assert hollow == {"straight-through"} and found["phases"][0]["lines"] == 4
@@ -121,7 +123,7 @@ def test_the_policy_allows_the_pages_own_scripts_only(tmp_path: Path, write_run:
     words = policy[1].replace("&#39;", "'")
     assert words.startswith("default-src 'none'; script-src 'sha256-") and "unsafe-inline'; script" not in words
     scripts = re.search(r"script-src ([^;]*);", words)
-    assert scripts is not None and re.fullmatch(r"('sha256-[\w+/]{43}=' ?){3}", scripts[1])
+    assert scripts is not None and re.fullmatch(r"('sha256-[\w+/]{43}=' ?){4}", scripts[1])
 
 
 def test_failed_cells_are_red_with_their_reason(tmp_path: Path, write_run: WriteRun, failed: Callable) -> None:
@@ -153,6 +155,11 @@ def test_two_runs_are_compared(tmp_path: Path, write_run: WriteRun) -> None:
     page = index.read_text()
     assert "base → new" in page and "0 worse" in page and page.count("<tr class=") >= 24
     assert {path.relative_to(tmp_path / "out").parts[0] for path in files} == {"run-1", "run-2"}
+    views = json.loads(Elements(page).json)["plane"]
+    sides = [[view for view in views if view["run"] == run] for run in ("base", "new")]
+    assert [[view["setting"] for view in side] for side in sides] == [[view["setting"] for view in sides[0]]] * 2
+    looks = [{trace["name"]: trace["marker"] for view in side for trace in view["traces"]} for side in sides]
+    assert looks[0] == looks[1], "an estimator looks the same in both"
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -1,6 +1,7 @@
 // The table sorts, filters and searches; charts are drawn from the JSON that Python wrote; the theme follows the reader.
 const root = document.documentElement;
 const UNWANTED = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"]; // the first would upload the reader's data
+const MOST_NAMES = 12; // of a legend on a narrow screen
 const wide = "(min-width: 50rem)";
 
 function missingLast(sign) {
@@ -28,23 +29,50 @@ function leaderboard(table) {
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
 }
 
-function draw(place, view) {
+// A decade or several from tick to tick, so that labels do not overlap; less than two decades are plotly's own to divide.
+function ticks(values, wanted) {
+  const all = values.flat().filter((value) => value > 0);
+  const decades = Math.log10(Math.max(...all) / Math.min(...all));
+  return decades >= 2 ? { dtick: Math.ceil(decades / wanted) } : { nticks: wanted };
+}
+
+// The views of one setting, a panel a run: they share axes, colours and one legend, so that runs compare at a glance.
+function draw(place, views) {
   const style = getComputedStyle(root);
   const [ink, grid] = ["--ink", "--grid"].map((name) => style.getPropertyValue(name).trim());
-  const axis = (title, log) => ({
-    title: { text: title }, type: log ? "log" : undefined, gridcolor: grid, zerolinecolor: grid, automargin: true,
-    tickformat: log ? ".3~g" : undefined,
-  });
   const beside = matchMedia(wide).matches;
-  const bars = view.lines ? 26 * view.lines + 130 : 0;
-  const legend = beside ? {} : { orientation: "h", y: -0.25 };
+  const several = views.length > 1;
+  const values = (letter) => views.flatMap((view) => view.traces.map((trace) => trace[letter]));
+  const axis = (letter, title, log, other) => ({
+    title: { text: title }, gridcolor: grid, zerolinecolor: grid, automargin: true, matches: other ? letter : undefined,
+    ...(log ? { type: "log", tickformat: ".3~g", ...ticks(values(letter), beside && !several ? 8 : 4) } : {}),
+  });
+  const bars = Math.max(0, ...views.map((view) => view.lines ?? 0));
+  const names = new Set();
   const layout = {
-    xaxis: axis(view.x, view.log_x), yaxis: { ...axis(view.y, view.log_y), type: view.lines ? "category" : view.log_y ? "log" : undefined },
+    grid: { rows: beside ? 1 : views.length, columns: beside ? views.length : 1, pattern: "independent" },
     barmode: "stack", hovermode: "closest", font: { color: ink }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
-    height: Math.max(bars, beside ? 440 : 520), margin: { t: 10, r: 10 }, legend,
+    margin: { t: several ? 30 : 10, r: 10 }, legend: beside ? {} : { orientation: "h", y: -0.25 }, annotations: [],
   };
+  const traces = views.flatMap((view, i) => {
+    const end = i ? i + 1 : "";
+    layout[`xaxis${end}`] = axis("x", view.x, view.log_x, i);
+    layout[`yaxis${end}`] = { ...axis("y", i && beside ? "" : view.y, view.log_y, i), ...(view.lines ? { type: "category" } : {}) };
+    if (several)
+      layout.annotations.push({
+        text: view.run, showarrow: false, x: 0, y: 1, xanchor: "left", yanchor: "bottom",
+        xref: `x${end} domain`, yref: `y${end} domain`,
+      });
+    return structuredClone(view.traces).map((trace) => {
+      const showlegend = !names.has(trace.name);
+      names.add(trace.name);
+      return { ...trace, xaxis: `x${end}`, yaxis: `y${end}`, legendgroup: trace.name, showlegend };
+    });
+  });
+  layout.showlegend = beside || names.size <= MOST_NAMES;
+  layout.height = Math.max(26 * bars + 130, beside ? 440 : 420) * (beside ? 1 : views.length);
   const bar = { displaylogo: false, displayModeBar: beside ? "hover" : false, modeBarButtonsToRemove: UNWANTED, plotlyServerURL: "" };
-  Plotly.react(place, structuredClone(view.traces), layout, { responsive: true, ...bar });
+  Plotly.react(place, traces, layout, { responsive: true, ...bar });
 }
 
 function chart(name, views) {
@@ -59,7 +87,7 @@ function chart(name, views) {
   const update = () => {
     const here = views.filter((view) => view.setting === setting.value);
     fill(against, here.map((view) => view.against));
-    draw(figure.querySelector(".chart"), here.find((view) => view.against === against.value));
+    draw(figure.querySelector(".chart"), here.filter((view) => view.against === against.value));
   };
   fill(setting, views.map((view) => view.setting));
   [setting, against].forEach((select) => select.addEventListener("change", update));
@@ -83,6 +111,8 @@ const table = document.getElementById("lines");
 if (table) leaderboard(table);
 document.querySelectorAll("table.compared").forEach((each) => new DataTable(each, { order: [], scrollX: true }));
 for (const [name, views] of Object.entries(JSON.parse(document.getElementById("data").textContent))) chart(name, views);
+
+document.querySelectorAll(".formula").forEach((place) => katex.render(place.textContent, place, { displayMode: true }));
 
 function open() {
   const target = document.getElementById(location.hash.slice(1));

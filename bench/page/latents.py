@@ -1,0 +1,31 @@
+"""Which latent a task has, from its name and facts alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from string import Formatter
+from typing import Any
+
+from dvae_bench.estimators.names import Name, UsageError
+from dvae_bench.estimators.registry import TASKS
+
+
+@cache
+def latent_of(task: str) -> str:
+    """Such as "categorical 20x10", from the task's fact `layer`; "" for a task that is not ours or has a bad name."""
+    try:
+        name = Name.parse(task)
+    except UsageError:
+        return ""
+    facts = TASKS.builtin[name.family].facts if name.family in TASKS.builtin else {}
+    values = {key: rule["default"] for key, rule in facts.get("hyperparameters", {}).items()} | name.values
+    fact = facts.get("layer", "")
+    text = fact.get(values.get("arch"), "") if isinstance(fact, dict) else fact
+    return _Sizes().format(text, **values)
+
+
+class _Sizes(Formatter):
+    """`{n:20}` is n, or 20 where n is 0."""
+
+    def format_field(self, value: Any, spec: str) -> str:
+        return str(value or spec)

@@ -1,0 +1,5 @@
+"""A new plugin as an installable package."""
+
+from .scaffold import new_estimator
+
+__all__ = ["new_estimator"]

@@ -1,0 +1,50 @@
+"""Writing the package of a new estimator: one that works, to be changed into yours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dvae_bench.estimators.names import UsageError
+from dvae_bench.estimators.registry import ESTIMATORS
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 60
+_FILES = {
+    "pyproject.toml": "pyproject.toml.jinja",
+    "README.md": "README.md.jinja",
+    "{module}.py": "estimator.py.jinja",
+    "test_{module}.py": "test.py.jinja",
+}
+
+
+def new_estimator(name: str, folder: Path | None = None) -> list[Path]:
+    """Write the package of an estimator of this name to `folder` (one called as the estimator); returns its files.
+
+    Raises UsageError on a name that is none or is taken, and where the folder holds something.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise UsageError(
+            f"{name!r} is no name for an estimator; take lower-case letters, digits and single hyphens, beginning with "
+            f"a letter, at most {_LONGEST}: my-estimator"
+        )
+    taken = {word for plugin in ESTIMATORS for word in (plugin.name, *plugin.facts.get("aliases", ()))}
+    if name in taken:
+        raise UsageError(f"there is an estimator {name!r} already (`dvae-bench show {name}`); take another name")
+    folder = Path(name) if folder is None else folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not an empty folder; choose another one with -o")
+    words = name.split("-")
+    module = "dvae_bench_" + "_".join(words)
+    given = {"name": name, "module": module, "class_name": "".join(map(str.capitalize, words)) + "Estimator"}
+    templates = Environment(
+        loader=PackageLoader("dvae_bench.bench.scaffold"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for file, template in _FILES.items():
+        files.append(folder / file.format(module=module))
+        text = templates.get_template(template).render(given)
+        files[-1].write_text(text, encoding="utf-8", newline="\n")
+    return files
