@@ -48,6 +48,8 @@ exact gradient, over the exact gradient's length. 1 means an error as large as t
   without derivatives.
 * *unbiased*: by its claim, held against exact gradients. *biased*: its error falls with the calls to the size of its
   bias and no further.
+* No gradient at all has an error of 1 and a bias of 1. Where there is more noise than that, error alone favours what
+  shrinks the gradient, as `nvil` does; an optimiser that scales its steps, as Adam does, undoes that.
 * *as `x`*: its interval overlaps the best one's, so that these draws do not tell them apart.
 * Bold: the interval lies wholly below that of the best one of the other kind.
 """
@@ -126,7 +128,7 @@ def _least(candidates: list[Candidate], budget: int) -> str:
     unbiased, best = next(c for c in able if c.unbiased), able[0]
     if best.error(budget)[2] >= unbiased.error(budget)[1]:
         return _link(unbiased)
-    return f"{_link(unbiased)}; {_link(best)} with a bias of {best.bias[0]:.2g}"
+    return f"{_link(unbiased)}; {_link(best)} with a bias up to {best.bias[2]:.2g}"
 
 
 def _link(candidate: Candidate) -> str:
