@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs seed calibrate reference training regress baseline peers speed clean
+.PHONY: run test test-full lint bench docs seed calibrate reference training which regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -26,9 +26,11 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks -q --benchmark-autosave --benchmark-columns=median,iqr,rounds
 
+# The generated pages of docs/, and from all pages the site build/site, without network access.
 docs: $(READY)
 	$(BIN)/python scripts/make_docs.py
 	$(BIN)/python scripts/seed_document.py fill
+	$(BIN)/python scripts/make_site.py
 
 # The commands of docs/seed-document.md, their results kept in results/reference/seed: about half an hour on one core.
 seed: $(READY)
@@ -51,6 +53,10 @@ HOOPER := results/reference/hooper-2026-mnist/hooper-two-rates.toml
 training: $(READY)
 	$(BIN)/dvae-bench reproduce mnist-bernoulli --jobs $(JOBS)
 	$(BIN)/dvae-bench reproduce $(HOOPER) --steps 6000 --seeds 3 --jobs $(JOBS)
+
+# What docs/which-estimator.md is made from: about 10 minutes on one core.
+which: $(READY)
+	$(BIN)/python scripts/which.py
 
 # Other people's estimators, judged: results/reference/peers, about 5 minutes.
 peers: $(READY)

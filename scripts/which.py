@@ -1,0 +1,123 @@
+"""What docs/which-estimator.md is made from: `python scripts/which.py` writes results/reference/which/.
+
+toys.csv: draws on small toys whose f, continued between its points, is no quadratic: under a quadratic some biased
+estimators are exact. basket.csv: every estimator at the same parameters of real VAEs. The training tables hold each
+one's variance where its own training got to, which compares models as much as estimators; here one estimator trains and
+all are measured where it ends.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from dvae_bench.bench import statistics as st
+from dvae_bench.bench.basket import BLOCKS, Basket, block_means
+from dvae_bench.bench.clock import steady_host
+from dvae_bench.bench.presets import PRESETS
+from dvae_bench.bench.report.toy_table import toy_table
+from dvae_bench.bench.runner import Progress
+from dvae_bench.bench.session import Session
+from dvae_bench.bench.spread import encoder_draws, reference_draws
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.timing import timed_steps
+from dvae_bench.bench.training import Trajectory
+from dvae_bench.estimators import estimator
+from dvae_bench.estimators.names import Name
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from dvae_bench.tasks.vae.mnist_task import MnistTask
+from torch import Tensor
+
+OUT = Path(__file__).resolve().parent.parent / "results" / "reference" / "which"
+SIZES = (
+    "rloo:n={4,8,16}",
+    "arms:n={2,8}",
+    "carms:n={2,8}",
+    "double-cv:n=4",
+    "rodeo:n=4",
+    "unordered-set:k={2,8}",
+    "sum-and-sample:k=2",
+    "pathwise:n=4",
+)
+TOYS = ("bit-table:extension=cubic", "category-table:extension=cubic", "moments")
+TRAINED_BY = {"mnist-vae": "rloo:n=4", "mnist-vae:arch=categorical": "rloo:n=4", "mnist-vae:arch=gaussian": "pathwise"}
+STEPS, DRAWS, REFERENCE = 500, 8, 512
+Row = dict[str, Any]
+
+
+def at_the_end(task: MnistTask, trainer: str, names: tuple[str, ...]) -> Iterator[Row]:
+    """The rows at the end of a training; estimators that cannot be used here have none."""
+    settings = replace(PRESETS["quick"].steps, variance_draws=DRAWS, reference_draws=REFERENCE, basket=names)
+    (spec,) = task.layers
+    basket, run = Basket(settings, spec), Trajectory(task, estimator(trainer, spec), STEPS, 0)
+    for step in range(1, STEPS + 1):
+        run.advance(step)
+    vae, x = run.step_once.vae, next(run.data)
+    reference = reference_draws(vae, x, REFERENCE, stream(0, "basket", task.device))
+    assert reference is not None
+    yield row("", "norm_cut", mean_norm(reference))
+    yield row("", "norm_encoder", mean_norm(encoder_draws(vae, x, block_means(reference, BLOCKS))))
+    for name, found in basket.measure(vae, x, stream(0, "basket", task.device)).items():
+        if not isinstance(found, str):
+            yield from (row(name, metric, samples) for metric, samples in found.items())
+
+
+def mean_norm(draws: Tensor) -> float:
+    """||E g|| from n draws, the noise of the mean taken off: the root of the mean of g·g' over pairs of draws."""
+    flat, n = draws.flatten(1).double(), len(draws)
+    return float((flat.sum(0).square().sum() - flat.square().sum()).div(n * (n - 1)).clamp_min(0).sqrt())
+
+
+def row(name: str, metric: str, found: float | st.Figure | np.ndarray) -> Row:
+    figure = st.mean(found) if isinstance(found, np.ndarray) else found
+    figure = figure if isinstance(figure, st.Figure) else st.Figure(figure)
+    return {"estimator": name, "metric": metric, "value": figure.value, "lo": figure.lo, "hi": figure.hi}
+
+
+def calls(task: MnistTask, names: tuple[str, ...]) -> Iterator[Row]:
+    """Evaluations and differentiations of f for the gradient of one data point, at the size of the task's latent."""
+    (spec,) = task.layers
+    for name in names:
+        counted = timed_steps(task, estimator(name, spec), 0).f
+        assert counted is not None
+        yield row(name, "evaluations", counted.evaluations)
+        yield row(name, "differentiations", counted.differentiations)
+
+
+def toys(names: list[Name]) -> pd.DataFrame:
+    """The toy table of draws alone, and the norm of the exact gradient beside each line."""
+    told = Progress(end=lambda cell, status, reason, seconds: print(status, cell, file=sys.stderr, flush=True))
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session.prepare(names, TASKS.select(TOYS), PRESETS["quick"], 1, "cpu", 1, Path(folder))
+        session.cells = [cell for cell in session.cells if cell.source == "draws"]
+        session.run(told, fresh=True)
+        rows = session.rows()
+    norms = rows[(rows["metric"] == "gradient_norm") & (rows["group"] == "cut")].groupby("task")["value"].first()
+    numbers = toy_table(rows).numbers.query("verdict != 'unsupported'")
+    return numbers.assign(norm=numbers["task"].map(norms)).drop(columns=["time", "time_lo", "time_hi"], errors="ignore")
+
+
+def main() -> None:
+    steady_host(1)
+    names = ESTIMATORS.select(["all", *SIZES])
+    OUT.mkdir(parents=True, exist_ok=True)
+    toys(names).to_csv(OUT / "toys.csv", index=False, float_format="%.6g")
+    tables = []
+    for text, trainer in TRAINED_BY.items():
+        (name,) = TASKS.select([text])
+        task = TASKS.find(name.family).load()(**name.values)
+        rows = list(at_the_end(task, trainer, tuple(map(str, names))))
+        rows += calls(task, tuple(dict.fromkeys(each["estimator"] for each in rows if each["estimator"])))
+        tables.append(pd.DataFrame(rows).assign(task=text, data=task.data, trained_by=trainer))
+        pd.concat(tables).to_csv(OUT / "basket.csv", index=False, float_format="%.6g")
+        print(f"{text}: {len(rows)} rows", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Every command of every page of docs/ runs, those of a page one after another in one new folder."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import PAGES, ROOT, Page, save_files
+from dvae_bench.bench.report import write_figures
+
+RUNS_MINUTES = ("seed-document.md",)
+COMMANDING = pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(words[0] == "dvae-bench" for words in page.commands)], ids=str
+)
+MAKE = sorted({words[1] for page in PAGES for words in page.commands if words[0] == "make"})
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a reader stands, the files saved that the pages ask for."""
+    save_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def figures_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only figures that a command names are drawn: all of a run's take seconds."""
+
+    def write(rows: Any, folder: Path, names: Any = None, *style: Any) -> Any:
+        return write_figures(rows, folder, names, *style) if names else ([], [])
+
+    monkeypatch.setattr("dvae_bench.bench.report.write_figures", write)
+
+
+def run_all(page: Page, command: Command, change: Callable[[list[str]], list[str]]) -> None:
+    for name, *words in page.commands:
+        if name == "dvae-bench":
+            ended = command(*change(words))
+            assert ended.code == 0, f"dvae-bench {' '.join(words)}\n{ended.out}\n{ended.err}"
+
+
+@COMMANDING
+def test_a_pages_commands_run(
+    page: Page, folder: Path, command: Command, tiny_presets: None, figures_by_name: None
+) -> None:
+    """At next to no work; what takes minutes even so is planned only."""
+    planned = page.name in RUNS_MINUTES
+    run_all(page, command, lambda words: [*words, "--dry-run"] if planned and words[0] == "run" else words)
+
+
+@pytest.mark.full
+@COMMANDING
+def test_a_pages_commands_run_in_full(page: Page, folder: Path, command: Command) -> None:
+    """As printed, but for the trainings of many steps, which take few: `make seed` runs those."""
+    run_all(page, command, shortened)
+
+
+def shortened(words: list[str]) -> list[str]:
+    return ["20" if before == "--steps" else word for before, word in pairwise(["", *words])]
+
+
+@pytest.mark.parametrize("target", MAKE)
+def test_a_make_target_is_one(target: str) -> None:
+    """make knows all that it would have to do."""
+    done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
