@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from dvae_bench import __version__
-from dvae_bench.commands import catalogue, check, compare, report, run
+from dvae_bench.commands import catalogue, check, compare, merge, report, run
 from dvae_bench.commands.exits import USAGE
 from dvae_bench.estimators.names import UsageError
 
@@ -21,6 +21,7 @@ app.command()(catalogue.show)
 app.command()(check.check)
 app.command()(report.report)
 app.command()(report.figures)
+app.command()(merge.merge)
 app.command()(compare.compare)
 app.command()(compare.history)
 

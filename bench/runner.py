@@ -6,7 +6,7 @@ import itertools
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,30 +39,53 @@ Result = tuple[str, list[Row]] | Exception
 Outcome = tuple[str, str, float]
 """A cell's status, the reason where it is not ok, and the seconds it took."""
 
+Unit = tuple[Cell, ...]
+"""What is measured together: one cell of draws or training, or interleaved timings on one task."""
 
-def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
+Ended = list[tuple[Cell, Outcome]]
+
+
+def run_cells(cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
     """Measure every cell that is not finished in the store; returns how many ended in each state.
 
     A failing plugin never stops the run: its cell is stored as `error` with its traceback, and tried again next time.
     """
     counts: Counter[str] = Counter()
-    journal = Journal(store.folder / "timings-in-flight.jsonl")
     if fresh:
-        journal.clear()
-    for _, together in itertools.groupby(cells, key=_round):
-        todo = unfinished(together, store, progress, fresh, counts)
-        if todo and todo[0].source == "clock":
-            start = time.perf_counter()
-            results = _time_all(todo, progress, journal)
-            seconds = (time.perf_counter() - start) / len(todo)
-            outcomes = {cell: (*_record(cell, result, store), seconds) for cell, result in results.items()}
-            journal.clear()
-        else:
-            outcomes = {cell: attempt(cell, store, progress) for cell in todo}
-        for cell, (status, reason, seconds) in outcomes.items():
+        forget_timings(store)
+    for unit in units(cells):
+        todo = unfinished(unit, store, progress, fresh, counts)
+        for cell, (status, reason, seconds) in measure_unit(todo, store, progress):
             counts[status] += 1
             progress.end(cell, status, reason, seconds)
     return dict(counts)
+
+
+def units(cells: Iterable[Cell]) -> Iterator[Unit]:
+    """Consecutive timings on one task are one unit, every other cell is its own."""
+    for _, together in itertools.groupby(cells, key=_round):
+        yield tuple(together)
+
+
+def measure_unit(unit: Sequence[Cell], store: Store, progress: Progress) -> Ended:
+    """Measure what is measured together, and store what came of it."""
+    if not unit or unit[0].source != "clock":
+        return [(cell, attempt(cell, store, progress)) for cell in unit]
+    start, journal = time.perf_counter(), _journal(store)
+    results = _time_all(unit, progress, journal)
+    seconds = (time.perf_counter() - start) / len(unit)
+    ended = [(cell, (*_record(cell, result, store), seconds)) for cell, result in results.items()]
+    journal.clear()
+    return ended
+
+
+def forget_timings(store: Store) -> None:
+    """Drop the blocks of timings that an earlier run left in flight."""
+    _journal(store).clear()
+
+
+def _journal(store: Store) -> Journal:
+    return Journal(store.folder / "timings-in-flight.jsonl")
 
 
 def unfinished(
@@ -100,7 +123,7 @@ def _round(cell: Cell) -> Any:
     return (cell.source, cell.task, cell.seed) if cell.source == "clock" else cell
 
 
-def _time_all(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+def _time_all(cells: Sequence[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
     """Each cell's status and rows, or what it or its task raised."""
     try:
         return time_cells(cells, progress, journal)
@@ -151,7 +174,7 @@ def measure_cell(
     return "ok", [row | {"tuned_steps": tuned} for row in _collect(cell.source, measured)]
 
 
-def time_cells(cells: list[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
+def time_cells(cells: Sequence[Cell], progress: Progress, journal: Journal) -> dict[Cell, Result]:
     """Time cells of one task in interleaved rounds, going on from those in the journal. Raises what the task raises."""
     first, task = cells[0], build_task(cells[0])
     settings = first.preset.settings("clock")

@@ -78,7 +78,6 @@ class Store:
 
     def write(self, key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> None:
         """Store a cell's rows and settings in one part, atomically."""
-        self.cells.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
         metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
         metadata["sha256"] = UNSEALED.decode()
@@ -86,7 +85,20 @@ class Store:
         pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
         content = sink.getvalue().to_pybytes()
         seal = hashlib.sha256(content).hexdigest().encode()
-        replace_file(self._part(key), content.replace(UNSEALED, seal))
+        self.put(key, content.replace(UNSEALED, seal))
+
+    def stored(self) -> list[str]:
+        """The keys of all parts."""
+        return sorted(path.stem for path in self.cells.glob("*.parquet"))
+
+    def content(self, key: str) -> bytes:
+        """A cell's part as it is stored, to be put into another store."""
+        return self._part(key).read_bytes()
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store a cell's part as another store has it, atomically."""
+        self.cells.mkdir(parents=True, exist_ok=True)
+        replace_file(self._part(key), content)
 
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
         """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
@@ -104,7 +116,7 @@ class Store:
         return [settings for settings in found if isinstance(settings, dict)]
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
-        parts = sorted(self.cells.glob("*.parquet")) if keys is None else [self._part(key) for key in keys]
+        parts = [self._part(key) for key in (self.stored() if keys is None else keys)]
         return [path for path in parts if path.is_file()]
 
     @staticmethod

@@ -101,6 +101,7 @@ def time_group(
     watches: dict[Key, Stopwatch] = {}
     telemetry = Telemetry(device)
     for key, each in timed.items():
+        tick(0.0)
         try:
             watches[key] = Stopwatch(each, device, settings, telemetry, (earlier or {}).get(key, ()))
         except Exception as error:
@@ -109,15 +110,15 @@ def time_group(
     with without_collection():
         while running:
             order.shuffle(running)
-            for key in running:
+            for place, key in enumerate(running, 1):
                 try:
                     made(key, watches[key].block())
                 except Exception as error:
                     results[key] = without_tensors(error)
+                tick(min(1.0, (done + place / len(running)) / settings.rounds))
             gc.collect()
             running = [key for key in running if key not in results and not watches[key].stop_reason()]
             done += 1
-            tick(min(1.0, done / settings.rounds))
     return results | {key: watch.timings() for key, watch in watches.items() if key not in results}
 
 

@@ -10,10 +10,12 @@ import typer
 
 from ..estimators.names import UsageError
 from ..estimators.registry import ESTIMATORS, TASKS, matches
+from .execution import Address, Executor, Isolate, Jobs, Memory, Timeout, execution
 from .exits import FAILED, INTERRUPTED
 from .plugins import add_plugins
 
 if TYPE_CHECKING:
+    from ..bench.executors import Execution
     from ..bench.screen import Screen
     from ..bench.session import Session
 
@@ -41,9 +43,15 @@ def run(
     basket: Annotated[
         list[str], typer.Option(help="Estimators whose bias and variance are measured along every training too.")
     ] = [],
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, help="Processes side by side; timings come last, alone.")
-    ] = 1,
+    jobs: Jobs = 1,
+    executor: Executor = "local",
+    address: Address = "auto",
+    isolate: Isolate = False,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    shard: Annotated[
+        str | None, typer.Option(help="I/N: measure the I-th of N parts, without a report; see `merge`.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each; timings want 1.")] = 1,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
@@ -71,16 +79,24 @@ def run(
 
     from ..bench.screen import Screen
     from ..bench.session import Session
+    from ..bench.shard import Shard
 
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
     settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))
-    session = Session.prepare(chosen, on, settings, seeds, device, threads, output or Path("results") / preset)
-    screen = Screen(session, jobs)
+    how, part = execution(jobs, executor, address, isolate, timeout, memory), Shard.parse(shard) if shard else None
+    folder = output or Path("results") / (f"{preset}-shard-{part.index}-of-{part.count}" if part else preset)
+    session = Session.prepare(chosen, on, settings, seeds, device, threads, folder)
+    if part:
+        session.cells = part.of(session.cells)
+    screen = Screen(session, how.slots)
     screen.plan(fresh)
     if dry_run:
         return
-    counts = _measure(session, screen, fresh)
-    screen.finish(counts)
+    counts = _measure(session, screen, fresh, how)
+    if part is None:
+        screen.finish(counts)
+    else:
+        screen.counted(counts)
     if trace:
         screen.traced(session.trace(screen.say))
     if counts.get("error"):
@@ -97,7 +113,12 @@ def reproduce(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PROTOCOL.")
     ] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes side by side.")] = 1,
+    jobs: Jobs = 1,
+    executor: Executor = "local",
+    address: Address = "auto",
+    isolate: Isolate = False,
+    timeout: Timeout = None,
+    memory: Memory = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
@@ -106,24 +127,25 @@ def reproduce(
     from ..bench.reproduce import Reproduction
     from ..bench.screen import Screen
 
+    how = execution(jobs, executor, address, isolate, timeout, memory)
     whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output)
     whole.forecast(budget, typer.echo)
     if dry_run:
         return
     parts = []
     for session in whole.sessions():
-        screen = Screen(session, jobs)
+        screen = Screen(session, how.slots)
         screen.plan(fresh)
-        parts.append(_measure(session, screen, fresh))
+        parts.append(_measure(session, screen, fresh, how))
     screen.finish(parts[-1], whole.table())
     if any(counts.get("error") for counts in parts):
         raise typer.Exit(FAILED)
 
 
-def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
+def _measure(session: Session, screen: Screen, fresh: bool, how: Execution) -> dict[str, int]:
     """Run the session's cells under its screen; Ctrl-C ends with 130, the finished cells kept."""
     try:
-        return session.run(screen.progress(), fresh, screen.jobs)
+        return session.run(screen.progress(), fresh, how)
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(INTERRUPTED) from None

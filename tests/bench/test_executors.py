@@ -9,50 +9,83 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.executors import DIED, run_beside
+from dvae_bench.bench.executors import Execution, Guard
+from dvae_bench.bench.executors.processes import DIED
 from dvae_bench.bench.presets import Preset
 from dvae_bench.bench.runner import Progress, run_cells
 from dvae_bench.bench.settings import ClockSettings, DrawSettings
 from dvae_bench.bench.store import Store
-from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 
 TINY = Preset(
     "tiny",
     draws=DrawSettings(blocks=8, rows=8, tuning_steps=2),
     clock=ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
 )
+TWO = Execution(jobs=2)
 DEADLY = '''
-"""Estimators that end their process, once and always."""
+"""Estimators that end their process, each in its own way."""
 
+import ctypes
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 
+import torch
 from dvae_bench.estimators.score_function.reinforce import Reinforce
 
 
-class Killed(Reinforce):
-    name = "killed"
-    latents = ("bernoulli",)
-    cost = "1 evaluation"
-    reference = "none"
-
-    def sample(self, latent, generator):
+def once(path):
+    if not path.exists():
+        path.touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class KilledOnce(Reinforce):
-    name = "killed-once"
+WAYS = {
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "killed-once": lambda: once(Path(__file__).with_suffix(".mark")),
+    "exits": lambda: sys.exit(7),
+    "crashes": lambda: ctypes.string_at(0),
+    "hangs": lambda: time.sleep(3600),
+    "spins-in-native-code": lambda: ctypes.PyDLL(None).sleep(3600),
+    "takes-all-memory": lambda: torch.ones(2 << 30, dtype=torch.uint8),
+}
+''' + "".join(
+    f'''
+
+class {name.title().replace("-", "")}(Reinforce):
+    name = "{name}"
     latents = ("bernoulli",)
     cost = "1 evaluation"
     reference = "none"
 
     def sample(self, latent, generator):
-        mark = Path(__file__).with_suffix(".mark")
-        if not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        WAYS[self.name]()
         return super().sample(latent, generator)
+'''
+    for name in ("killed", "killed-once", "exits", "crashes", "hangs", "spins-in-native-code", "takes-all-memory")
+)
+
+
+COUNTS = '''
+"""How many cells this process has measured."""
+
+import itertools
+
+from dvae_bench.bench.collectors.collector import Collector
+from dvae_bench.bench.rows import row
+
+COUNT = itertools.count(1)
+
+
+class Counts(Collector):
+    name = "counts"
+    source = "draws"
+
+    def rows(self, draws):
+        return [row("cells of its process", next(COUNT), 1)]
 '''
 
 
@@ -65,8 +98,8 @@ def deadly(tmp_path: Path) -> Iterator[None]:
     ESTIMATORS.extra.clear()
 
 
-def cells(*estimators: str, task: str = "bit:d=2") -> list[Cell]:
-    return plan(ESTIMATORS.select(estimators), TASKS.select([task]), TINY, 2, "cpu", "cpu", "", 1)
+def cells(*estimators: str, task: str = "bit:d=2", seeds: int = 2) -> list[Cell]:
+    return plan(ESTIMATORS.select(estimators), TASKS.select([task]), TINY, seeds, "cpu", "cpu", "", 1)
 
 
 def measured(store: Store) -> pd.DataFrame:
@@ -78,9 +111,9 @@ def test_the_numbers_do_not_depend_on_the_processes(tmp_path: Path) -> None:
     alone, beside = Store(tmp_path / "alone"), Store(tmp_path / "beside")
     grid = cells("rloo", "rebar", "reinforce-ema", task="bit-table:d=3")
     counts = run_cells(grid, alone, Progress())
-    assert run_beside(grid, beside, Progress(), False, 2, 1) == counts == {"ok": 9}
+    assert TWO.run(grid, beside, Progress()) == counts == {"ok": 9}
     pd.testing.assert_frame_equal(measured(alone), measured(beside), check_exact=True)
-    assert run_beside(grid, beside, Progress(), False, 2, 1) == {"reused": 9}
+    assert TWO.run(grid, beside, Progress()) == {"reused": 9}
     assert not multiprocessing.active_children()
 
 
@@ -91,14 +124,56 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
         end=lambda cell, status, reason, seconds: ended.update({(str(cell.estimator), cell.seed): (status, reason)})
     )
     grid = [cell for cell in cells("killed", "killed-once", "rloo", "reinforce") if cell.source == "draws"]
-    assert run_beside(grid, store, progress, False, 2, 1) == {"error": 2, "ok": 6}
+    assert TWO.run(grid, store, progress) == {"error": 2, "ok": 6}
     assert {name for name, (status, _) in ended.items() if status == "error"} == {("killed", 0), ("killed", 1)}
-    assert ended["killed", 0] == ("error", DIED)
+    reason = f"{DIED}: SIGKILL, killed, maybe for want of memory"
+    assert ended["killed", 0] == ("error", reason)
     rows = store.rows()
-    assert set(rows.loc[rows["status"] == "error", "reason"]) == {DIED}
-    assert run_beside([cell for cell in grid if cell.estimator.family != "killed"], store, Progress(), False, 2, 1) == {
-        "reused": 6
-    }
+    assert set(rows.loc[rows["status"] == "error", "reason"]) == {reason}
+    assert TWO.run([cell for cell in grid if cell.estimator.family != "killed"], store, Progress()) == {"reused": 6}
+
+
+WAYS = {
+    "exits": "it ended itself with exit code 7",
+    "crashes": "SIGSEGV, a crash in native code",
+    "hangs": "it took longer than the 5 s of --timeout",
+    "spins-in-native-code": "it took longer than the 5 s of --timeout",
+    "takes-all-memory": "can't allocate memory",
+}
+
+
+@pytest.mark.usefixtures("deadly")
+@pytest.mark.parametrize("source", ["draws", "clock"])
+@pytest.mark.parametrize("isolate", [True, False])
+def test_what_a_plugin_does_to_its_process_is_its_own_error_only(tmp_path: Path, source: str, isolate: bool) -> None:
+    store, ended = Store(tmp_path), {}
+    progress = Progress(end=lambda cell, status, reason, seconds: ended.update({str(cell.estimator): (status, reason)}))
+    grid = [cell for cell in cells(*WAYS, "rloo", seeds=1) if cell.source == source]
+    guarded = Execution(2, Guard(isolate, timeout=5.0, memory=2**29))
+    assert guarded.run(grid, store, progress) == {"error": len(WAYS), "ok": 1}
+    assert ended.pop("rloo") == ("ok", "")
+    for name, (status, reason) in ended.items():
+        assert status == "error" and WAYS[name] in reason
+    rows = store.rows()
+    assert len(rows[rows["status"] == "error"]) == len(WAYS) and (rows["estimator"] == "rloo").any()
+    assert not multiprocessing.active_children()
+
+
+def test_isolated_cells_each_have_a_process_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "counts.py"
+    path.write_text(COUNTS)
+    COLLECTORS.add_file(path)
+    try:
+        grid = [cell for cell in cells("rloo", "reinforce") if cell.source == "draws"]
+        seen = []
+        for isolate in (False, True):
+            store = Store(tmp_path / str(isolate))
+            assert Execution(guard=Guard(isolate, memory=2**40)).run(grid, store, Progress()) == {"ok": 4}
+            rows = store.rows()
+            seen.append(set(rows.loc[rows["metric"] == "cells of its process", "value"]))
+        assert seen == [{1.0, 2.0, 3.0, 4.0}, {1.0}]
+    finally:
+        COLLECTORS.extra.clear()
 
 
 def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
@@ -107,7 +182,7 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
 
     store = Store(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        run_beside(cells("rloo", "reinforce"), store, Progress(end=interrupt), False, 2, 1)
+        TWO.run(cells("rloo", "reinforce"), store, Progress(end=interrupt))
     for process in multiprocessing.active_children():
         process.join(10)
     assert not multiprocessing.active_children()
