@@ -67,7 +67,7 @@ class RayCluster:
     Raises UsageError where there is no such cluster, or none of its machines is free for timings on this device.
     """
 
-    tries = 5
+    tries = 3
 
     def __init__(self, address: str, store: Store, device: str, name: str, threads: int, guard: Guard) -> None:
         self.slots = max(64, 4 * connect(address))

@@ -104,7 +104,7 @@ def test_other_settings_are_refused_and_nothing_is_written(tmp_path: Path) -> No
         merge(tmp_path / "out", [a.folder, b.folder])
     assert not (tmp_path / "out").exists()
     run_cells(cells(), b, Progress())
-    assert merge(tmp_path / "out", [a.folder, b.folder]).cells == 8, "a folder may hold older settings too"
+    assert merge(tmp_path / "out", [a.folder, b.folder]).cells == 10, "a folder may hold older settings too"
 
 
 def test_another_device_is_another_cell(tmp_path: Path) -> None:
