@@ -99,7 +99,7 @@ def unfinished(
             progress.begin(cell)
             progress.end(cell, "reused", "", 0.0)
             continue
-        if fresh:
+        if fresh and cell.source == "steps":
             Checkpoint(store.checkpoint(cell.part())).clear()
         todo.append(cell)
     return todo
@@ -108,7 +108,8 @@ def unfinished(
 def attempt(cell: Cell, store: Store, progress: Progress) -> Outcome:
     """Measure a cell of draws or training and store what came of it."""
     progress.begin(cell)
-    start, checkpoint = time.perf_counter(), Checkpoint(store.checkpoint(cell.part()))
+    start = time.perf_counter()
+    checkpoint = Checkpoint(store.checkpoint(cell.part()) if cell.source == "steps" else None)
     try:
         result: Result = measure_cell(cell, progress.tick, checkpoint)
     except Exception as error:

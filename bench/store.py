@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -67,8 +68,9 @@ class Store:
 
     def status(self, key: str) -> str | None:
         """How a cell ended, or None when it has not been measured or its part cannot be read."""
+        part = self._part(key)
         try:
-            return pq.read_metadata(_sound(self._part(key))).metadata[b"status"].decode()
+            return _status(part, part.stat().st_mtime_ns)
         except (*DAMAGE, KeyError, TypeError):
             return None
 
@@ -122,8 +124,7 @@ class Store:
     @staticmethod
     def _read(part: Path) -> pa.Table:
         try:
-            table = pq.read_table(_sound(part), page_checksum_verification=True)
-            return table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
+            return _sound(part).read(use_threads=False).cast(ARROW_SCHEMA).replace_schema_metadata(None)
         except (*DAMAGE, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({reason})") from error
@@ -136,10 +137,17 @@ class Store:
         return self.cells / f"{key}.parquet"
 
 
-def _sound(part: Path) -> pa.BufferReader:
-    """A part's content; one of DAMAGE is raised unless it is what was written. Parquet checks pages, not its footer."""
+@functools.cache
+def _status(part: Path, changed: int) -> str:
+    """What a part says of its cell; read anew when the file was changed."""
+    return _sound(part).metadata.metadata[b"status"].decode()
+
+
+def _sound(part: Path) -> pq.ParquetFile:
+    """A part; one of DAMAGE is raised unless it is what was written. Parquet checks pages, not its footer."""
     content = part.read_bytes()
-    seal = pq.read_metadata(pa.BufferReader(content)).metadata[b"sha256"]
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    seal = file.metadata.metadata[b"sha256"]
     if hashlib.sha256(content.replace(seal, UNSEALED)).hexdigest().encode() != seal:
         raise ValueError("its checksum is not that of its content")
-    return pa.BufferReader(content)
+    return file
