@@ -64,7 +64,7 @@ Measured = list[tuple[Outcome, bytes]] | Lost
 class RayCluster:
     """Each unit takes `threads` CPUs, and a GPU if cells are on an accelerator; timings a whole machine each.
 
-    Raises UsageError where there is no such cluster, or none of its machines is free for timings on this device.
+    Raises UsageError where there is no such cluster, or none of its machines has the device that is to be timed.
     """
 
     tries = 3
@@ -74,6 +74,7 @@ class RayCluster:
         self.store, self.threads, self.guard = store, threads, guard
         self.plugins = tuple((path.name, path.read_text(encoding="utf-8")) for path in plugin_files())
         gpus = 0 if device == "cpu" else 1
+        self.least = {"CPU": threads, "GPU": gpus}
         self.measure = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_measure)
         self.ask = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(_device_name)
         self.device, self.name = device, name
@@ -91,9 +92,9 @@ class RayCluster:
             self.running[self.measure.remote(work)] = unit
             return
         machines = self._machines()
-        node = next((node for node in machines if node not in self.timed_on.values()), None)
-        if node is None:
-            raise UsageError(f"no machine of the cluster that is free for timings has this one's {self.name}")
+        if not machines:
+            raise UsageError(f"no machine of the cluster has the device that timings are asked for: {self.name}")
+        node = min(machines, key=list(self.timed_on.values()).count)
         place = OnNode(node, soft=False)
         reference = self.measure.options(num_cpus=machines[node], scheduling_strategy=place).remote(work)
         self.running[reference], self.timed_on[reference] = unit, node
@@ -121,14 +122,15 @@ class RayCluster:
         ray.shutdown()
 
     def _machines(self) -> dict[str, float]:
-        """A node of each machine that has this device, by its host's name, and its CPUs."""
-        nodes = {node["NodeManagerHostname"]: node for node in ray.nodes() if node["Alive"]}
-        asked = {
-            node["NodeID"]: self.ask.options(scheduling_strategy=OnNode(node["NodeID"], soft=False)).remote(self.device)
-            for node in nodes.values()
-        }
-        cpus = {node["NodeID"]: node["Resources"].get("CPU", 0) for node in nodes.values()}
-        return {node: cpus[node] for node, name in asked.items() if cpus[node] and self._answer(name) == self.name}
+        """The CPUs of each machine that has this device, by one node of it."""
+        able = [
+            n for n in ray.nodes() if n["Alive"] and all(n["Resources"].get(k, 0) >= v for k, v in self.least.items())
+        ]
+        nodes = {node["NodeManagerHostname"]: node for node in able}.values()
+        here = {node["NodeID"]: OnNode(node["NodeID"], soft=False) for node in nodes}
+        asked = {node: self.ask.options(scheduling_strategy=place).remote(self.device) for node, place in here.items()}
+        cpus = {node["NodeID"]: node["Resources"]["CPU"] for node in nodes}
+        return {node: cpus[node] for node, name in asked.items() if self._answer(name) == self.name}
 
     @staticmethod
     def _answer(reference: Any) -> str:

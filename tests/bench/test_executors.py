@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +74,28 @@ class {name.title().replace("-", "")}(Reinforce):
 )
 
 
+HANGS = '''
+"""It says who it is, and hangs."""
+
+import os
+import time
+from pathlib import Path
+
+from dvae_bench.estimators.score_function.reinforce import Reinforce
+
+
+class Hangs(Reinforce):
+    name = "hangs"
+    latents = ("bernoulli",)
+    cost = "1 evaluation"
+    reference = "none"
+
+    def sample(self, latent, generator):
+        mark = Path(os.environ["MARK"])
+        mark.with_suffix(".new").write_text(str(os.getpid()))
+        mark.with_suffix(".new").rename(mark)
+        time.sleep(3600)
+'''
 COUNTS = '''
 """How many cells this process has measured."""
 
@@ -133,30 +160,42 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
     assert TWO.run([cell for cell in grid if cell.estimator.family != "killed"], store, Progress()) == {"reused": 6}
 
 
-WAYS = {
+FAULTS = {
     "exits": "it ended itself with exit code 7",
     "crashes": "SIGSEGV, a crash in native code",
-    "hangs": "it took longer than the 5 s of --timeout",
-    "spins-in-native-code": "it took longer than the 5 s of --timeout",
     "takes-all-memory": "can't allocate memory",
 }
+HANGING = ("hangs", "spins-in-native-code")
+
+
+def ended_as(grid: list[Cell], folder: Path, execution: Execution) -> dict[str, tuple[str, str]]:
+    """How each estimator's cell ended, told and stored alike."""
+    store, ended = Store(folder), {}
+    progress = Progress(end=lambda cell, status, reason, seconds: ended.update({str(cell.estimator): (status, reason)}))
+    counts = execution.run(grid, store, progress)
+    assert counts == Counter(status for status, _ in ended.values())
+    assert all(store.status(cell.part()) == ended[str(cell.estimator)][0] for cell in grid)
+    assert not multiprocessing.active_children()
+    return ended
 
 
 @pytest.mark.usefixtures("deadly")
 @pytest.mark.parametrize("source", ["draws", "clock"])
 @pytest.mark.parametrize("isolate", [True, False])
 def test_what_a_plugin_does_to_its_process_is_its_own_error_only(tmp_path: Path, source: str, isolate: bool) -> None:
-    store, ended = Store(tmp_path), {}
-    progress = Progress(end=lambda cell, status, reason, seconds: ended.update({str(cell.estimator): (status, reason)}))
-    grid = [cell for cell in cells(*WAYS, "rloo", seeds=1) if cell.source == source]
-    guarded = Execution(2, Guard(isolate, timeout=5.0, memory=2**29))
-    assert guarded.run(grid, store, progress) == {"error": len(WAYS), "ok": 1}
+    grid = [cell for cell in cells(*FAULTS, "rloo", seeds=1) if cell.source == source]
+    ended = ended_as(grid, tmp_path, Execution(2, Guard(isolate, memory=2**29)))
     assert ended.pop("rloo") == ("ok", "")
-    for name, (status, reason) in ended.items():
-        assert status == "error" and WAYS[name] in reason
-    rows = store.rows()
-    assert len(rows[rows["status"] == "error"]) == len(WAYS) and (rows["estimator"] == "rloo").any()
-    assert not multiprocessing.active_children()
+    assert {name: status for name, (status, _) in ended.items()} == dict.fromkeys(FAULTS, "error")
+    assert all(reason in ended[name][1] for name, reason in FAULTS.items())
+
+
+@pytest.mark.usefixtures("deadly")
+@pytest.mark.parametrize("source", ["draws", "clock"])
+def test_what_hangs_is_given_up(tmp_path: Path, source: str) -> None:
+    grid = [cell for cell in cells(*HANGING, seeds=1) if cell.source == source]
+    ended = ended_as(grid, tmp_path, Execution(2, Guard(timeout=1.0)))
+    assert ended == dict.fromkeys(HANGING, ("error", "it took longer than the 1 s of --timeout"))
 
 
 def test_isolated_cells_each_have_a_process_of_their_own(tmp_path: Path) -> None:
@@ -174,6 +213,32 @@ def test_isolated_cells_each_have_a_process_of_their_own(tmp_path: Path) -> None
         assert seen == [{1.0, 2.0, 3.0, 4.0}, {1.0}]
     finally:
         COLLECTORS.extra.clear()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_processes_end_with_their_parent_even_while_they_hang(tmp_path: Path) -> None:
+    plugin, pid = tmp_path / "hangs.py", tmp_path / "pid"
+    plugin.write_text(HANGS)
+    arguments = ["run", "-e", "hangs", "-t", "bit", "--plugin", str(plugin), "--isolate", "-o", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "dvae_bench.cli", *arguments]
+    with subprocess.Popen(command, env=os.environ | {"MARK": str(pid)}, stdout=subprocess.DEVNULL) as run:
+        while not pid.exists():
+            assert run.poll() is None
+            time.sleep(0.1)
+        assert running(int(pid.read_text()))
+        run.kill()
+    for _ in range(600):
+        if not running(int(pid.read_text())):
+            return
+        time.sleep(0.1)
+    pytest.fail("the process outlives its parent by a minute")
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_an_interrupt_leaves_no_process_behind(tmp_path: Path) -> None:
