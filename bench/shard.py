@@ -28,7 +28,8 @@ class Shard:
         return cls(int(found[1]), int(found[2]))
 
     def of(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Its units of the plan, in their order; which they are is drawn, so that no shard has all that is slow."""
+        """Its units of the plan, in their order: as many of each source as other shards have, drawn among them all."""
         whole = list(units(cells))
-        mine = random.Random(0).sample(range(len(whole)), len(whole))[self.index - 1 :: self.count]
+        drawn = random.Random(0).sample(range(len(whole)), len(whole))
+        mine = sorted(drawn, key=lambda place: whole[place][0].source)[self.index - 1 :: self.count]
         return [cell for place in sorted(mine) for cell in whole[place]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...estimators.names import UsageError
 
@@ -14,31 +15,36 @@ UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 class Guard:
     """isolate: a fresh process for every cell. timeout: seconds of a cell, or between two blocks of a timing.
 
-    memory: bytes of data of a process, on top of what it takes before it measures anything.
+    memory: bytes of data of a process, on top of what it takes before it measures anything. Raises UsageError where
+    the system does not tell how much that is.
     """
 
     isolate: bool = False
     timeout: float | None = None
     memory: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.memory is not None and _data() is None:
+            raise UsageError("this system cannot limit a process's memory; leave out --memory")
+
     def limit_memory(self) -> None:
-        """Let allocations of this process beyond `memory` fail. Raises UsageError where the system has no such limit.
+        """Let allocations of this process beyond `memory` fail.
 
         What is limited is private writable memory: not address space, of which an accelerator's driver reserves much
         more than there is memory.
         """
-        if self.memory is not None:
-            try:
-                import resource
-                from pathlib import Path
+        used = _data()
+        if self.memory is not None and used is not None:
+            import resource
 
-                used = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
-            except (ImportError, OSError):
-                used = None
-            if used is None:
-                raise UsageError("this system cannot limit a process's memory; leave out --memory")
-            limit = self.memory + 1024 * int(used[1])
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+            resource.setrlimit(resource.RLIMIT_DATA, (self.memory + used, self.memory + used))
+
+
+def _data() -> int | None:
+    """Bytes of this process's private writable memory, where Linux tells."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return 1024 * int(found[1]) if found else None
 
 
 def size(text: str) -> int:
