@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from dvae_bench import __version__
-from dvae_bench.commands import catalogue, check, compare, new, report, run
+from dvae_bench.commands import catalogue, check, compare, merge, new, report, run
 from dvae_bench.commands.exits import USAGE
 from dvae_bench.commands.stopping import stoppable
 from dvae_bench.estimators.names import UsageError
@@ -26,6 +26,7 @@ app.command()(check.check)
 app.command()(new.new)
 app.command()(report.report)
 app.command()(report.figures)
+app.command()(merge.merge)
 app.command()(compare.compare)
 app.command()(compare.history)
 

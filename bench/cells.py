@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -48,7 +49,7 @@ class Cell:
             "device": self.device,
             "threads": self.threads,
             "data": self.data,
-            "torch": version("torch"),
+            "torch": _torch_version(),
             "collectors": sorted(plugin.name for plugin in collectors),
             "code": sorted(_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)),
             "source_code": fingerprint(ROOT / SOURCES[self.source]),
@@ -70,6 +71,9 @@ class Cell:
     def __str__(self) -> str:
         seed = f" seed {self.seed}" if self.seed else ""
         return f"{self.estimator} on {self.task}, {self.source}{seed}"
+
+
+_torch_version = functools.cache(functools.partial(version, "torch"))
 
 
 def plan(

@@ -12,8 +12,9 @@ FOR_READERS = ("formula", "layer")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@functools.cache
 def fingerprint(path: Path) -> str:
-    """The hash of a source file and of every module of this package it imports, directly or not."""
+    """The hash of a source file and of every module of this package it imports, directly or not; once a process."""
     seen: set[Path] = set()
     todo = [path.resolve()]
     while todo:

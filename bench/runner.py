@@ -6,7 +6,7 @@ import itertools
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,31 +42,54 @@ Result = tuple[str, list[Row]] | Exception
 Outcome = tuple[str, str, float]
 """A cell's status, the reason where it is not ok and what its guard tells, and the seconds it took."""
 
+Unit = tuple[Cell, ...]
+"""What is measured together: one cell of draws or training, or interleaved timings on one task."""
 
-def run_cells(cells: list[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
+Ended = list[tuple[Cell, Outcome]]
+
+
+def run_cells(cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
     """Measure every cell that is not finished in the store; returns how many ended in each state.
 
     A failing plugin never stops the run: its cell is stored as `error` with its traceback, and tried again next time.
     """
     counts: Counter[str] = Counter()
-    journal = Journal(store.folder / "timings-in-flight.jsonl")
     if fresh:
-        journal.clear()
-    for _, together in itertools.groupby(cells, key=_round):
-        todo = unfinished(together, store, progress, fresh, counts)
-        if todo and todo[0].source == "clock":
-            start, guards = time.perf_counter(), {cell: Guard(torch.device(cell.device)) for cell in todo}
-            results = _time_all(todo, progress, journal, guards)
-            seconds = (time.perf_counter() - start) / len(todo)
-            outcomes = {cell: (*_record(cell, results[cell], store, guards[cell]), seconds) for cell in todo}
-            journal.clear()
-        else:
-            outcomes = {cell: attempt(cell, store, progress) for cell in todo}
-        for cell, (status, reason, seconds) in outcomes.items():
+        forget_timings(store)
+    for unit in units(cells):
+        todo = unfinished(unit, store, progress, fresh, counts)
+        for cell, (status, reason, seconds) in measure_unit(todo, store, progress):
             counts[status] += 1
             progress.end(cell, status, reason, seconds)
-    journal.clear()
     return dict(counts)
+
+
+def units(cells: Iterable[Cell]) -> Iterator[Unit]:
+    """Consecutive timings on one task are one unit, every other cell is its own."""
+    for _, together in itertools.groupby(cells, key=_round):
+        yield tuple(together)
+
+
+def measure_unit(unit: Sequence[Cell], store: Store, progress: Progress) -> Ended:
+    """Measure what is measured together, and store what came of it."""
+    if not unit or unit[0].source != "clock":
+        return [(cell, attempt(cell, store, progress)) for cell in unit]
+    start, journal = time.perf_counter(), _journal(store)
+    guards = {cell: Guard(torch.device(cell.device)) for cell in unit}
+    results = _time_all(unit, progress, journal, guards)
+    seconds = (time.perf_counter() - start) / len(unit)
+    ended = [(cell, (*_record(cell, result, store, guards[cell]), seconds)) for cell, result in results.items()]
+    journal.clear()
+    return ended
+
+
+def forget_timings(store: Store) -> None:
+    """Drop the blocks of timings that an earlier run left in flight."""
+    _journal(store).clear()
+
+
+def _journal(store: Store) -> Journal:
+    return Journal(store.folder / "timings-in-flight.jsonl")
 
 
 def unfinished(
@@ -81,7 +104,7 @@ def unfinished(
             progress.begin(cell)
             progress.end(cell, "reused", "", 0.0)
             continue
-        if fresh:
+        if fresh and cell.source == "steps":
             Checkpoint(store.checkpoint(part)).clear()
         if aside := store.quarantine(part):
             progress.say(f"damaged, moved to {aside} and measured again: {cell}")
@@ -92,8 +115,8 @@ def unfinished(
 def attempt(cell: Cell, store: Store, progress: Progress) -> Outcome:
     """Measure a cell of draws or training and store what came of it."""
     progress.begin(cell)
-    start, checkpoint = time.perf_counter(), Checkpoint(store.checkpoint(cell.part()))
-    guard = Guard(torch.device(cell.device))
+    start, guard = time.perf_counter(), Guard(torch.device(cell.device))
+    checkpoint = Checkpoint(store.checkpoint(cell.part()) if cell.source == "steps" else None)
     try:
         with guard:
             result: Result = measure_cell(cell, progress.tick, checkpoint)
@@ -114,7 +137,7 @@ def _round(cell: Cell) -> Any:
 
 
 def _time_all(
-    cells: list[Cell], progress: Progress, journal: Journal, guards: Mapping[Cell, Guard]
+    cells: Sequence[Cell], progress: Progress, journal: Journal, guards: Mapping[Cell, Guard]
 ) -> dict[Cell, Result]:
     """Each cell's status and rows, or what it or its task raised."""
     try:
@@ -176,7 +199,7 @@ def measure_cell(
 
 
 def time_cells(
-    cells: list[Cell], progress: Progress, journal: Journal, guards: Mapping[Cell, Guard]
+    cells: Sequence[Cell], progress: Progress, journal: Journal, guards: Mapping[Cell, Guard]
 ) -> dict[Cell, Result]:
     """Time cells of one task in interleaved rounds, going on from those in the journal. Raises what the task raises."""
     first = cells[0]

@@ -110,10 +110,15 @@ class Screen:
             self._show(table)
             self.say(table.caption)
             files += table.write(folder / "tables")
-        ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        self.say(f"cells: {ended}")
+        self.counted(counts)
         self.say(f"tables: {folder / 'tables'}   figures: {folder / 'figures'}   ({len(files)} files)")
         self.say(f"page: {page}")
+
+    def counted(self, counts: dict[str, int]) -> None:
+        """How many cells ended how."""
+        self.bar.stop()
+        ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        self.say(f"cells: {ended}")
 
     def traced(self, paths: list[Path]) -> None:
         self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")

@@ -15,11 +15,11 @@ from ..tasks.vae.speed import check_speed
 from .cells import Cell, needs_data, plan
 from .clock import device_from, steady_host
 from .context import context
-from .executors import run_beside
+from .executors import HERE, Execution
 from .page import Study, labels, write_page
 from .presets import Preset
 from .report import write_report
-from .runner import Progress, run_cells
+from .runner import Progress
 from .store import Store
 from .tracing import write_traces
 
@@ -68,13 +68,11 @@ class Session:
     def unfinished(self) -> list[Cell]:
         return [cell for cell in self.cells if not self.store.finished(cell.part())]
 
-    def run(self, progress: Progress, fresh: bool, jobs: int = 1) -> dict[str, int]:
-        """Measure what is not finished, in `jobs` processes; returns how many cells ended in each state."""
+    def run(self, progress: Progress, fresh: bool, execution: Execution = HERE) -> dict[str, int]:
+        """Measure what is not finished; returns how many cells ended in each state."""
         self.store.write_context(self.context)
         self.store.sweep()
-        if jobs == 1 or not self.cells:
-            return run_cells(self.cells, self.store, progress, fresh)
-        return run_beside(self.cells, self.store, progress, fresh, jobs, self.cells[0].threads)
+        return execution.run(self.cells, self.store, progress, fresh)
 
     def trace(self, say: Callable[[str], None]) -> list[Path]:
         """Write a chrome trace of every training step; `say` is told which have none, and why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -71,8 +72,11 @@ class Store:
 
     def status(self, key: str) -> str | None:
         """How a cell ended, or None when it has not been measured or its part is damaged."""
-        part = self._sound(self.part(key))
-        return None if part is None else part.status
+        part = self.part(key)
+        try:
+            return _status(part, part.stat().st_mtime_ns)
+        except (OSError, Damaged):
+            return None
 
     def finished(self, key: str) -> bool:
         """Whether a cell need not be measured again: failures are recorded, never reused."""
@@ -80,7 +84,15 @@ class Store:
 
     def write(self, key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> None:
         """Store a cell's rows and settings in one part, atomically. Raises Unwritable."""
-        replace_file(self.part(key), pack(key, status, settings, rows))
+        self.put(key, pack(key, status, settings, rows))
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store a cell's part as another store has it, atomically. Raises Unwritable."""
+        replace_file(self.part(key), content)
+
+    def content(self, key: str) -> bytes:
+        """A cell's part as it is stored, to be put into another store."""
+        return self.part(key).read_bytes()
 
     def quarantine(self, key: str) -> Path | None:
         """Move a cell's part out of the way if it is damaged; where to, if so. Raises Unwritable."""
@@ -133,3 +145,9 @@ class Store:
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
         return [part for part in map(self.part, self.stored() if keys is None else keys) if part.is_file()]
+
+
+@functools.cache
+def _status(part: Path, changed: int) -> str:
+    """What a part says of its cell; read anew when the file was changed. Raises OSError and Damaged."""
+    return unpack(part.read_bytes()).status

@@ -103,6 +103,7 @@ def time_group(
     watches: dict[Key, Stopwatch] = {}
     telemetry = Telemetry(device)
     for key, each in timed.items():
+        tick(0.0)
         try:
             with around(key):
                 watches[key] = Stopwatch(each, device, settings, telemetry, (earlier or {}).get(key, ()))
@@ -112,7 +113,7 @@ def time_group(
     with without_collection():
         while running:
             order.shuffle(running)
-            for key in running:
+            for place, key in enumerate(running, 1):
                 try:
                     with around(key):
                         block = watches[key].block()
@@ -120,10 +121,10 @@ def time_group(
                     results[key] = without_tensors(error)
                 else:
                     made(key, block)
+                tick(min(1.0, (done + place / len(running)) / settings.rounds))
             gc.collect()
             running = [key for key in running if key not in results and not watches[key].stop_reason()]
             done += 1
-            tick(min(1.0, done / settings.rounds))
     for key, watch in watches.items():
         if key not in results:
             with around(key):

@@ -10,11 +10,13 @@ import typer
 
 from ..estimators.names import UsageError
 from ..estimators.registry import ESTIMATORS, TASKS, matches
+from .execution import Address, Executor, Isolate, Jobs, Memory, Timeout, execution
 from .exits import FAILED, INTERRUPTED
 from .plugins import add_plugins
 from .speed import Autocast, Compile, CudaGraphs, at_speed, speed
 
 if TYPE_CHECKING:
+    from ..bench.executors import Execution
     from ..bench.screen import Screen
     from ..bench.session import Session
 
@@ -42,9 +44,15 @@ def run(
     basket: Annotated[
         list[str], typer.Option(help="Estimators whose bias and variance are measured along every training too.")
     ] = [],
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", min=1, help="Processes side by side; timings come last, alone.")
-    ] = 1,
+    jobs: Jobs = 1,
+    executor: Executor = "local",
+    address: Address = "auto",
+    isolate: Isolate = False,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    shard: Annotated[
+        str | None, typer.Option(help="I/N: measure the I-th of N parts, without a report; see `merge`.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each; timings want 1.")] = 1,
     autocast: Autocast = "no",
     compiled: Compile = False,
@@ -76,16 +84,24 @@ def run(
 
     from ..bench.screen import Screen
     from ..bench.session import Session
+    from ..bench.shard import Shard
 
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
     settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))
-    session = Session.prepare(chosen, on, settings, seeds, device, threads, output or Path("results") / preset)
-    screen = Screen(session, jobs)
+    how, part = execution(jobs, executor, address, isolate, timeout, memory), Shard.parse(shard) if shard else None
+    folder = output or Path("results") / (f"{preset}-shard-{part.index}-of-{part.count}" if part else preset)
+    session = Session.prepare(chosen, on, settings, seeds, device, threads, folder)
+    if part:
+        session.cells = part.of(session.cells)
+    screen = Screen(session, how.slots)
     screen.plan(fresh)
     if dry_run:
         return
-    counts = _measure(session, screen, fresh)
-    screen.finish(counts)
+    counts = _measure(session, screen, fresh, how)
+    if part is None:
+        screen.finish(counts)
+    else:
+        screen.counted(counts)
     if trace:
         screen.traced(session.trace(screen.say))
     if counts.get("error"):
@@ -102,7 +118,12 @@ def reproduce(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PROTOCOL.")
     ] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Processes side by side.")] = 1,
+    jobs: Jobs = 1,
+    executor: Executor = "local",
+    address: Address = "auto",
+    isolate: Isolate = False,
+    timeout: Timeout = None,
+    memory: Memory = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
     autocast: Autocast = "no",
     compiled: Compile = False,
@@ -114,6 +135,7 @@ def reproduce(
     from ..bench.reproduce import Reproduction
     from ..bench.screen import Screen
 
+    how = execution(jobs, executor, address, isolate, timeout, memory)
     paths = speed(autocast, compiled, cuda_graphs)
     whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output, paths)
     whole.forecast(budget, typer.echo)
@@ -121,18 +143,18 @@ def reproduce(
         return
     parts = []
     for session in whole.sessions():
-        screen = Screen(session, jobs)
+        screen = Screen(session, how.slots)
         screen.plan(fresh)
-        parts.append(_measure(session, screen, fresh))
+        parts.append(_measure(session, screen, fresh, how))
     screen.finish(parts[-1], whole.table())
     if any(counts.get("error") for counts in parts):
         raise typer.Exit(FAILED)
 
 
-def _measure(session: Session, screen: Screen, fresh: bool) -> dict[str, int]:
+def _measure(session: Session, screen: Screen, fresh: bool, how: Execution) -> dict[str, int]:
     """Run the session's cells under its screen; Ctrl-C and SIGTERM end with 130, the finished cells kept."""
     try:
-        return session.run(screen.progress(), fresh, screen.jobs)
+        return session.run(screen.progress(), fresh, how)
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(INTERRUPTED) from None

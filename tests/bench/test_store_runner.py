@@ -194,6 +194,7 @@ class TestKeys:
         for text in (BROKEN_PLUGINS, BROKEN_PLUGINS + "\n# a comment", BROKEN_PLUGINS.replace("is empty", "is odd")):
             path.write_text(text)
             fingerprints._parse.cache_clear()
+            fingerprints.fingerprint.cache_clear()
             ESTIMATORS.add_file(path)
             keys.append(one(estimators="raises").key())
         assert keys[0] == keys[1] != keys[2]
@@ -239,8 +240,10 @@ class TestFingerprint:
         (root / "stranger.py").write_text("X = 1\n")
         monkeypatch.setattr(fingerprints, "ROOT", root)
         fingerprints._parse.cache_clear()
+        fingerprints.fingerprint.cache_clear()
         yield root
         fingerprints._parse.cache_clear()
+        fingerprints.fingerprint.cache_clear()
 
     def test_a_formula_is_for_readers(self, package: Path) -> None:
         stranger = package / "stranger.py"
@@ -258,6 +261,7 @@ class TestFingerprint:
     @staticmethod
     def of(path: Path) -> str:
         fingerprints._parse.cache_clear()
+        fingerprints.fingerprint.cache_clear()
         return fingerprints.fingerprint(path)
 
     @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def forget_plugins() -> None:
         fingerprint._parse.cache_clear()
+        fingerprint.fingerprint.cache_clear()
         for kind, registry in KINDS.items():
             registry.extra = dict(before[kind])
         for name in [name for name in sys.modules if name.startswith("dvae_bench_plugin_")]:

@@ -1,0 +1,91 @@
+"""Ten thousand tiny cells: what the harness costs beside measuring. `python scripts/many_cells.py FOLDER [CELLS]`.
+
+Prints the seconds of the processor and the memory of the run along the way, and how long resuming and the report take.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dvae_bench.bench import executors, runner
+from dvae_bench.bench.cells import Cell, plan
+from dvae_bench.bench.clock import steady_host
+from dvae_bench.bench.executors import imported  # noqa: F401  # so that no cell is charged for an import
+from dvae_bench.bench.page import Study, write_page
+from dvae_bench.bench.presets import Preset
+from dvae_bench.bench.report import write_report
+from dvae_bench.bench.rows import SCHEMA
+from dvae_bench.bench.runner import Progress
+from dvae_bench.bench.settings import DrawSettings
+from dvae_bench.bench.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+
+TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
+
+
+def tiny_cells(count: int) -> list[Cell]:
+    """Draws of 20 estimators on 10 tasks, and as many seeds as it takes."""
+    estimators = ESTIMATORS.select(["rloo:n={2,3,4,5,6,7,8,9,10,11}", "reinforce:n={1,2,3,4,5,6,7,8,9,10}"])
+    tasks = TASKS.select(["bit:d={1,2,3,4,5}", "bit-table:d={1,2,3,4,5}"])
+    cells = plan(estimators, tasks, TINY, -(-count // 200), "cpu", "cpu", "", 1)
+    return [cell for cell in cells if cell.source == "draws"][:count]
+
+
+def spent(work: Callable[[], object]) -> float:
+    """Seconds of this process."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def resident() -> float:
+    """MB of memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def say(what: str, seconds: float) -> None:
+    print(f"{what}: {seconds:.2f} s, {resident():.0f} MB", flush=True)
+
+
+def main() -> None:
+    folder, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+    steady_host(1)
+    cells, store = tiny_cells(count), Store(folder)
+    store.write_context({"schema": SCHEMA})
+    measuring, ended = 0.0, 0
+    measure = runner.measure_cell
+
+    def measured(*arguments: object) -> object:
+        nonlocal measuring
+        start = time.process_time()
+        try:
+            return measure(*arguments)  # type: ignore[arg-type]
+        finally:
+            measuring += time.process_time() - start
+
+    def end(cell: Cell, status: str, reason: str, seconds: float) -> None:
+        nonlocal ended
+        ended += 1
+        if ended in (100, *range(1000, count + 1, 1000)):
+            print(f"{ended} cells: {resident():.0f} MB", flush=True)
+
+    executors.HERE.run(cells[:1], Store(folder / "warm"), Progress())
+    runner.measure_cell = measured  # type: ignore[assignment]
+    seconds = spent(lambda: executors.HERE.run(cells, store, Progress(end=end)))
+    each, beside = 1e3 * seconds / count, 1e3 * (seconds - measuring) / count
+    print(f"run: {seconds:.1f} s, {each:.1f} ms a cell, {beside:.1f} of them not measuring", flush=True)
+    fresh = Store(folder)
+    say("resume", spent(lambda: executors.HERE.run(cells, fresh, Progress())))
+    studies: list[Study] = []
+    parts = [cell.part() for cell in cells]
+    say("reading", spent(lambda: studies.append(Study.of(fresh, "tiny", parts))))
+    say("tables and figures", spent(lambda: write_report(studies[0].rows, folder)))
+    say("page", spent(lambda: write_page(studies, folder / "index.html")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Two Ray nodes on one machine that hears nothing else, one killed in mid-run: every cell once, the same numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvae_bench.bench.store import Store
+
+ALONE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+def missing() -> str:
+    """What this machine lacks for a cluster in a network of its own."""
+    if importlib.util.find_spec("ray") is None:
+        return "Ray is not installed"
+    if shutil.which("unshare") is None or subprocess.run([*ALONE, "true"], capture_output=True).returncode:
+        return "no network namespaces here (unshare --net)"
+    return ""
+
+
+@pytest.mark.full
+def test_a_node_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    """About a minute. Its draws and training are those of one process, bit for bit."""
+    if reason := missing():
+        pytest.skip(reason)
+    script = Path(__file__).with_name("ray_process.py")
+    ended = subprocess.run([*ALONE, sys.executable, script, tmp_path], capture_output=True, text=True, timeout=500)
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout.splitlines()[-1])
+
+    assert report["counts"] == {"ok": 44} and report["again"] == {"reused": 44}
+    assert len({name for name, _ in report["told"]}) == len(report["told"]) == 44, "each cell ends once"
+    assert report["marks of the second node, at its death"] > 0, "it had measured some"
+    assert report["isolated"] == {"ok": 2}
+    assert report["deadly"] == {"error": 1}
+    assert "has another dvae-bench" in report["other code"]
+    assert "has mnist-5k, not mnist;" in report["other data"]
+
+    ray, here = (Store(tmp_path / name) for name in ("ray", "here"))
+    rows, reference = ray.rows(), here.rows()
+    reason = rows.loc[rows["status"] == "error", "reason"].item()
+    assert reason.startswith("its worker or node was lost (WorkerCrashedError)")
+    assert len(list((tmp_path / "marks").iterdir())) >= 20 + 3, "a lost cell is measured again, one that kills thrice"
+    rows = rows[(rows["status"] != "error") & (rows["task"] != "bit:d=3")]
+    pd.testing.assert_frame_equal(numbers(rows), numbers(reference), check_exact=True)
+    assert Counter(rows["source"]).keys() == {"draws", "steps", "clock"}
+
+
+def numbers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every number that is no time."""
+    rows = rows[(rows["source"] != "clock") & (rows["metric"] != "seconds")]
+    order = ["task", "estimator", "seed", "source", "collector", "metric", "group", "step"]
+    return rows.sort_values(order).reset_index(drop=True)

@@ -1,0 +1,127 @@
+"""Shards: together the whole plan, each cell once; merged, the same run; and what may not be merged is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from dvae_bench.bench.cells import Cell, plan
+from dvae_bench.bench.merge import merge
+from dvae_bench.bench.presets import PRESETS, Preset
+from dvae_bench.bench.runner import Progress, run_cells, store_lost
+from dvae_bench.bench.settings import ClockSettings, DrawSettings
+from dvae_bench.bench.shard import Shard
+from dvae_bench.bench.store import Store
+from dvae_bench.estimators.names import UsageError
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+
+TINY = Preset(
+    "tiny",
+    draws=DrawSettings(blocks=8, rows=8, tuning_steps=2),
+    clock=ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+)
+
+
+def cells(preset: Preset = TINY, seeds: int = 2, device: str = "cpu") -> list[Cell]:
+    return plan(ESTIMATORS.select(["rloo", "reinforce"]), TASKS.select(["bit:d=2"]), preset, seeds, device, "", "", 1)
+
+
+def measured(folder: Path, which: list[Cell], **context: object) -> Store:
+    store = Store(folder)
+    store.write_context({"schema": 1, **context})
+    assert run_cells(which, store, Progress()) == {"ok": len(which)}
+    return store
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
+def test_shards_are_the_whole_plan_with_each_cell_once(count: int) -> None:
+    on = TASKS.select(["bit", "bit-table", "quadratic", "mnist-vae:arch={linear,nonlinear}"])
+    grid = plan(ESTIMATORS.select(["re*", "rloo"]), on, PRESETS["quick"], 2, "cpu", "", "", 1)
+    places = {str(cell): place for place, cell in enumerate(grid)}
+    shards = [[places[str(cell)] for cell in Shard(index, count).of(grid)] for index in range(1, count + 1)]
+    assert sorted(place for shard in shards for place in shard) == list(range(len(grid)))
+    assert all(shard == sorted(shard) for shard in shards), "timings come last in each"
+    for task in on:
+        timings = {place for place, cell in enumerate(grid) if cell.source == "clock" and cell.task == task}
+        assert sum(timings <= set(shard) for shard in shards) == 1, "timings of one task stay together"
+    for source in ("draws", "steps"):
+        sizes = [sum(grid[place].source == source for place in shard) for shard in shards]
+        assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0", ""])
+def test_what_is_no_shard_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no shard; write I/N"):
+        Shard.parse(text)
+
+
+def test_merged_shards_are_the_run(tmp_path: Path) -> None:
+    grid = cells()
+    stores = [
+        measured(tmp_path / str(index), Shard(index, 3).of(grid), command=[f"--shard {index}/3"]) for index in (1, 2, 3)
+    ]
+    whole = measured(tmp_path / "whole", grid)
+    merged = merge(tmp_path / "out", [store.folder for store in stores])
+    assert (merged.cells, merged.differing) == (6, [])
+    out = Store.open(tmp_path / "out")
+    assert all(out.finished(cell.part()) for cell in grid)
+    draws = [store.rows().query("source == 'draws'").reset_index(drop=True) for store in (out, whole)]
+    pd.testing.assert_frame_equal(*draws, check_exact=True)
+    commands = [context["command"] for context in out.context()["merged"]]
+    assert commands == [["--shard 1/3"], ["--shard 2/3"], ["--shard 3/3"]]
+    assert out.context()["schema"] == 1 and out.context()["command"] == commands[0]
+
+    before = {path: path.read_bytes() for path in out.folder.rglob("*") if path.is_file()}
+    assert merge(out.folder, [stores[1].folder]).cells == 6
+    assert {path: path.read_bytes() for path in out.folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_was_measured_prevails_over_what_failed(tmp_path: Path) -> None:
+    first, *_ = grid = cells()
+    failed, good = Store(tmp_path / "failed"), measured(tmp_path / "good", grid)
+    failed.write_context({"schema": 1})
+    store_lost(first, "killed", failed)
+    for order in ([failed, good], [good, failed]):
+        out = tmp_path / order[0].folder.name / "out"
+        merge(out, [store.folder for store in order])
+        assert Store(out).content(first.part()) == good.content(first.part())
+
+
+def test_numbers_that_differ_are_said_and_the_first_are_kept(tmp_path: Path) -> None:
+    a, b = (measured(tmp_path / name, cells()) for name in "ab")
+    merged = merge(tmp_path / "out", [a.folder, b.folder])
+    assert sorted(merged.differing) == ["reinforce on bit:d=2, clock", "rloo on bit:d=2, clock"], "draws are equal"
+    out = Store(tmp_path / "out")
+    assert all(out.content(key) == a.content(key) for key in a.stored())
+
+
+def test_other_settings_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    a = measured(tmp_path / "a", cells())
+    b = measured(tmp_path / "b", cells(replace(TINY, draws=replace(TINY.draws, rows=9))))
+    with pytest.raises(UsageError, match=r"on bit:d=2, draws.*: .*a and .*b measured it with different settings"):
+        merge(tmp_path / "out", [a.folder, b.folder])
+    assert not (tmp_path / "out").exists()
+    run_cells(cells(), b, Progress())
+    assert merge(tmp_path / "out", [a.folder, b.folder]).cells == 10, "a folder may hold older settings too"
+
+
+def test_another_device_is_another_cell(tmp_path: Path) -> None:
+    a = measured(tmp_path / "a", cells())
+    b = measured(tmp_path / "b", cells(device="cpu:0"))
+    assert merge(tmp_path / "out", [a.folder, b.folder]).cells == 12
+
+
+def test_damage_and_newer_schemas_are_refused(tmp_path: Path) -> None:
+    a, b = (measured(tmp_path / name, cells(seeds=1)) for name in "ab")
+    (b.folder / "context.json").write_text(json.dumps({"schema": 99, "dvae_bench": "9"}))
+    with pytest.raises(UsageError, match="schema 99"):
+        merge(tmp_path / "out", [a.folder, b.folder])
+    b.write_context({"schema": 1})
+    part = b.cells / f"{b.stored()[0]}.parquet"
+    part.write_bytes(part.read_bytes()[:-40])
+    with pytest.raises(UsageError, match="is damaged"):
+        merge(tmp_path / "out", [a.folder, b.folder])
+    assert not (tmp_path / "out").exists()
