@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/ from what they describe; --check only compares.
+"""Write the generated pages of docs/, and the table of the README, from what they describe; --check only compares.
 
 Which pages there are, and who writes them, is in `scripts/pages/`; everything below docs/estimators/ is generated.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pages import commands, estimators, plugins, protocols, which
+from pages import commands, estimators, plugins, protocols, readme, which
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -19,6 +19,7 @@ def main() -> None:
         "protocols.md": protocols.page(),
         "commands.md": commands.page(),
         "which-estimator.md": which.page(),
+        "../README.md": readme.page(),
     } | estimators.pages()
     found = {path.relative_to(DOCS).as_posix() for path in (DOCS / "estimators").glob("*.md")}
     stale = sorted(found - set(wanted))

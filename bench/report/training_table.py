@@ -41,8 +41,6 @@ _CAPTION = (
 def training_table(rows: pd.DataFrame) -> Table:
     """One line per task, data and estimator, by task, then by the variance of the encoder's gradient."""
     rows = rows[is_training(rows)]
-    if rows.empty:
-        return Table("training", "", pd.DataFrame(), pd.DataFrame())
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers["status"] = _status(rows, numbers.index)
     text = pd.DataFrame(index=numbers.index)

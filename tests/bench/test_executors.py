@@ -52,6 +52,7 @@ WAYS = {
     "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "killed-once": lambda: once(Path(__file__).with_suffix(".mark")),
     "exits": lambda: sys.exit(7),
+    "leaves": lambda: os._exit(7),
     "crashes": lambda: ctypes.string_at(0),
     "hangs": lambda: time.sleep(3600),
     "spins-in-native-code": lambda: ctypes.PyDLL(None).sleep(3600),
@@ -70,7 +71,16 @@ class {name.title().replace("-", "")}(Reinforce):
         WAYS[self.name]()
         return super().sample(latent, generator)
 '''
-    for name in ("killed", "killed-once", "exits", "crashes", "hangs", "spins-in-native-code", "takes-all-memory")
+    for name in (
+        "killed",
+        "killed-once",
+        "exits",
+        "leaves",
+        "crashes",
+        "hangs",
+        "spins-in-native-code",
+        "takes-all-memory",
+    )
 )
 
 
@@ -161,7 +171,8 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
 
 
 FAULTS = {
-    "exits": "it ended itself with exit code 7",
+    "exits": "it called sys.exit(7)",
+    "leaves": "it ended itself with exit code 7",
     "crashes": "SIGSEGV, a crash in native code",
     "takes-all-memory": "can't allocate memory",
 }

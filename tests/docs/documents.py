@@ -28,7 +28,7 @@ class Page:
 def read(path: Path) -> Page:
     blocks = BLOCK.findall(path.read_text(encoding="utf-8"))
     shell = "\n".join(body for language, _, body in blocks if language in ("", "sh", "yaml"))
-    commands = [shlex.split(line) for line in COMMAND.findall(re.sub(r"\\\n\s*", "", shell))]
+    commands = [shlex.split(line, comments=True) for line in COMMAND.findall(re.sub(r"\\\n\s*", "", shell))]
     code = [(title, body) for language, title, body in blocks if language == "python"]
     return Page(path.relative_to(DOCS).as_posix(), commands, code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import socket
@@ -19,6 +20,9 @@ from dvae_bench.tasks.vae.datasets import DATA_VARIABLE, TEST, TRAIN, load_mnist
 from hypothesis import strategies as st
 
 from .conftest import FUZZED, fuzz
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning")
+"""pooch leaves the connection of a download that fails to the garbage collector."""
 
 RNG = np.random.default_rng(1)
 FILES = {
@@ -104,6 +108,7 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     forget()
     yield tmp_path / "cache"
     forget()
+    gc.collect()
 
 
 def forget() -> None:
