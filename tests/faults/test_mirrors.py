@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from .conftest import FUZZED, fuzz
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 """pooch leaves the connection of a download that fails to the garbage collector."""
 
 RNG = np.random.default_rng(1)
