@@ -19,8 +19,8 @@ MARKED = re.compile(r"(<!-- reference table: begin -->\n).*(<!-- reference table
 TRAINING = "results/reference/mnist-bernoulli/tables/reproduction"
 SAID = (
     "Training ELBO in nats of 200 bits under a nonlinear VAE on dynamic MNIST after ten epochs, three seeds, brackets "
-    "at 95 per cent, best first ([the run](results/reference/mnist-bernoulli), `make training`). *published*: the order "
-    "in the table of Shi et al. 2022, recalled, of a training 167 times as long; *here*: the order of the same. {}"
+    "at 95 per cent, best first ([the run](results/reference/mnist-bernoulli), `make training`). *published*: the order"
+    " in the table of Shi et al. 2022, recalled, of a training 167 times as long; *here*: the order of the same. {}"
 )
 
 
