@@ -85,7 +85,8 @@ def preset(protocol: Protocol, scale: Scale) -> Preset:
     """
     passed = scale.steps * protocol.values.get("batch", 100) // EVALUATION_SHARE
     evaluations = max(1, min(protocol.evaluations, scale.steps // 100))
-    images, iw_images, samples = IMAGES, IW_IMAGES if protocol.measured.startswith("iw") else 1, protocol.samples
+    asked = protocol.measured.startswith("iw")
+    images, iw_images, samples = IMAGES, IW_IMAGES if asked else 0, protocol.samples
     if scale.steps < protocol.length:
         images = min(images, max(100, passed // evaluations))
         samples = min(samples, max(10, math.isqrt(passed)))
@@ -94,7 +95,7 @@ def preset(protocol: Protocol, scale: Scale) -> Preset:
         PRESETS["paper"].trained(scale.steps).steps,
         evaluations=evaluations,
         images=images,
-        iw_images=max(2, iw_images),
+        iw_images=iw_images,
         iw_samples=samples,
         variance_draws=3,
         reference_draws=16,

@@ -241,7 +241,7 @@ def evaluate(
             images = task.evaluation_images(images, settings.images)
             found = task.figures(step.vae, images, generator, 0, step.estimator)
             metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
-        if final:
+        if final and settings.iw_images:
             images = task.evaluation_images(task.test, settings.iw_images)
             found = task.figures(step.vae, images, generator, settings.iw_samples, step.estimator)
             metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
