@@ -8,6 +8,8 @@ from typing import Any
 SCHEMA = 1
 OWN = " (own)"
 """Ends the name of a group whose bias is against the gradient of the method's own relaxed objective."""
+RELAXED = "own-relaxed"
+"""The `Claim.target` of such a method: what it says of its bias it says of that group."""
 
 NOT_APPLICABLE = "not applicable"
 """The status of a variance that there is none of: the method draws nothing."""

@@ -170,6 +170,8 @@ def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str
         status, rows = result
         reason = "" if status == "ok" else rows[-1]["reason"]
         store.write(cell.part(), status, settings, [_identity(cell) | each for each in (*rows, *effects)])
+    except Unwritable:
+        raise
     except Exception:
         status, reason = "error", traceback.format_exc()
         rows = [outcome(status, reason)]

@@ -158,6 +158,5 @@ def _measure(session: Session, screen: Screen, fresh: bool, how: Execution) -> d
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(INTERRUPTED) from None
-    except Exception:
+    finally:
         screen.bar.stop()
-        raise

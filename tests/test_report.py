@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from dvae_bench.bench.report import (
     FIGURES,
+    calibration,
     families,
     probability,
     tables,
@@ -132,6 +133,9 @@ def everything_rows() -> pd.DataFrame:
     for name, seed in itertools.product(("rloo:n=4",), range(2)):
         steps = {"estimator": name, "task": "mnist-vae", "data": "mnist", "source": "steps", "step": 2000, "seed": seed}
         rows.append(row(**steps, metric="seconds_to_target", unit="s", value=3.0 + seed))
+    for seed in range(20):
+        test = {"estimator": "my-own", "task": TOYS[0], "group": "cut", "seed": seed}
+        rows += [row(**test, metric="bias_p", value=(seed + 1) / 21), row(**test, metric="claims_unbiased", value=1.0)]
     for name, bound in (("rloo:n=4", 1.0), ("straight-through", 0.0)):
         clock = {"estimator": name, "task": "mnist-vae", "data": "mnist", "source": "clock"}
         rows += [
@@ -440,8 +444,23 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
         "probability: skipped, no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'",
         "basket: skipped, no run measured a basket along training; run --basket disarm --basket rloo",
         "time-to-target: skipped, no training run reached a target (metric seconds_to_target)",
+        "calibration: skipped, no toy has 20 bias tests of what claims to be unbiased (metric claims_unbiased)",
+        "peers: skipped, no toy was run with an estimator from a plugin; run --plugin examples/my_estimator.py "
+        "-e antithetic -e rloo",
         "host-bound: skipped, nothing was timed on an accelerator (metrics time_enqueue, time_host)",
     ]
+
+
+def test_the_calibration_figure_shows_what_claims_to_be_unbiased_and_the_peers_figure_names_plugins() -> None:
+    rows = everything_rows()
+    found = calibration._points(prepare(rows))
+    assert sorted(found["value"]) == [(seed + 1) / 21 for seed in range(20)], "uniform, and of my-own alone"
+    biased = rows.assign(value=rows["value"].where(rows["metric"] != "claims_unbiased", 0.0))
+    assert calibration._points(prepare(biased)).empty
+    figure = drawn(rows, "peers")
+    assert isinstance(figure, Figure)
+    labels = {label.get_text(): label.get_fontweight() for axes in figure.axes for label in axes.get_yticklabels()}
+    assert labels["my-own"] == "bold" != labels["straight-through"]
 
 
 def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:

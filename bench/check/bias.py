@@ -24,7 +24,7 @@ from ...tasks.contract import Toy
 from .. import statistics as st
 from .. import unbiasedness as ub
 from ..draws import OF_F, Draws, Layers, draw_gradients
-from ..rows import OWN
+from ..rows import OWN, RELAXED
 from ..settings import DrawSettings
 from .case import Case, Failed, Skipped
 
@@ -40,7 +40,6 @@ TABLES = {
     "continuous": "moments",
     "encodings": "vq-table",
 }
-RELAXED = "own-relaxed"
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,11 @@ import numpy as np
 from .. import statistics as st
 from .. import unbiasedness as ub
 from ..draws import Draws
-from ..rows import Row, row
+from ..rows import OWN, RELAXED, Row, row
 from .collector import Collector
 
 NAMED = 8
 RARE = "rare events: too few of the {} draws carry the mean; a larger preset draws more"
-
-
 INFINITE = "the method claims no finite variance: the mean of its draws has no standard error to test with"
 
 
@@ -44,6 +42,8 @@ class Bias(Collector):
             reason = RARE.format(n) if measured.finite_variance(group) else INFINITE
             status, reason = ("not testable", reason) if np.isnan(p) else ("ok", "")
             yield row("bias_p", p, n, group=group, status=status, reason=reason)
+            claimed = measured.claim.unbiased and (measured.claim.target != RELAXED or group.endswith(OWN))
+            yield row("claims_unbiased", float(claimed), n, group=group)
             if measured.claim.random:
                 detectable = ub.smallest_detectable_bias(moments, exact, f_scale)
                 yield row("bias_sdb", detectable, n, direction="lower", group=group)

@@ -23,6 +23,8 @@ FIGURES = {
     "probability": "variance against the probability of the bit, the figure of REBAR",
     "basket": "bias and variance of a basket of estimators along one training run",
     "time-to-target": "seconds of training until the target",
+    "calibration": "the p-values of a run against those of a perfect test",
+    "peers": "bias of estimators from plugins, beside ours",
     "host-bound": "whether an accelerator waited for the host",
 }
 _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}

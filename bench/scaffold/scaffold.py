@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dvae_bench.estimators.names import UsageError
-from dvae_bench.estimators.registry import ESTIMATORS
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ...estimators.names import UsageError
+from ...estimators.registry import ESTIMATORS
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 60

@@ -22,6 +22,7 @@ os.environ |= {
 }
 
 from dvae_bench.bench.cells import Cell, plan  # noqa: E402
+from dvae_bench.bench.clock import steady_host  # noqa: E402
 from dvae_bench.bench.context import cpu_name  # noqa: E402
 from dvae_bench.bench.executors import Execution, Limits  # noqa: E402
 from dvae_bench.bench.executors.ray_cluster import Work, _check  # noqa: E402
@@ -122,6 +123,7 @@ def main() -> None:
         "other data": refusal(other := replace(cells[0], data="mnist"), other.part()),
     }
     cluster.shutdown()
+    steady_host(threads=1)
     here = Store(FOLDER / "here")
     Execution().run(cells, here, Progress())
     print(json.dumps(report))

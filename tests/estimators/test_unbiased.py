@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from dvae_bench.bench.check.bias import FEW, RELAXED, TABLES, judge, toys
+from dvae_bench.bench.check.bias import FEW, TABLES, judge, toys
 from dvae_bench.bench.check.case import Case, Skipped
+from dvae_bench.bench.rows import RELAXED
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import Name
