@@ -100,6 +100,7 @@ class Screen:
 
     def finish(self, counts: dict[str, int], *more: Table) -> None:
         """The tables, `more` with their captions, where everything lies, and how the cells ended."""
+        self.bar.stop()
         for table in tables(self.session.rows()):
             if table.name not in IN_FILES_ONLY:
                 self._show(table)
@@ -115,6 +116,7 @@ class Screen:
 
     def counted(self, counts: dict[str, int]) -> None:
         """How many cells ended how."""
+        self.bar.stop()
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
 

@@ -158,5 +158,6 @@ def _measure(session: Session, screen: Screen, fresh: bool, how: Execution) -> d
     except KeyboardInterrupt:
         screen.interrupted()
         raise typer.Exit(INTERRUPTED) from None
-    finally:
+    except Exception:
         screen.bar.stop()
+        raise
