@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     table = peers_table(tables(rows)[0])
     (out / "peers.csv").write_text(table.csv(), encoding="utf-8")
     (out / "peers.md").write_text(table.markdown(), encoding="utf-8")
-    write_figures(rows, out, ["bias"])
+    write_figures(rows, out, ["peers"])
 
 
 def measure(code: str, folder: Path) -> None:

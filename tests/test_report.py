@@ -457,10 +457,24 @@ def test_the_calibration_figure_shows_what_claims_to_be_unbiased_and_the_peers_f
     assert sorted(found["value"]) == [(seed + 1) / 21 for seed in range(20)], "uniform, and of my-own alone"
     biased = rows.assign(value=rows["value"].where(rows["metric"] != "claims_unbiased", 0.0))
     assert calibration._points(prepare(biased)).empty
-    figure = drawn(rows, "peers")
+    stranger = pd.concat([rows, rows[rows["estimator"] == "my-own"].assign(estimator="<script>:x=,")])
+    figure = drawn(stranger, "peers")
     assert isinstance(figure, Figure)
     labels = {label.get_text(): label.get_fontweight() for axes in figure.axes for label in axes.get_yticklabels()}
     assert labels["my-own"] == "bold" != labels["straight-through"]
+
+
+@pytest.mark.parametrize("name", ["training", "kl", "samples"])
+def test_the_title_of_a_long_name_stays_above_its_panel(name: str) -> None:
+    task = "mnist-vae:arch=hooper,batch=200,binarisation=none,k=4,lr=0.00316,n=128,optimizer=adamw,schedule=cosine"
+    rows = small_rows().query("data != ''").assign(task=task)
+    figure = drawn(rows, name)
+    assert isinstance(figure, Figure)
+    first, *rest = figure.axes
+    title = first.get_title("left")
+    assert "\n" in title and title.startswith("mnist-vae:arch=hooper, batch")
+    if rest:
+        assert rest[0].get_window_extent().width > 0.35 * figure.bbox.width, "it takes no room from the next panel"
 
 
 def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from scipy import stats
 
 from .rows import CELL, SETTING, setting_label
-from .style import width
+from .style import GREY, figure_with_legend, log_axis
 from .verdicts import bias_tests
 
-_HEIGHT, _FEWEST = 3.2, 20
+_HEIGHT, _FEWEST, _LEAST = 2.8, 20, 1e-9
+_BAND = "0.88"
 _TEST = [*CELL, "seed", "group"]
 
 
@@ -20,24 +23,32 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     """One line a task: its sorted p-values over the i / (n + 1) expected of uniform ones.
 
     Below the diagonal the test alarms too often or a claim is wrong; above it is careful, as the smallest of several
-    p-values times their number is.
-    Grey holds 95 % of each p-value were the tests independent; those of one cell, of several groups, are not.
+    p-values times their number is. Grey holds 95 % of each p-value were the tests independent; those of one cell, of
+    several groups, are not.
     """
     found = _points(rows)
     if found.empty:
         return f"no toy has {_FEWEST} bias tests of what claims to be unbiased (metric claims_unbiased)"
-    figure = Figure(figsize=(width(), _HEIGHT), layout="constrained")
+    tasks = dict(list(found.groupby(SETTING)))
+    names = {
+        setting: f"{setting_label(setting, found['device'].nunique())}: {len(part)} tests"
+        for setting, part in tasks.items()
+    }
+    colours = dict(zip(tasks, sns.color_palette("colorblind", len(tasks)), strict=True))
+    handles = [Patch(color=_BAND, label="a perfect test, 95 %")]
+    lines = [Line2D([], [], marker=".", color=colours[setting], label=name) for setting, name in names.items()]
+    figure = figure_with_legend(_HEIGHT, [*handles, *lines])
     axes = figure.subplots()
-    tasks = list(found.groupby(SETTING))
-    expected = _expected(max(len(part) for _, part in tasks))
-    axes.fill_between(expected, *_band(len(expected)), color="0.88", lw=0, label="a perfect test, 95 %")
-    axes.plot(expected, expected, color="black", ls="--", lw=0.8)
-    palette = sns.color_palette("husl", len(tasks))
-    for colour, (setting, part) in zip(palette, tasks, strict=True):
-        label = f"{setting_label(setting, found['device'].nunique())}, {len(part)} tests"
-        axes.plot(_expected(len(part)), np.sort(part["value"]), marker=".", ms=3, lw=0.8, color=colour, label=label)
+    expected = _expected(max(map(len, tasks.values())))
+    axes.fill_between(expected, *_interval(len(expected)), color=_BAND, lw=0)
+    axes.plot(expected, expected, color=GREY, ls="--", lw=0.8)
+    for setting, part in tasks.items():
+        axes.plot(
+            _expected(len(part)), np.sort(part["value"]), marker=".", ms=3, lw=0.8, color=colours[setting]
+        )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="p-value expected", ylabel="p-value found")
-    figure.legend(loc="outside right upper", fontsize="small")
+    log_axis(axes.xaxis, expected[0] / 1.2, 1.2)
+    log_axis(axes.yaxis, max(min(found["value"].min(), expected[0]) / 2, _LEAST), 1.5)
     return figure
 
 
@@ -52,7 +63,7 @@ def _expected(n: int) -> np.ndarray:
     return np.arange(1, n + 1) / (n + 1)
 
 
-def _band(n: int) -> tuple[np.ndarray, np.ndarray]:
+def _interval(n: int) -> tuple[np.ndarray, np.ndarray]:
     """The central 95 % of the i-th smallest of n uniform numbers, Beta(i, n + 1 - i)."""
     i = np.arange(1, n + 1)
     return stats.beta.ppf(0.025, i, n + 1 - i), stats.beta.ppf(0.975, i, n + 1 - i)

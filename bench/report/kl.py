@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .rows import SETTING, curve, setting_label
-from .style import estimator_handles, figure_with_legend, looks, side_by_side, whiskers
+from .style import estimator_handles, figure_with_legend, looks, set_title, side_by_side, whiskers, width
 
 _HEIGHT, _COLUMNS = 2.1, 2
 
@@ -24,7 +24,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     figure = figure_with_legend(_HEIGHT * lines, estimator_handles(sorted(set(curves["estimator"])), look, lines=True))
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=False):
-        axes.set_title(setting_label(setting, rows["device"].nunique()))
+        set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
         axes.set(xlabel="step", ylabel="KL (nats)")
         for name, line in part.groupby("estimator"):
             each = look[str(name)]

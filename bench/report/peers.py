@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
 from matplotlib.figure import Figure
 
@@ -14,9 +13,10 @@ _NEEDED = "no toy was run with an estimator from a plugin; run --plugin examples
 
 def draw(rows: pd.DataFrame) -> Figure | str:
     """The figure `bias` of the tasks that a plugin's estimator was measured on; the names of plugins are bold."""
-    outside = {name for name in set(rows["estimator"]) - {""} if Name.parse(name).family not in ESTIMATORS.builtin}
-    figure = bias.draw(rows[rows["task"].isin(set(rows.loc[rows["estimator"].isin(outside), "task"]))])
-    if not outside or isinstance(figure, str):
+    outside = {name for name in set(rows["estimator"]) if name.partition(":")[0] not in {"", *ESTIMATORS.builtin}}
+    on = set(rows.loc[rows["estimator"].isin(outside), "task"])
+    figure = bias.draw(rows[rows["task"].isin(on)]) if on else ""
+    if isinstance(figure, str):
         return _NEEDED
     for label in (label for axes in figure.axes for label in axes.get_yticklabels()):
         if label.get_text() in outside:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .rows import SETTING, finished, setting_label
-from .style import width
+from .style import set_title, width
 
 _SIDE = 28
 _LINE = 0.24  # inches
@@ -37,7 +37,8 @@ def draw(rows: pd.DataFrame) -> Figure | str:
         ]
         axes.imshow(np.vstack(lines), cmap="gray", vmin=0, vmax=255, aspect="equal", interpolation="nearest")
         axes.axvline(originals.shape[1] - 0.5, color="white", lw=1.5)
-        axes.set_title(f"{setting_label(setting, rows['device'].nunique())}: reconstructions, samples")
+        label = f"{setting_label(setting, rows['device'].nunique())}: reconstructions, samples"
+        set_title(axes, label, _LINE * lines[0].shape[1] / _SIDE)
         axes.set_yticks([_SIDE * (line + 0.5) - 0.5 for line in range(len(lines))], ["image", *names])
         axes.set_xticks([])
         axes.tick_params(length=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ WIDTH = 7.2
 STYLES = {"paper": (7.2, 3.5), "notebook": (8.0, 4.2), "talk": (11.0, 6.0)}  # inches of two columns, of one
 GREY = "0.45"
 _LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062  # inches, at the letters of a paper
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 _MARKERS = "os^DvPX"
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1)))
 _COLOURS = (0, 1, 2, 3, 4, 9, 5, 6, 7, 8)  # "colorblind" with its pale colours last
@@ -112,12 +115,19 @@ def _legend_columns(lengths: list[int]) -> int:
 
 
 def set_title(axes: Axes, label: str, inches: float) -> None:
-    """The label above a panel this wide; where long, its parentheses on a second line and in smaller letters."""
+    """The label above a panel this wide; where long, on several lines, and in smaller letters if one is still too long.
+
+    Lines end at spaces, before parentheses and after the commas of a name.
+    """
     letter = _LETTER * scale()
+    lines = [label]
     if len(label) * letter > inches:
-        label = label.replace(" (", "\n(")
-    longest = max(map(len, label.split("\n"))) * letter
-    axes.set_title(label, fontsize=mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, letter)))
+        spaced = re.sub(r",(?=\S)", ", ", label.replace(" (", "\n("))
+        most = max(1, int(inches / letter))
+        lines = [line for part in spaced.split("\n") for line in textwrap.wrap(part, most, **_WHOLE_WORDS)]
+    longest = max(map(len, lines), default=0) * letter
+    size = mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, letter))
+    axes.set_title("\n".join(lines), fontsize=size)
 
 
 def estimator_handles(names: Sequence[str], look: dict[str, Look], lines: bool = False) -> list[Artist]:

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from .rows import SETTING, curve, setting_label
-from .style import GREY, Look, estimator_handles, figure_with_legend, looks, whiskers
+from .style import GREY, Look, estimator_handles, figure_with_legend, looks, set_title, whiskers, width
 
 _HEIGHT = 2.1
 _SPREAD_SHOWN, _RANGE_SHOWN = 1.5, 0.08  # below the best last ELBO: of the spread of the last ones, of the whole range
@@ -36,7 +36,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     figure = figure_with_legend(_HEIGHT * len(settings), handles)
     grid = figure.subplots(len(settings), 2, sharey="row", squeeze=False)
     for (left, right), (setting, part) in zip(grid, settings, strict=True):
-        left.set_title(setting_label(setting, rows["device"].nunique()))
+        set_title(left, setting_label(setting, rows["device"].nunique()), width() / 2 - 0.6)
         left.set(xlabel="step", ylabel="ELBO (nats)")
         _lines(left, part, "step", look)
         left.set_ylim(*_limits(part))

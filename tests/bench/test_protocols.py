@@ -116,6 +116,11 @@ class TestScale:
         assert preset(TINY, FULL).steps.images == IMAGES
         assert preset(TINY, Scale(200, 3)).steps.images < 1000
 
+    def test_the_importance_weighted_bound_is_measured_where_it_is_asked_for(self) -> None:
+        bound = replace(TINY, metric="iw_test")
+        for scale in (FULL, Scale(200, 3)):
+            assert preset(TINY, scale).steps.iw_images == 0 < preset(bound, scale).steps.iw_images
+
     def test_the_sweep_is_of_task_and_estimator(self) -> None:
         assert len(variants(TINY, TINY.methods[1], "dynamic", FULL)) == 6
         ((estimator, task),) = variants(TINY, TINY.methods[1], "static", Scale(10, 1, sweep=False))

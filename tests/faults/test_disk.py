@@ -129,6 +129,24 @@ def test_no_cell_is_blamed_for_the_disk(number: int, store: Store, monkeypatch: 
         store.part(cells[0].part()).unlink()
 
 
+def test_a_result_that_met_a_full_disk_once_is_no_error_of_its_cell(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, write, tries = grid("rloo"), Store.write, []
+
+    def full_once(self: Store, *rest: object) -> None:
+        tries.append(rest)
+        if len(tries) == 1:
+            raise Unwritable("no space left")
+        write(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "write", full_once)
+    with pytest.raises(Unwritable):
+        run_cells(cells, store, Progress())
+    assert store.stored() == []
+    assert run_cells(cells, store, Progress()) == {"ok": len(cells)}
+
+
 def failing_open(fail: Callable[..., None]) -> Callable[..., object]:
     whole = Path.open
     return lambda path, mode="r", *rest, **named: fail(path) if "a" in mode else whole(path, mode, *rest, **named)
