@@ -58,7 +58,7 @@ training: $(READY)
 which: $(READY)
 	$(BIN)/python scripts/which.py
 
-# Other people's estimators, judged: results/reference/peers, about 5 minutes.
+# Other people's estimators, judged: results/reference/peers, about a minute on an idle core.
 peers: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python scripts/peers.py
