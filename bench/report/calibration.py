@@ -23,8 +23,8 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     """One line a task: its sorted p-values over the i / (n + 1) expected of uniform ones.
 
     Below the diagonal the test alarms too often or a claim is wrong; above it is careful, as the smallest of several
-    p-values times their number is. Grey holds 95 % of each p-value were the tests independent; those of one cell, of
-    several groups, are not.
+    p-values times their number is. Grey holds 95 % of each p-value were the tests independent; those of one cell
+    are not, nor those of estimators that share their random numbers.
     """
     found = _points(rows)
     if found.empty:
