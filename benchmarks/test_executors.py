@@ -1,19 +1,27 @@
-"""What a cell costs beside its measuring, in this process and in another; and resuming a finished one."""
+"""What a cell costs beside its measuring, in this process, in another and on Ray; resuming; what two processes gain."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
+import time
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dvae_bench.bench.cells import Cell, plan
+from dvae_bench.bench.executors import Execution
 from dvae_bench.bench.executors.limits import Limits
 from dvae_bench.bench.executors.processes import Processes
-from dvae_bench.bench.presets import Preset
+from dvae_bench.bench.presets import PRESETS, Preset
 from dvae_bench.bench.runner import Progress, measure_cell, measure_unit, run_cells
 from dvae_bench.bench.settings import DrawSettings
+from dvae_bench.bench.statistics import median
 from dvae_bench.bench.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from pairing import LEAST
 from pytest_benchmark.fixture import BenchmarkFixture
 
 TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
@@ -50,6 +58,39 @@ def test_in_another_process(benchmark: BenchmarkFixture, cell: Cell, store: Stor
 
         measured()
         benchmark(measured)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+def test_on_ray(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
+    """One cell after another in a cluster of this machine: there, and its part back."""
+    from dvae_bench.bench.executors.ray_cluster import RayCluster
+
+    with closing(RayCluster("local", store, cell.device, cell.device_name, 1, Limits())) as cluster:
+
+        def measured() -> None:
+            cluster.submit((cell,))
+            ((_, ended),) = cluster.ended()
+            assert isinstance(ended, list), ended
+
+        measured()
+        benchmark(measured)
+
+
+def test_one_process_over_two(benchmark: BenchmarkFixture, cell: Cell, tmp_path: Path) -> None:
+    """Draws of the quick preset, one thread a process, the start of processes included."""
+    names = ESTIMATORS.select(["reinforce", "rloo", "disarm", "rebar", "relax", "gumbel-softmax"])
+    planned = plan(names, TASKS.select(["bit-table", "tiny-vae"]), PRESETS["quick"], 2, "cpu", "cpu", "", 1)
+    cells = [each for each in planned if each.source == "draws"]
+    folders = (tmp_path / str(number) for number in itertools.count())
+
+    def seconds(jobs: int) -> float:
+        start = time.perf_counter()
+        assert Execution(jobs).run(cells, Store(next(folders)), Progress()) == {"ok": len(cells)}
+        return time.perf_counter() - start
+
+    ratios = [seconds(1) / seconds(2) for _ in range(LEAST)]
+    benchmark.extra_info["one_over_two"] = asdict(median(np.array(ratios)))
+    benchmark.pedantic(seconds, args=(2,), rounds=1)
 
 
 def test_resume(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
