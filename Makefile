@@ -15,7 +15,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not full"
 
 test-full: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
