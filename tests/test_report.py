@@ -27,7 +27,7 @@ from dvae_bench.bench.report import (
 from dvae_bench.bench.report.best import not_worse
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
-from dvae_bench.bench.report.style import style
+from dvae_bench.bench.report.style import STYLES, style
 from dvae_bench.bench.report.table import Table
 from dvae_bench.bench.report.verdicts import holm
 from dvae_bench.estimators.names import UsageError
@@ -475,6 +475,18 @@ def test_the_title_of_a_long_name_stays_above_its_panel(name: str) -> None:
     assert "\n" in title and title.startswith("mnist-vae:arch=hooper, batch")
     if rest:
         assert rest[0].get_window_extent().width > 0.35 * figure.bbox.width, "it takes no room from the next panel"
+
+
+@pytest.mark.parametrize("look", STYLES)
+def test_panels_of_one_estimator_have_room_for_titles_of_many_lines(look: str) -> None:
+    """Settings whose names differ in what is long; matplotlib warns where a panel has no room left."""
+    rows = small_rows().query("data != '' and estimator == 'rloo:n=4'")
+    optimizer = "batch=200,binarisation=none,k=4,lr=0.00316,n=128,optimizer=adamw,schedule=cosine,warmup=120"
+    settings = [rows.assign(task=f"mnist-vae:arch={name},{optimizer}") for name in ("hooper", "linear", "categorical")]
+    for columns in (1, 2):
+        figure = drawn(pd.concat(settings), "phases", look, columns)
+        assert isinstance(figure, Figure)
+        assert all(axes.get_window_extent().height > 0.1 * figure.dpi for axes in figure.axes)
 
 
 def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import io
 import os
 import shutil
@@ -62,8 +62,9 @@ def _unpack(ref: str, target: Path) -> None:
 
 def _install(ref: str, place: Path) -> None:
     """The wheel of `source`, in `code`; nothing is fetched."""
+    installed = {each.name for each in importlib.metadata.distributions()}
     for tool, remedy in TOOLS.items():
-        if importlib.util.find_spec(tool) is None:
+        if tool not in installed:
             raise UsageError(f"--rerun builds wheels with {tool}, which {sys.executable} lacks; run `{remedy}`")
     _pip(ref, place, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "wheels", "./source")
     wheels = [str(wheel) for wheel in (place / "wheels").glob("*.whl")]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .rows import setting_label
-from .style import figure_with_legend, set_title, side_by_side, width
+from .style import TITLE_LINE, figure_with_legend, set_title, side_by_side, title_lines, width
 
 _COLUMNS = 3
 _LINE, _CLOSE, _MANY = 0.19, 0.13, 30  # inches, inches of a panel of more lines than that
@@ -27,13 +27,20 @@ def panels_by_estimator(
     settings = sorted(names, key=lambda setting: -len(names[setting]))
     alike = len(set(map(tuple, names.values()))) == 1
     columns = side_by_side(len(settings), _COLUMNS if alike else _COLUMNS - 1)
-    most = [max(len(names[setting]) for setting in settings[i : i + columns]) for i in range(0, len(settings), columns)]
-    heights = [_AROUND + (_LINE if lines <= _MANY else _CLOSE) * lines for lines in most]
+    title_width = (width() - 1) / columns
+    titles = {setting: setting_label(setting, devices) for setting in settings}
+    rows = [settings[i : i + columns] for i in range(0, len(settings), columns)]
+    most = [max(len(names[setting]) for setting in row) for row in rows]
+    above = [max(len(title_lines(titles[setting], title_width)) for setting in row) - 1 for row in rows]
+    heights = [
+        _AROUND + TITLE_LINE * more + (_LINE if lines <= _MANY else _CLOSE) * lines
+        for lines, more in zip(most, above, strict=True)
+    ]
     figure = figure_with_legend(sum(heights), handles)
     grid = figure.subplots(len(most), columns, squeeze=False, height_ratios=heights)
     panels = list(grid.ravel())
     for place, (axes, setting) in enumerate(zip(panels, settings, strict=False)):
-        set_title(axes, setting_label(setting, devices), (width() - 1) / columns)
+        set_title(axes, titles[setting], title_width)
         axes.set_xlabel(x)
         axes.grid(False, axis="y")
         axes.set_yticks(range(len(names[setting])), [] if alike and place % columns else names[setting])

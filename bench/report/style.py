@@ -24,7 +24,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 WIDTH = 7.2
 STYLES = {"paper": (7.2, 3.5), "notebook": (8.0, 4.2), "talk": (11.0, 6.0)}  # inches of two columns, of one
 GREY = "0.45"
-_LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062  # inches, at the letters of a paper
+TITLE_LINE = 0.13  # inches, at the letters of a paper, as are these
+_LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062
 _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 _MARKERS = "os^DvPX"
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1)))
@@ -114,19 +115,20 @@ def _legend_columns(lengths: list[int]) -> int:
     return 1
 
 
-def set_title(axes: Axes, label: str, inches: float) -> None:
-    """The label above a panel this wide; where long, on several lines, and in smaller letters if one is still too long.
+def title_lines(label: str, inches: float) -> list[str]:
+    """The label as a title so wide: where long, in lines that end at spaces, before parentheses and after commas."""
+    letters = max(1, int(inches / (_LETTER * scale())))
+    if len(label) <= letters:
+        return [label]
+    spaced = re.sub(r",(?=\S)", ", ", label.replace(" (", "\n("))
+    return [line for part in spaced.split("\n") for line in textwrap.wrap(part, letters, **_WHOLE_WORDS)]
 
-    Lines end at spaces, before parentheses and after the commas of a name.
-    """
-    letter = _LETTER * scale()
-    lines = [label]
-    if len(label) * letter > inches:
-        spaced = re.sub(r",(?=\S)", ", ", label.replace(" (", "\n("))
-        most = max(1, int(inches / letter))
-        lines = [line for part in spaced.split("\n") for line in textwrap.wrap(part, most, **_WHOLE_WORDS)]
-    longest = max(map(len, lines), default=0) * letter
-    size = mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, letter))
+
+def set_title(axes: Axes, label: str, inches: float) -> None:
+    """The label above a panel this wide, in smaller letters if a line of it is still too long."""
+    lines = title_lines(label, inches)
+    longest = _LETTER * scale() * max(map(len, lines), default=0)
+    size = mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, inches))
     axes.set_title("\n".join(lines), fontsize=size)
 
 

@@ -18,6 +18,7 @@ os.environ |= {
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "3",
     "RAY_health_check_initial_delay_ms": "0",
+    "RAY_worker_niceness": "0",  # Ray's 15 gives its workers next to nothing beside other tests
     "MARKS": str(FOLDER / "marks"),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -164,8 +164,8 @@ class TestRerun:
 
     @pytest.mark.parametrize("tool", ["pip", "setuptools"])
     def test_a_missing_tool(self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
-        find = importlib.util.find_spec
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == tool else find(name))
+        found = [each for each in importlib.metadata.distributions() if each.name != tool]
+        monkeypatch.setattr(importlib.metadata, "distributions", lambda: found)
         ended = command("compare", "--rerun", "HEAD", "HEAD")
         assert ended.code == 2 and ended.err.count("\n") == 1
         assert f"--rerun builds wheels with {tool}, which " in ended.err and "; run `python -m " in ended.err
