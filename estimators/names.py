@@ -40,14 +40,17 @@ class Name:
         """Every variant a text stands for: `a:x={1,2}` is `a:x=1` and `a:x=2`."""
         family, _, rest = map(str.strip, text.partition(":"))
         choices: list[list[tuple[str, Any]]] = []
-        for part in re.findall(r"[^,{}]+(?:\{[^}]*\})?", rest):
-            key, equals, value = part.partition("=")
-            if not equals or not key.strip() or not value.strip():
+        parts = re.findall(r"[^,{}]+(?:\{[^{}]*\}\s*)?", rest)
+        if ",".join(parts) != rest:
+            raise UsageError(f"{text!r}: write parameters as name:key=value,key=value and a sweep as key={{1,2}}")
+        for part in parts:
+            key, _, value = map(str.strip, part.partition("="))
+            if not key or not value:
                 raise UsageError(f"{text!r}: write parameters as name:key=value,key=value (got {part!r})")
-            values = value.strip("{} ").split(",") if value.strip().startswith("{") else [value]
-            if not all(map(str.strip, values)):
+            values = value[1:-1].split(",") if value.startswith("{") else [value]
+            if not all(map(str.strip, values)) or "{" in value[1:]:
                 raise UsageError(f"{text!r}: write a sweep as {{1,2}}, no value left empty (got {part!r})")
-            choices.append([(key.strip(), _literal(v.strip())) for v in values])
+            choices.append([(key, _literal(v.strip())) for v in values])
         repeated = [key for key, count in Counter(choice[0][0] for choice in choices).items() if count > 1]
         if repeated:
             raise UsageError(f"{text!r} gives {repeated[0]!r} twice; write a sweep as {{1,2}}")

@@ -119,7 +119,7 @@ class TestRerun:
         folder.mkdir()
         for name in ("__init__.py", "cli.py", "py.typed", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, folder)
-        for name in ("bench", "estimators", "tasks"):
+        for name in ("bench", "commands", "estimators", "tasks"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         monkeypatch.chdir(folder)
         git("init", "--quiet")

@@ -73,10 +73,16 @@ def test_a_sweep_is_not_one_name() -> None:
         Name.parse("a:x={1,2}")
 
 
-@pytest.mark.parametrize("text", ["a:x", "a:=1", "a:x=", "a:x=1,y"])
+@pytest.mark.parametrize("text", ["a:x", "a:=1", "a:x=", "a:x=1,y", "a:x=1,", "a:x=1}y=2", "a:x={1,{2}", "a:x={1}2"])
 def test_malformed_parameters(text: str) -> None:
     with pytest.raises(UsageError, match="write parameters as name:key=value"):
         Name.parse(text)
+
+
+@pytest.mark.parametrize("text", ["a:x={}", "a:x={1,}", "a:x=b{1,2}"])
+def test_malformed_sweeps(text: str) -> None:
+    with pytest.raises(UsageError, match="write a sweep as "):
+        Name.sweep(text)
 
 
 @pytest.mark.parametrize(
