@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 
 from dvae_bench.bench.report.numbers import MISSING, plain, with_interval
 from dvae_bench.estimators.names import Name
@@ -49,9 +49,11 @@ exact gradient, over the exact gradient's length. 1 means an error as large as t
 * *unbiased*: by its claim, held against exact gradients. *biased*: its error falls with the calls to the size of its
   bias and no further.
 * No gradient at all has an error of 1 and a bias of 1. Where there is more noise than that, error alone favours what
-  shrinks the gradient, as `nvil` does; an optimiser that scales its steps, as Adam does, undoes that.
+  only shrinks the gradient, as `nvil` does, and a learning rate does that as well: an unbiased gradient of error e,
+  times the constant that is best for it, has an error of e / √(1 + e²).
 * *as `x`*: its interval overlaps the best one's, so that these draws do not tell them apart.
-* Bold: the interval lies wholly below that of the best one of the other kind.
+* Bold: the interval lies wholly below that of the best one of the other kind; that of a biased one also below that of
+  the unbiased one times its best constant. Where neither is bold, take the unbiased one.
 """
 
 LIMITS = """## How this was chosen, and its limits
@@ -93,6 +95,11 @@ class Candidate:
         value, lo, hi = (sqrt(b**2 + v / times) for b, v in zip(bias, self.variance, strict=True))
         return value, lo, hi
 
+    def beats(self, other: Candidate, budget: int) -> bool:
+        """Whether its error is clearly less; a biased one's less than an unbiased one's times the best constant."""
+        least = other.error(budget)[1]
+        return self.error(budget)[2] < (least / hypot(1, least) if other.unbiased and not self.unbiased else least)
+
     def written(self, budget: int, bold: bool) -> str:
         times, error = budget // self.calls, self.error(budget)
         text = f"`{self.name}`" + (f" × {times}" if times > 1 else "")
@@ -126,7 +133,7 @@ def _in_short(found: dict[str, list[Candidate]]) -> str:
 def _least(candidates: list[Candidate], budget: int) -> str:
     able = sorted((c for c in candidates if c.calls <= budget), key=lambda c: c.error(budget))
     unbiased, best = next(c for c in able if c.unbiased), able[0]
-    if best.error(budget)[2] >= unbiased.error(budget)[1]:
+    if best.unbiased or not best.beats(unbiased, budget):
         return _link(unbiased)
     return f"{_link(unbiased)}; {_link(best)} with a bias up to {best.bias[2]:.2g}"
 
@@ -152,7 +159,7 @@ def _best(candidates: Iterable[Candidate], budget: int) -> tuple[str, str]:
         if one is None:
             texts.append(MISSING)
             continue
-        bold = other is None or one.error(budget)[2] < other.error(budget)[1]
+        bold = other is None or one.beats(other, budget)
         equals = [f"`{c.name}`" for c in able if c.unbiased == one.unbiased and _equal(c, one, budget)]
         texts.append(one.written(budget, bold) + (f", as {', '.join(equals)}" if equals else ""))
     return texts[0], texts[1]
