@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from dvae_bench import __version__
 from dvae_bench.commands import catalogue, check, compare, merge, new, report, run
-from dvae_bench.commands.exits import USAGE
+from dvae_bench.commands.exits import INTERRUPTED, USAGE
 from dvae_bench.commands.stopping import stoppable
 from dvae_bench.estimators.names import UsageError
 
@@ -36,6 +36,8 @@ def main() -> None:
     try:
         with stoppable():
             app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except UsageError as error:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         sys.exit(USAGE)

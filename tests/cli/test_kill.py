@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from dvae_bench.bench.store import Store
 
-from .conftest import Command
+from .conftest import Command, Ended
 
 ARGUMENTS = ["run", "-e", "rloo:n={2,3,4}", "-e", "rebar", "-t", "bit:d={1,2,3}", "-o", "results"]
 CELLS = 24
@@ -76,3 +76,12 @@ def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
     stored = len(list((tmp_path / "results" / "cells").glob("*.parquet")))
     assert lines[-1].strip() == f"interrupted; {stored} cells are stored in results, the same command goes on"
     assert stored in (4, 5)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_command_begins(
+    how: signal.Signals, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While typer still reads the signatures of all commands."""
+    monkeypatch.setattr("typer.main.get_command", lambda app: signal.raise_signal(how))
+    assert command("list") == Ended(130, "", "")
