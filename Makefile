@@ -22,6 +22,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	mkdir -p build/typing && ln -sfn ../.. build/typing/dvae_bench
 	cd build/typing && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p dvae_bench
+	cd build/typing && MYPYPATH=.:../../scripts ../../$(BIN)/mypy --config-file ../../pyproject.toml --explicit-package-bases ../../scripts
 
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks -q --benchmark-autosave --benchmark-columns=median,iqr,rounds

@@ -47,15 +47,14 @@ SIZES = (
 )
 TOYS = ("bit-table:extension=cubic", "category-table:extension=cubic", "moments")
 TRAINED_BY = {"mnist-vae": "rloo:n=4", "mnist-vae:arch=categorical": "rloo:n=4", "mnist-vae:arch=gaussian": "pathwise"}
-STEPS, DRAWS, REFERENCE = 500, 8, 512
+STEPS, DRAWS, REFERENCE = 2000, 16, 1024
 Row = dict[str, Any]
 
 
 def at_the_end(task: MnistTask, trainer: str, names: tuple[str, ...]) -> Iterator[Row]:
     """The rows at the end of a training; estimators that cannot be used here have none."""
     settings = replace(PRESETS["quick"].steps, variance_draws=DRAWS, reference_draws=REFERENCE, basket=names)
-    (spec,) = task.layers
-    basket, run = Basket(settings, spec), Trajectory(task, estimator(trainer, spec), STEPS, 0)
+    basket, run = Basket(settings, task.layers), Trajectory(task, estimator(trainer, *task.layers), STEPS, 0)
     for step in range(1, STEPS + 1):
         run.advance(step)
     vae, x = run.step_once.vae, next(run.data)

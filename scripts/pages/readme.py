@@ -33,13 +33,13 @@ def _table() -> str:
     numbers = pd.read_csv(ROOT / f"{TRAINING}.csv").sort_values("ours", ascending=False)
     rows = [
         (
-            f"`{each.estimator}`",
-            str(_evaluations(each.estimator)),
-            with_interval(each.ours, each.lo, each.hi),
-            plain(each.rank_theirs) or MISSING,
-            plain(each.rank_ours) or MISSING,
+            f"`{each['estimator']}`",
+            str(_evaluations(each["estimator"])),
+            with_interval(each["ours"], each["lo"], each["hi"]),
+            plain(each["rank_theirs"]) or MISSING,
+            plain(each["rank_ours"]) or MISSING,
         )
-        for each in numbers.itertuples()
+        for each in numbers.to_dict("records")
     ]
     order = (ROOT / f"{TRAINING}.md").read_text(encoding="utf-8").split("MNIST: ")[1].split("\n")[0]
     header = ("estimator", "evaluations of f", "ELBO", "published", "here")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "results" / "reference"
-Line = dict[str, Any]
+Line = Mapping[Hashable, Any]
 
 
 def toys() -> pd.DataFrame:
@@ -33,7 +34,7 @@ def basket() -> pd.DataFrame:
     measured = rows[rows["estimator"] != ""].pivot(
         index=["task", "estimator"], columns="metric", values=["value", "lo", "hi"]
     )
-    measured.columns = [name if end == "value" else f"{name}_{end}" for end, name in measured.columns]
+    measured.columns = [f"{metric}_{end}".removesuffix("_value") for end, metric in map(tuple, measured.columns)]
     return measured.join(norms).reset_index()
 
 

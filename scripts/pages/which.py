@@ -60,9 +60,9 @@ LIMITS = """## How this was chosen, and its limits
 
 * Small latents: draws on random tables with exact gradients (`extension=cubic`: between its points f is no quadratic,
   under which some biased estimators are exact). One f, one set of parameters each.
-* Large latents: VAEs on MNIST, trained 500 steps by `rloo:n=4` (Gaussian: `pathwise`); all estimators at the same
+* Large latents: VAEs on MNIST, trained 2000 steps by `rloo:n=4` (Gaussian: `pathwise`); all estimators at the same
   parameters on the same minibatch of 100, in the encoder's gradient. No exact gradient is known there: biases are
-  against a mean of 2048 evaluations an image of an unbiased one, and their intervals carry its error. Unbiased there
+  against a mean of 4096 evaluations an image of an unbiased one, and their intervals carry its error. Unbiased there
   means by claim, as held on toys.
 * Default parameters, and a few sizes of what has a size. A temperature tuned to your problem can do better.
 * Estimators that tune control variates (`rebar`, `relax`, ...) were given 100 steps to do it on VAEs, 300 on toys, at
