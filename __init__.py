@@ -10,6 +10,27 @@ Names are loaded on first use, so that `dvae-bench --help` and `list` start with
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .bench.measure import measure as measure
+    from .estimators import estimator as estimator
+    from .estimators.contract import Claim as Claim
+    from .estimators.contract import Estimate as Estimate
+    from .estimators.contract import Estimator as Estimator
+    from .estimators.contract import splice as splice
+    from .estimators.foreign import from_reparam as from_reparam
+    from .estimators.foreign import from_surrogate as from_surrogate
+    from .estimators.latents import Bernoulli as Bernoulli
+    from .estimators.latents import Categorical as Categorical
+    from .estimators.latents import Codebook as Codebook
+    from .estimators.latents import Continuous as Continuous
+    from .estimators.latents import Encodings as Encodings
+    from .estimators.latents import Gaussian as Gaussian
+    from .estimators.latents import Latent as Latent
+    from .estimators.latents import LatentSpec as LatentSpec
+    from .estimators.tuning import Tuner as Tuner
+    from .tasks.contract import Task as Task
 
 __version__ = "0.1.0"
 
