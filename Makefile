@@ -55,7 +55,8 @@ training: $(READY)
 	$(BIN)/dvae-bench reproduce mnist-bernoulli --jobs $(JOBS)
 	for name in hooper-n8-k64 hooper-n128-k4; do \
 	$(BIN)/dvae-bench reproduce results/reference/$$name/$$name.toml --steps 6000 --seeds 3 --jobs $(JOBS) || exit; done
-	$(BIN)/dvae-bench reproduce $(TEMPERATURE) --steps 6000 --seeds 3 --jobs $(JOBS) -o results/hooper-temperature/20-epochs
+	$(BIN)/dvae-bench reproduce $(TEMPERATURE) --steps 6000 --seeds 3 --jobs $(JOBS) \
+	-e ZGR -e "ZGR lr*" -e "GR*" -o results/hooper-temperature/20-epochs
 	$(BIN)/dvae-bench reproduce $(TEMPERATURE) --steps 30000 --seeds 1 --jobs $(JOBS) \
 	-e "ZGR*" -e "GR-MC20 tau=.5" -o results/hooper-temperature/100-epochs
 
