@@ -39,7 +39,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except UsageError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {error}", err=True)
         sys.exit(USAGE)
     except OSError as error:
         if error.errno is None:

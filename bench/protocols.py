@@ -58,7 +58,7 @@ def load(name: str) -> Protocol:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} is not TOML ({' '.join(str(error).split())}); mend it") from error
+        raise UsageError(f"{path.name} is not TOML ({error}); mend it") from error
     return from_table(table, path.stem)
 
 

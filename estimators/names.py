@@ -14,7 +14,10 @@ from typing import Any
 
 
 class UsageError(ValueError):
-    """Bad input from the user; the message is one sentence that names the fix. The CLI exits with 2."""
+    """Bad input from the user; the message is one sentence that names the fix, on one line. The CLI exits with 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 class Unsupported(Exception):
