@@ -49,8 +49,8 @@ reference: $(READY)
 	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
 	rm results/reference/figures/*.svg
 
-# The trainings of the README: some six hours on two cores, in cells of at most half an hour; a second call goes on.
 TEMPERATURE := results/reference/hooper-temperature/hooper-temperature.toml
+# The trainings of the README: some six hours on two cores, in cells of at most half an hour; a second call goes on.
 training: $(READY)
 	$(BIN)/dvae-bench reproduce mnist-bernoulli --jobs $(JOBS)
 	for name in hooper-n8-k64 hooper-n128-k4; do \
@@ -60,7 +60,7 @@ training: $(READY)
 	$(BIN)/dvae-bench reproduce $(TEMPERATURE) --steps 30000 --seeds 1 --jobs $(JOBS) \
 	-e "ZGR*" -e "GR-MC20 tau=.5" -o results/hooper-temperature/100-epochs
 
-# What docs/which-estimator.md is made from: about 10 minutes on one core.
+# What docs/which-estimator.md is made from: about 5 minutes on one core.
 which: $(READY)
 	$(BIN)/python scripts/which.py
 

@@ -127,7 +127,7 @@ def _check(protocol: Protocol) -> None:
         raise UsageError(f"{name} sweeps without selection_seeds; add some, such as [1000]")
     for key, choices in protocol.sweep.items():
         if not isinstance(choices, list) or not choices:
-            raise UsageError(f"{name}: the sweep {key!r} must be a list of values, got {choices!r}")
+            raise UsageError(f"{name}: sweep.{key} must be a list of values, got {choices!r}")
     for setting, values in protocol.settings.items():
         if not isinstance(values, dict):
             raise UsageError(f"{name}: the setting {setting!r} must be a table of task values, got {values!r}")
