@@ -12,9 +12,10 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, supported_activities
 
+from .capture import capture
 from .clock import Clock, Timeline
 
-REPLAYS = 30
+WARM, REPLAYS = 3, 30
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
@@ -42,22 +43,13 @@ def launches(gradient: Callable[[], object], device: torch.device) -> int:
 def replay_times(gradient: Callable[[], object], clock: Clock, device: torch.device) -> np.ndarray:
     """Microseconds of each replay of one captured call: what is left when Python launches nothing.
 
-    The call must draw from the device's default generator, which the capture follows. Raises what the capture raises:
-    a host sync, a shape that depends on data, an unsupported operation.
+    The call must draw from the device's default generator. Raises what `capture` raises.
     """
-    stream = torch.Stream(device)
-    stream.wait_stream(torch.accelerator.current_stream(device))
-    graph = torch.accelerator.Graph()
-    with stream:
-        for _ in range(3):
-            gradient()
-        torch.accelerator.synchronize(device)
-        with graph:
-            gradient()
-        timeline = Timeline(clock)
-        graph.replay()
-        for _ in range(REPLAYS):
-            timeline.mark("replay")
-            graph.replay()
-            timeline.mark("end")
-        return np.array([call["replay"] for call in timeline.read_calls() if call])
+    replay, _ = capture(gradient, lambda: [gradient() for _ in range(WARM)], device)
+    timeline = Timeline(clock)
+    replay()
+    for _ in range(REPLAYS):
+        timeline.mark("replay")
+        replay()
+        timeline.mark("end")
+    return np.array([call["replay"] for call in timeline.read_calls() if call])

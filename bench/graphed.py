@@ -1,7 +1,4 @@
-"""A training step as one CUDA graph.
-
-Written to the documentation of torch.cuda.CUDAGraph; not yet run on a GPU.
-"""
+"""A training step as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten_with_path
 
 from ..estimators.names import UsageError
+from .capture import capture
 from .clock import Timeline
 
 if TYPE_CHECKING:
@@ -51,20 +49,17 @@ class Graphed:
     def _capture(self, x: Tensor) -> None:
         step, self.x = self.step, x.clone()
         on_device(step)
-        stream = torch.cuda.Stream(x.device)
-        stream.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(stream):
+        before, places = step.evaluations, dict[str, int]()
+
+        def warm_up() -> None:
             rehearse(step, self.x)
-        torch.cuda.current_stream(x.device).wait_stream(stream)
-        before, places = step.evaluations, state_places(step)
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(step.generator)
-        with torch.cuda.graph(graph):
-            self.loss = step.plain(self.x)
+            places.update(state_places(step))
+
+        replay, self.loss = capture(lambda: step.plain(self.x), warm_up, x.device, step.generator)
         self.evaluations, step.evaluations = step.evaluations - before, before
         if state_places(step) != places:
             raise UsageError(f"{step.estimator.name} replaces its state at each step; leave out cuda_graphs for it")
-        self.replay = graph.replay
+        self.replay = replay
 
 
 def on_device(step: TrainStep) -> None:

@@ -21,7 +21,7 @@ from dvae_bench.estimators.names import UsageError
 ROOT = Path(clocks.__file__).parent.parent
 FOLDERS = ("commands", "bench", "estimators", "tasks")
 FILES = [ROOT / "cli.py", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
-KNOWN = {"bench/clock.py", "bench/telemetry.py", "bench/graphed.py", "bench/process_state.py", "tasks/vae/speed.py"}
+KNOWN = {"bench/clock.py", "bench/telemetry.py", "bench/capture.py", "bench/process_state.py", "tasks/vae/speed.py"}
 
 
 class ScriptedClock:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import graphed
+from dvae_bench.bench import capture, graphed
 from dvae_bench.bench.cells import Cell
 from dvae_bench.bench.clock import CpuClock, Timeline
 from dvae_bench.bench.graphed import Graphed, rehearse, state_tensors
@@ -34,7 +34,7 @@ from dvae_bench.tasks.vae.mnist_vq import MnistVq
 from dvae_bench.tasks.vae.speed import check_speed, in_float32
 from torch import Tensor, nn
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TINY = TrainSettings(steps=4, evaluations=1, images=20, iw_images=8, iw_samples=4, variance_draws=4)
 STATEFUL = ("reinforce-ema", "nvil", "rebar", "slope-annealed-st", "gumbel-softmax:rate=0.01,tau=1.0")
 SUM_OF_784 = 784 * 2**-24
@@ -240,7 +240,7 @@ class PretendGraph:
 
 
 @contextlib.contextmanager
-def pretend_capture(graph: PretendGraph) -> Iterator[None]:
+def pretend_capture(graph: PretendGraph, stream: object) -> Iterator[None]:
     before = {place: tensor.clone() for place, tensor in state_tensors(graph.step).items()}
     generator = graph.step.generator.get_state()
     yield
@@ -259,7 +259,10 @@ def pretend_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
         graph=pretend_capture,
         CUDAGraph=PretendGraph,
     )
-    monkeypatch.setattr(graphed, "torch", SimpleNamespace(**vars(torch) | {"cuda": cuda}))
+    monkeypatch.setattr(capture, "torch", SimpleNamespace(cuda=cuda))
+    monkeypatch.setattr(
+        graphed, "capture", lambda call, warm_up, device, generator: capture.capture(call, warm_up, CUDA, generator)
+    )
 
 
 def graphed_step(task: MnistTask, name: str, monkeypatch: pytest.MonkeyPatch) -> TrainStep:

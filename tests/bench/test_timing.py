@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -253,37 +253,19 @@ class TestAccelerator:
         assert accelerator.peak_memory(lambda: calls.append("call"), DEVICE) == 250
         assert calls == ["synchronize", "reset", "call", "synchronize"]
 
-    def test_replays_are_captured_once_on_a_stream_of_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_replays_of_one_capture(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[str] = []
 
-        class Recorded:
-            def __init__(self, name: str) -> None:
-                self.name = name
+        def capture(call: Callable[[], object], warm_up: Callable[[], object], device: torch.device) -> Any:
+            warm_up()
+            calls.append("capture")
+            return lambda: calls.append("replay"), call()
 
-            def __enter__(self) -> None:
-                calls.append(f"enter {self.name}")
-
-            def __exit__(self, *error: object) -> None:
-                calls.append(f"leave {self.name}")
-
-            def wait_stream(self, stream: object) -> None:
-                calls.append("wait")
-
-            def replay(self) -> None:
-                calls.append("replay")
-
-        fake = SimpleNamespace(
-            current_stream=lambda device: None,
-            synchronize=lambda device: calls.append("synchronize"),
-            Graph=lambda: Recorded("graph"),
-        )
-        monkeypatch.setattr(accelerator.torch, "accelerator", fake)
-        monkeypatch.setattr(accelerator.torch, "Stream", lambda device: Recorded("stream"))
+        monkeypatch.setattr(accelerator, "capture", capture)
         times = accelerator.replay_times(lambda: calls.append("call"), CpuClock(), DEVICE)
         assert len(times) == accelerator.REPLAYS and (times >= 0).all()
-        capture = ["enter graph", "call", "leave graph"]
-        assert calls[:9] == ["wait", "enter stream", "call", "call", "call", "synchronize", *capture]
-        assert calls[9:] == ["replay"] * (1 + accelerator.REPLAYS) + ["leave stream"]
+        warm_up = ["call"] * accelerator.WARM
+        assert calls == [*warm_up, "capture", "call", *["replay"] * (1 + accelerator.REPLAYS)]
 
     def test_launches_need_a_profiler_that_sees_the_device(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(accelerator, "supported_activities", lambda: {accelerator.ProfilerActivity.CPU})
