@@ -1,0 +1,241 @@
+"""The stages of scripts/gpu_check.sh: `python scripts/gpu_check.py STAGE DEVICE FOLDER`; ends with 1 where one failed.
+
+A stage writes what it finds into FOLDER as it finds it, so that one that is stopped leaves what it had.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from dvae_bench import estimator
+from dvae_bench.bench.capture import capture
+from dvae_bench.bench.clock import device_from, steady_host
+from dvae_bench.bench.context import context
+from dvae_bench.bench.draws import Layers
+from dvae_bench.bench.presets import PRESETS
+from dvae_bench.bench.runner import Progress
+from dvae_bench.bench.session import Session
+from dvae_bench.bench.settings import ClockSettings
+from dvae_bench.bench.streams import stream
+from dvae_bench.bench.timing import timed_draws, timed_steps
+from dvae_bench.bench.training import TrainStep
+from dvae_bench.estimators.contract import Unsupported
+from dvae_bench.estimators.latents import Bernoulli
+from dvae_bench.estimators.names import UsageError
+from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from torch import Tensor
+
+BEST_KNOWN = ("reinforce", "rloo", "arm", "disarm", "rebar", "relax", "gumbel-softmax", "straight-through")
+FEW = ("reinforce", "disarm", "gumbel-softmax")
+BATCHES = "mnist-vae:batch={100,2000}"
+TRAINED = ("mnist-vae", "mnist-vae:arch={categorical,gaussian}", "mnist-vq:codebook={free,linear-codebook}")
+STEPS = 10
+SHOWN = r"^(time_\w+|host_bound|launches|memory_peak|rounds)$"
+SUM_OF_784, BFLOAT16 = 784 * 2**-24, 2**-8
+"""How far a loss may be off, relative: a float32 sum of 784 terms in another order, and networks in bfloat16."""
+
+
+class Findings:
+    """The csv file of a stage, a line for each thing tried; failures are printed too."""
+
+    COLUMNS = ("what", "task", "estimator", "outcome", "reason", "first error", "largest error", "ms", "plain ms")
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.outcomes = path, Counter[str]()
+        self.write(self.COLUMNS, mode="w")
+
+    def write(self, line: Sequence[object], mode: str = "a") -> None:
+        with self.path.open(mode, encoding="utf-8", newline="") as file:
+            csv.writer(file).writerow(line)
+
+    def attempt(self, work: Callable[[], Sequence[float]], *about: str) -> str:
+        """ok with the numbers that work returns, unsupported, or failed; the last two with the reason."""
+        outcome, reason, numbers = "ok", "", list[float]()
+        try:
+            numbers = list(work())
+        except Unsupported as error:
+            outcome, reason = "unsupported", str(error)
+        except Exception as error:
+            outcome, reason = "failed", f"{type(error).__name__}: {error}"
+            print(*about, outcome, reason, flush=True)
+        self.outcomes[outcome] += 1
+        self.write([*about, outcome, reason, *numbers])
+        return outcome
+
+    def failed(self) -> bool:
+        """Whether anything failed, or nothing was ok."""
+        print(", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items()), flush=True)
+        return not self.outcomes["ok"] or self.outcomes["failed"] > 0
+
+
+def machine(device: torch.device, folder: Path) -> bool:
+    about = context(device, 1, steady_host(1))
+    (folder / "context.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    print(f"torch {torch.__version__}, Python {about['versions']['python']}, {about['device_name']}")
+    return False
+
+
+def syncs(device: torch.device, folder: Path) -> bool:
+    """A host sync in any gradient is an error."""
+    found = Findings(folder / "syncs.csv")
+    for name in TASKS.select(PRESETS["quick"].tasks):
+        task = TASKS.find(name.family).load()(device, **name.values)
+        for plugin in ESTIMATORS:
+            found.attempt(partial(draw_watched, plugin.load(), task), "syncs", str(name), plugin.name)
+    return found.failed()
+
+
+def draw_watched(cls: Any, task: Any) -> Sequence[float]:
+    """Raises where the second gradient, all made that it keeps, waits for the device."""
+    layers = Layers(cls, {}, task, task.device)
+    if "steps" in task.sources:
+        timed = timed_steps(task, layers.whole, 0)
+    else:
+        timed = timed_draws(layers, task, ClockSettings(), 0)
+    timed.gradient(stream(0, "check", task.device))
+    generator = stream(1, "check", task.device)
+    with no_sync(task.device):
+        timed.gradient(generator)
+    return []
+
+
+@contextmanager
+def no_sync(device: torch.device) -> Iterator[None]:
+    """What waits for the device inside raises; on the CPU nothing waits."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def core(device: torch.device, folder: Path) -> bool:
+    """The core steps of the best-known estimators, timed: events, enqueueing, graph replays, host-bound or not."""
+    preset = replace(PRESETS["quick"], clock=ClockSettings(seconds=1.0))
+    failed = False
+    for task in TASKS.select([BATCHES]):
+        session = Session.prepare(ESTIMATORS.select(BEST_KNOWN), [task], preset, 1, str(device), 1, folder / "core")
+        session.cells = [cell for cell in session.cells if cell.source == "clock"]
+        counts = session.run(Progress(), fresh=True)
+        rows = session.rows()
+        ok = rows["status"] == "ok"
+        shown = rows[ok & rows["metric"].str.match(SHOWN)]
+        print(f"{task}, {counts}; times in microseconds, medians, memory in bytes")
+        print(shown.pivot_table("value", "estimator", "metric").round(1).to_string())
+        for row in rows[~ok].itertuples():
+            print(f"{row.estimator} {row.metric} {row.status}: {row.reason}")
+        failed |= set(counts) != {"ok"}
+    return failed
+
+
+def graphs(device: torch.device, folder: Path) -> bool:
+    """A training step of every estimator as a CUDA graph against the plain one, and fresh noise in replays."""
+    if device.type == "cpu":
+        print("nothing to capture on the CPU")
+        return False
+    found = Findings(folder / "graphs.csv")
+    found.attempt(partial(fresh_noise, device), "fresh noise", "", "rloo")
+    against_plain(found, device, "cuda_graphs=yes", SUM_OF_784, TRAINED, [plugin.name for plugin in ESTIMATORS])
+    return found.failed()
+
+
+def fresh_noise(device: torch.device) -> Sequence[float]:
+    """Raises where two replays of one captured gradient drew the same noise."""
+    params = torch.zeros(1000, 8, device=device, requires_grad=True)
+    rloo = estimator("rloo", Bernoulli(params).spec).eval()
+
+    def gradient() -> Tensor:
+        loss = rloo(lambda z: (z - 0.4).square().sum(-1), Bernoulli(params), None)
+        return torch.autograd.grad(loss.sum(), params)[0]
+
+    replay, answer = capture(gradient, gradient, device)
+    replay()
+    first = answer.clone()
+    replay()
+    if torch.equal(first, answer):
+        raise RuntimeError("two replays drew the same noise")
+    return []
+
+
+def paths(device: torch.device, folder: Path) -> bool:
+    """bfloat16 and compiled networks against the plain step."""
+    found = Findings(folder / "paths.csv")
+    against_plain(found, device, "autocast=bf16", BFLOAT16, ["mnist-vae"], FEW)
+    against_plain(found, device, "compile=yes", SUM_OF_784, ["mnist-vae"], FEW)
+    return found.failed()
+
+
+def against_plain(
+    found: Findings, device: torch.device, path: str, rounding: float, tasks: Sequence[str], names: Sequence[str]
+) -> None:
+    """STEPS steps of each estimator by a speed path and as written, on the first of the tasks that it supports."""
+    key, value = path.split("=")
+    left = list(names)
+    for name in TASKS.select(tasks):
+        load = TASKS.find(name.family).load()
+        plain, fast = load(device, **name.values), load(device, **name.values | {key: value})
+        tried = {
+            each: found.attempt(partial(compare, each, plain, fast, rounding), path, str(name), each) for each in left
+        }
+        left = [each for each, outcome in tried.items() if outcome == "unsupported"]
+
+
+def compare(name: str, plain_task: Any, fast_task: Any, rounding: float) -> Sequence[float]:
+    """Relative errors of the loss, at the first step and the largest, and milliseconds a step of both.
+
+    Raises where a loss is off by more than rounding, or other noise was drawn.
+    """
+    cls, device = ESTIMATORS.find(name).load(), plain_task.device
+    plain, fast = (TrainStep(task, Layers(cls, {}, task, device).whole, 0) for task in (plain_task, fast_task))
+    data = plain_task.batches(stream(0, "data", device))
+    batches, errors = [next(data) for _ in range(STEPS)], []
+    for k, x in enumerate(batches):
+        for step in (plain, fast):
+            step.set_learning_rate(1e-3 / (1 + k))
+        expected, loss = (float(step(x).mean()) for step in (plain, fast))
+        errors.append(abs(loss / expected - 1))
+    if not max(errors) <= rounding:
+        raise RuntimeError(f"the loss is off by {max(errors):.1e}, at the first step by {errors[0]:.1e}")
+    if not torch.equal(plain.generator.get_state(), fast.generator.get_state()):
+        raise RuntimeError("other noise was drawn")
+    return [errors[0], max(errors), milliseconds(fast, batches), milliseconds(plain, batches)]
+
+
+def milliseconds(step: TrainStep, batches: Sequence[Tensor]) -> float:
+    """The mean of a step, its last loss read at the end."""
+    start = time.perf_counter()
+    for x in batches:
+        loss = step(x)
+    float(loss.mean())
+    return 1e3 * (time.perf_counter() - start) / len(batches)
+
+
+STAGES = {stage.__name__: stage for stage in (machine, syncs, core, graphs, paths)}
+
+
+def main() -> None:
+    name, device, folder = sys.argv[1:]
+    try:
+        failed = STAGES[name](device_from(device), Path(folder))
+    except UsageError as error:
+        print(f"gpu_check: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()
