@@ -97,7 +97,7 @@ def syncs(device: torch.device, folder: Path) -> bool:
 
 
 def draw_watched(cls: Any, task: Any) -> Sequence[float]:
-    """Raises where the second gradient, all made that it keeps, waits for the device."""
+    """Raises where a gradient waits for the device; not the first one, which may make what is kept."""
     layers = Layers(cls, {}, task, task.device)
     if "steps" in task.sources:
         timed = timed_steps(task, layers.whole, 0)
@@ -149,7 +149,7 @@ def graphs(device: torch.device, folder: Path) -> bool:
         return False
     found = Findings(folder / "graphs.csv")
     found.attempt(partial(fresh_noise, device), "fresh noise", "", "rloo")
-    against_plain(found, device, "cuda_graphs=yes", SUM_OF_784, TRAINED, [plugin.name for plugin in ESTIMATORS])
+    against_plain(found, device, SUM_OF_784, TRAINED, [plugin.name for plugin in ESTIMATORS], cuda_graphs="yes")
     return found.failed()
 
 
@@ -174,24 +174,23 @@ def fresh_noise(device: torch.device) -> Sequence[float]:
 def paths(device: torch.device, folder: Path) -> bool:
     """bfloat16 and compiled networks against the plain step."""
     found = Findings(folder / "paths.csv")
-    against_plain(found, device, "autocast=bf16", BFLOAT16, ["mnist-vae"], FEW)
-    against_plain(found, device, "compile=yes", SUM_OF_784, ["mnist-vae"], FEW)
+    against_plain(found, device, BFLOAT16, TRAINED[:1], FEW, autocast="bf16")
+    against_plain(found, device, SUM_OF_784, TRAINED[:1], FEW, compile="yes")
     return found.failed()
 
 
 def against_plain(
-    found: Findings, device: torch.device, path: str, rounding: float, tasks: Sequence[str], names: Sequence[str]
+    found: Findings, device: torch.device, rounding: float, tasks: Sequence[str], names: Sequence[str], **path: Any
 ) -> None:
     """STEPS steps of each estimator by a speed path and as written, on the first of the tasks that it supports."""
-    key, value = path.split("=")
+    what = ", ".join(f"{key}={value}" for key, value in path.items())
     left = list(names)
-    for name in TASKS.select(tasks):
-        load = TASKS.find(name.family).load()
-        plain, fast = load(device, **name.values), load(device, **name.values | {key: value})
-        tried = {
-            each: found.attempt(partial(compare, each, plain, fast, rounding), path, str(name), each) for each in left
-        }
-        left = [each for each, outcome in tried.items() if outcome == "unsupported"]
+    for task in TASKS.select(tasks):
+        load = TASKS.find(task.family).load()
+        plain, fast = (load(device, **task.values | more) for more in ({}, path))
+        for name in list(left):
+            if found.attempt(partial(compare, name, plain, fast, rounding), what, str(task), name) != "unsupported":
+                left.remove(name)
 
 
 def compare(name: str, plain_task: Any, fast_task: Any, rounding: float) -> Sequence[float]:
@@ -229,6 +228,7 @@ STAGES = {stage.__name__: stage for stage in (machine, syncs, core, graphs, path
 
 def main() -> None:
     name, device, folder = sys.argv[1:]
+    steady_host(1)
     try:
         failed = STAGES[name](device_from(device), Path(folder))
     except UsageError as error:

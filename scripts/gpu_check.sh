@@ -46,7 +46,7 @@ check graphs 30
 check paths 35
 stage quick 65 "$python" -m dvae_bench.cli run --preset quick --device "$device" --jobs "$(nproc)" -o "$results/quick"
 pack quick
-stage tests 100 "$python" -m pytest -q --junitxml="$results/tests.xml" tests/test_device_rules.py \
+stage tests 100 "$python" -m pytest -q -rfE --junitxml="$results/tests.xml" tests/test_device_rules.py \
     tests/bench/test_{clock,timing,deterministic_costs,capture,speed}.py
 
 echo "gpu_check: ${#wrong[@]} of 6 stages went wrong, all after $SECONDS s; results in $results"

@@ -74,11 +74,11 @@ class TestDriver:
         assert len(limits) == 6 and sum(limits) <= 12 + 2, "of the last seconds each takes at least one"
         assert answer.stdout.count("OUT OF TIME") == 12 and answer.returncode == 1
 
-    def test_no_such_device_is_told_before_any_stage(self, tmp_path: Path) -> None:
+    def test_a_device_that_is_absent_is_reported_before_any_stage(self, tmp_path: Path) -> None:
         answer = check(executable(tmp_path / "python", FAKE_PYTHON), tmp_path / "results", MACHINE="2")
         assert answer.returncode == 2 and "==" not in answer.stdout
 
-    def test_all_packages_that_are_missing_are_told_at_once(self, tmp_path: Path) -> None:
+    def test_all_missing_packages_are_reported_at_once(self, tmp_path: Path) -> None:
         """A Python without its site-packages."""
         python = executable(tmp_path / "python", f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
         answer = check(python, tmp_path / "results")
@@ -157,7 +157,7 @@ class TestAgainstPlain:
     def outcomes(self, gpu_check: Any, folder: Path, rounding: float) -> list[dict[str, str]]:
         found = gpu_check.Findings(folder / "paths.csv")
         tasks = ["mnist-vae:arch=linear,batch=8", "mnist-vq:batch=8"]
-        gpu_check.against_plain(found, CPU, "autocast=bf16", rounding, tasks, ["reinforce", "vq-st"])
+        gpu_check.against_plain(found, CPU, rounding, tasks, ["reinforce", "vq-st"], autocast="bf16")
         return lines(folder / "paths.csv")
 
     def test_each_estimator_on_the_first_task_it_supports(self, gpu_check: Any, tmp_path: Path) -> None:
@@ -177,12 +177,12 @@ class TestAgainstPlain:
     def test_other_noise_fails(self, gpu_check: Any, tmp_path: Path) -> None:
         """Half as many bits, with any loss allowed."""
         found = gpu_check.Findings(tmp_path / "paths.csv")
-        gpu_check.against_plain(found, CPU, "n=100", math.inf, ["mnist-vae:arch=linear,batch=8"], ["reinforce"])
+        gpu_check.against_plain(found, CPU, math.inf, ["mnist-vae:arch=linear,batch=8"], ["reinforce"], n=100)
         assert found.failed() and lines(found.path)[0]["reason"] == "RuntimeError: other noise was drawn"
 
     def test_a_stage_in_which_nothing_was_ok_failed(self, gpu_check: Any, tmp_path: Path) -> None:
         found = gpu_check.Findings(tmp_path / "paths.csv")
-        gpu_check.against_plain(found, CPU, "n=100", math.inf, ["mnist-vae:arch=linear,batch=8"], ["vq-st"])
+        gpu_check.against_plain(found, CPU, math.inf, ["mnist-vae:arch=linear,batch=8"], ["vq-st"], n=100)
         assert found.failed() and [line["outcome"] for line in lines(found.path)] == ["unsupported"]
 
 
