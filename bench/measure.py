@@ -15,9 +15,9 @@ from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
 from .collectors.evaluations import Evaluations
 from .collectors.variance import Variance
-from .draws import DrawSettings, Layers, draw_gradients
 from .report import tables
 from .rows import outcome
+from .sources.draws import DrawSettings, Layers, draw_gradients
 
 
 class Given(Toy):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dvae_bench.bench.clock import steady_host
+from dvae_bench.bench.sources.timing.clock import steady_host
 
 
 def pytest_configure() -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from dvae_bench.bench.statistics import Figure, median
+from dvae_bench.bench.statistics.intervals import Figure, median
 
 PAIRS, LEAST, SECONDS, CALLS, WARM = 20, 6, 0.3, 2, 3
 

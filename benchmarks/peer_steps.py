@@ -13,9 +13,9 @@ from dataclasses import asdict
 
 import torch
 from dvae_bench import estimator
-from dvae_bench.bench.clock import steady_host
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import TrainStep
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.clock import steady_host
+from dvae_bench.bench.sources.training.training import TrainStep
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 from pairing import paired_ratio

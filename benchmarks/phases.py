@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvae_bench.bench.clock import Timeline, clock_for, device_from
+from dvae_bench.bench.sources.timing.clock import Timeline, clock_for, device_from
 
 DEVICE = device_from("auto")
 

@@ -12,9 +12,9 @@ import pytest
 SCRIPT = """
 import json, resource, sys, time
 import torch
-from dvae_bench.bench.clock import steady_host
-from dvae_bench.bench.draws import Layers, draw_gradients
-from dvae_bench.bench.settings import DrawSettings
+from dvae_bench.bench.sources.timing.clock import steady_host
+from dvae_bench.bench.sources.draws import Layers, draw_gradients
+from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 steady_host(1)
 task = TASKS.find("bit").load()(d=200)

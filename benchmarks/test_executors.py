@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.executors import Execution
-from dvae_bench.bench.executors.limits import Limits
-from dvae_bench.bench.executors.processes import Processes
-from dvae_bench.bench.presets import PRESETS, Preset
-from dvae_bench.bench.runner import Progress, measure_cell, measure_unit, run_cells
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.statistics import median
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.executors import Execution
+from dvae_bench.bench.run.executors.limits import Limits
+from dvae_bench.bench.run.executors.processes import Processes
+from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.run.runner import Progress, measure_cell, measure_unit, run_cells
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.statistics.intervals import median
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from pairing import LEAST
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -63,7 +63,7 @@ def test_in_another_process(benchmark: BenchmarkFixture, cell: Cell, store: Stor
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_on_ray(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
     """One cell after another in a cluster of this machine: there, and its part back."""
-    from dvae_bench.bench.executors.ray_cluster import RayCluster
+    from dvae_bench.bench.run.executors.ray_cluster import RayCluster
 
     with closing(RayCluster("local", store, cell.device, cell.device_name, 1, Limits())) as cluster:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dvae_bench.bench.streams import stream
+from dvae_bench.bench.sources.streams import stream
 from dvae_bench.tasks.vae.bounds import importance_weighted
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 

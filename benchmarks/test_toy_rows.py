@@ -11,10 +11,10 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from dvae_bench.bench.draws import Layers, _draw, count_work, unit
-from dvae_bench.bench.moments import Accumulator
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.streams import stream
+from dvae_bench.bench.sources.draws import Layers, _draw, count_work, unit
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.statistics.moments import Accumulator
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.toys.bit import Bit
 from minimal_rows import Moments, minimal_rows

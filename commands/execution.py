@@ -9,7 +9,7 @@ import typer
 from ..estimators.names import UsageError
 
 if TYPE_CHECKING:
-    from ..bench.executors import Execution
+    from ..bench.run.executors import Execution
 
 EXECUTORS = ("local", "ray")
 
@@ -25,9 +25,9 @@ def execution(
     jobs: int, executor: str, address: str, isolate: bool, timeout: str | None, memory: str | None
 ) -> Execution:
     """What the options ask for. Raises UsageError where they cannot be had together."""
-    from ..bench.executors import Execution, Limits
-    from ..bench.executors.limits import size
-    from ..bench.forecast import duration
+    from ..bench.protocols.forecast import duration
+    from ..bench.run.executors import Execution, Limits
+    from ..bench.run.executors.limits import size
 
     if executor not in EXECUTORS:
         raise UsageError(f"unknown executor {executor!r}; choose one of {', '.join(EXECUTORS)}")

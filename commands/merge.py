@@ -13,7 +13,7 @@ def merge(
     folders: Annotated[list[Path], typer.Argument(help="Results folders, such as those of `run --shard`.")],
 ) -> None:
     """Bring results folders together in one, each cell once; refuses what was measured with different settings."""
-    from ..bench.merge import merge as bring_together
+    from ..bench.store.merge import merge as bring_together
 
     merged = bring_together(output, folders)
     for name in merged.differing:

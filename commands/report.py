@@ -17,7 +17,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, svg, png) from stored results."""
-    from ..bench.page.reports import write_reports
+    from ..bench.reports import write_reports
 
     for path in write_reports(folders, output):
         typer.echo(path)
@@ -37,7 +37,7 @@ def figures(
     """Draw figures (pdf, svg, png) from stored results, in the letters and the width of where they go."""
     from ..bench.report import write_figures
     from ..bench.report.style import STYLES
-    from ..bench.store import Store
+    from ..bench.store.store import Store
 
     if style not in STYLES:
         raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
@@ -49,7 +49,7 @@ def figures(
 
 def _sound(folder: Path) -> list[str]:
     """The keys of a run's cells, without those whose parts are damaged, which are named."""
-    from ..bench.store import Store
+    from ..bench.store.store import Store
 
     store = Store.open(folder)
     keys = store.stored()

@@ -16,9 +16,9 @@ from .plugins import add_plugins
 from .speed import Autocast, Compile, CudaGraphs, at_speed, speed
 
 if TYPE_CHECKING:
-    from ..bench.executors import Execution
-    from ..bench.screen import Screen
-    from ..bench.session import Session
+    from ..bench.run.executors import Execution
+    from ..bench.run.screen import Screen
+    from ..bench.run.session import Session
 
 
 def run(
@@ -66,7 +66,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure estimators on tasks; finished cells are reused. Ends in tables and figures."""
-    from ..bench.presets import PRESETS
+    from ..bench.run.presets import PRESETS
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
@@ -82,9 +82,9 @@ def run(
     if data_dir is not None:
         os.environ["DVAE_BENCH_DATA"] = str(data_dir)
 
-    from ..bench.screen import Screen
-    from ..bench.session import Session
-    from ..bench.shard import Shard
+    from ..bench.run.screen import Screen
+    from ..bench.run.session import Session
+    from ..bench.run.shard import Shard
 
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
     settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))
@@ -132,8 +132,8 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
 ) -> None:
     """Run a published protocol and print its numbers beside ours; finished cells are reused."""
-    from ..bench.reproduce import Reproduction
-    from ..bench.screen import Screen
+    from ..bench.protocols.reproduce import Reproduction
+    from ..bench.run.screen import Screen
 
     how = execution(jobs, executor, address, isolate, timeout, memory)
     paths = speed(autocast, compiled, cuda_graphs)

@@ -19,17 +19,17 @@ from typing import Any
 
 import torch
 from dvae_bench import estimator
-from dvae_bench.bench.capture import capture
-from dvae_bench.bench.clock import device_from, steady_host
-from dvae_bench.bench.context import context
-from dvae_bench.bench.draws import Layers
-from dvae_bench.bench.presets import PRESETS
-from dvae_bench.bench.runner import Progress
-from dvae_bench.bench.session import Session
-from dvae_bench.bench.settings import ClockSettings
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.timing import timed_draws, timed_steps
-from dvae_bench.bench.training import TrainStep
+from dvae_bench.bench.run.context import context
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.runner import Progress
+from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources.capture import capture
+from dvae_bench.bench.sources.draws import Layers
+from dvae_bench.bench.sources.settings import ClockSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.clock import device_from, steady_host
+from dvae_bench.bench.sources.timing.timing import timed_draws, timed_steps
+from dvae_bench.bench.sources.training.training import TrainStep
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.latents import Bernoulli
 from dvae_bench.estimators.names import UsageError

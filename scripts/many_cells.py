@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dvae_bench.bench import executors, runner
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.clock import steady_host
-from dvae_bench.bench.executors import imported  # noqa: F401  # so that no cell is charged for an import
 from dvae_bench.bench.page import Study, write_page
-from dvae_bench.bench.presets import Preset
 from dvae_bench.bench.report import write_report
 from dvae_bench.bench.rows import SCHEMA
-from dvae_bench.bench.runner import Progress
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run import executors, runner
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.executors import imported  # noqa: F401  # so that no cell is charged for an import
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.runner import Progress
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.sources.timing.clock import steady_host
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))

@@ -13,14 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from dvae_bench.bench.presets import PRESETS
 from dvae_bench.bench.report import tables, write_figures
 from dvae_bench.bench.report.table import Table
 from dvae_bench.bench.report.verdicts import BIASED, UNBIASED
-from dvae_bench.bench.runner import Progress
-from dvae_bench.bench.session import Session
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.runner import Progress
+from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 ROOT = Path(__file__).resolve().parent.parent

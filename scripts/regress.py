@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dvae_bench.bench.presets import PRESETS
-from dvae_bench.bench.runner import Progress
-from dvae_bench.bench.session import Session
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.runner import Progress
+from dvae_bench.bench.run.session import Session
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 GRID = ("bit-table", "category-table", "two-layer")

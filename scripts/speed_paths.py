@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 import torch
 import torch._inductor.config as inductor
-from dvae_bench.bench import statistics as st
-from dvae_bench.bench.clock import steady_host
 from dvae_bench.bench.report.numbers import with_interval
 from dvae_bench.bench.report.table import Table
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.spread import cut_draws, encoder_draws, squared_distances
-from dvae_bench.bench.statistics import Figure
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import TrainStep, Trajectory, evaluate
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.clock import steady_host
+from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, squared_distances
+from dvae_bench.bench.sources.training.training import TrainStep, Trajectory, evaluate
+from dvae_bench.bench.statistics import intervals as st
+from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 

@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from dvae_bench.bench import statistics as st
-from dvae_bench.bench.basket import BLOCKS, Basket, block_means
-from dvae_bench.bench.clock import steady_host
-from dvae_bench.bench.presets import PRESETS
 from dvae_bench.bench.report.toy_table import toy_table
-from dvae_bench.bench.runner import Progress
-from dvae_bench.bench.session import Session
-from dvae_bench.bench.spread import encoder_draws, reference_draws
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.timing import timed_steps
-from dvae_bench.bench.training import Trajectory
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.runner import Progress
+from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.clock import steady_host
+from dvae_bench.bench.sources.timing.timing import timed_steps
+from dvae_bench.bench.sources.training.basket import BLOCKS, Basket, block_means
+from dvae_bench.bench.sources.training.logits_gradients import encoder_draws, reference_draws
+from dvae_bench.bench.sources.training.training import Trajectory
+from dvae_bench.bench.statistics import intervals as st
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS

@@ -12,12 +12,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from dvae_bench.bench import draws, timing, training
 from dvae_bench.bench.check.fake_device import DEVICE, NothingOnTheCpu, outcome, register
-from dvae_bench.bench.clock import CpuClock, Timeline
-from dvae_bench.bench.draws import Layers, count_work
-from dvae_bench.bench.settings import ClockSettings
-from dvae_bench.bench.timing import timed_draws, timed_steps
+from dvae_bench.bench.sources import draws
+from dvae_bench.bench.sources.draws import Layers, count_work
+from dvae_bench.bench.sources.settings import ClockSettings
+from dvae_bench.bench.sources.timing import timing
+from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
+from dvae_bench.bench.sources.timing.timing import timed_draws, timed_steps
+from dvae_bench.bench.sources.training import training
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
 from dvae_bench.estimators.latents import FAMILIES, Latent, Objective
 from dvae_bench.estimators.quantisers.stochastic_vq import StochasticVq

@@ -29,7 +29,7 @@ from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.style import STYLES, style
 from dvae_bench.bench.report.table import Table
-from dvae_bench.bench.report.verdicts import holm
+from dvae_bench.bench.statistics.holm import holm
 from dvae_bench.estimators.names import UsageError
 from matplotlib.figure import Figure
 

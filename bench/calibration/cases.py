@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.random import Generator, default_rng
 
-from ..moments import Accumulator, Moments
+from ..statistics.moments import Accumulator, Moments
 
 BLOCKS = 64
 ALL = ("level", "power", "variance")

@@ -10,11 +10,11 @@ from zlib import crc32
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from .. import statistics as st
-from .. import unbiasedness as ub
 from ..compare.effect import WORDS, ratio
 from ..compare.metrics import MARGINS
-from ..moments import Moments
+from ..statistics import bias_test as ub
+from ..statistics import intervals as st
+from ..statistics.moments import Moments
 from .cases import BLOCKS, Case
 
 LEVELS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)

@@ -14,7 +14,7 @@ from scipy import stats
 from ..compare.effect import WORDS
 from ..compare.metrics import MARGINS
 from ..report.style import GREY, WIDTH, style
-from ..unbiasedness import ALPHA, POWER
+from ..statistics.bias_test import ALPHA, POWER
 from .levels import LEVELS, PROMISED
 
 JUDGED = ("0.05", "0.01")

@@ -21,11 +21,11 @@ from ...estimators.contract import Estimator, Unsupported
 from ...estimators.names import Name
 from ...estimators.registry import TASKS
 from ...tasks.contract import Toy
-from .. import statistics as st
-from .. import unbiasedness as ub
-from ..draws import OF_F, Draws, Layers, draw_gradients
 from ..rows import OWN, RELAXED
-from ..settings import DrawSettings
+from ..sources.draws import OF_F, Draws, Layers, draw_gradients
+from ..sources.settings import DrawSettings
+from ..statistics import bias_test as ub
+from ..statistics import intervals as st
 from .case import Case, Failed, Skipped
 
 ALPHA = ub.ALPHA

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .. import statistics as st
 from ..rows import Row, row
-from ..training import Point
+from ..sources.training.training import Point
+from ..statistics import intervals as st
 from .collector import Collector
 
 

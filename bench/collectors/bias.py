@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import statistics as st
-from .. import unbiasedness as ub
-from ..draws import Draws
 from ..rows import OWN, RELAXED, Row, row
+from ..sources.draws import Draws
+from ..statistics import bias_test as ub
+from ..statistics import intervals as st
 from .collector import Collector
 
 NAMED = 8

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..costs import Costs
-from ..draws import Draws
 from ..rows import Row, row
-from ..stopwatch import Timings
+from ..sources.costs import Costs
+from ..sources.draws import Draws
+from ..sources.timing.stopwatch import Timings
 from .collector import Collector
 
 

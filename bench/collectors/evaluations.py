@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..draws import Draws
 from ..rows import Row, row
+from ..sources.draws import Draws
 from .collector import Collector
 
 

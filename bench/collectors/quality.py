@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import statistics as st
-from ..draws import Draws
 from ..rows import Row, row
+from ..sources.draws import Draws
+from ..statistics import intervals as st
 from .collector import Collector
 
 

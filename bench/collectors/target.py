@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ..rows import Figure, Row, row
-from ..training import Point
+from ..sources.training.training import Point
 from .collector import Collector
 
 

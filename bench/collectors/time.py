@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import statistics as st
 from ..rows import Row, row
-from ..stopwatch import Timings
+from ..sources.timing.stopwatch import Timings
+from ..statistics import intervals as st
 from .collector import Collector
 
 HOST_BOUND = 0.9

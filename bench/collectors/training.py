@@ -7,9 +7,9 @@ from dataclasses import astuple
 
 import numpy as np
 
-from .. import statistics as st
 from ..rows import Row, row
-from ..training import Point
+from ..sources.training.training import Point
+from ..statistics import intervals as st
 from .collector import Collector
 
 NATS = {

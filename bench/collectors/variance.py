@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .. import statistics as st
-from ..draws import Draws
 from ..rows import NOT_APPLICABLE, Row, row
+from ..sources.draws import Draws
+from ..statistics import intervals as st
 from .collector import Collector
 
 HEAVY = "kurtosis {:.3g} and largest share {:.2g} of {} draws: no interval can be trusted"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ..pairing import paired_log_ratio
 from ..report.numbers import plain, with_interval
+from ..statistics.paired import paired_log_ratio
 
 SAME, BETTER, WORSE, UNCLEAR = "same", "better", "worse", "unclear"
 WORDS = (WORSE, UNCLEAR, BETTER, SAME)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...estimators.names import UsageError
-from ..store import Store
+from ..store.store import Store
 from .runs import Run
 
 ROUNDS = 5

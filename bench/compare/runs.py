@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..rows import Row
-from ..store import Store
+from ..store.store import Store
 
 
 class Subject(NamedTuple):

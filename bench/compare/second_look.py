@@ -8,12 +8,12 @@ from typing import Any
 
 from ...estimators.names import Name, UsageError
 from ...estimators.registry import ESTIMATORS, TASKS
-from ..cells import Cell
-from ..clock import device_from, steady_host
-from ..presets import Preset
-from ..runner import Progress, run_cells
-from ..settings import DrawSettings
-from ..store import Store
+from ..run.cells import Cell
+from ..run.presets import Preset
+from ..run.runner import Progress, run_cells
+from ..sources.settings import DrawSettings
+from ..sources.timing.clock import device_from, steady_host
+from ..store.store import Store
 from .runs import Run, StoredCell, Subject
 
 MORE = 4

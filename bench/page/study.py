@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..report.rows import prepare
-from ..store import Store
+from ..store.store import Store
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..pairing import paired_log_ratio
+from ..statistics.paired import paired_log_ratio
 from .numbers import plain, with_interval
 from .rows import CELL, sizes
 from .table import Table, informative

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..seeds import ENOUGH, interquartile_mean, probability_of_improvement
+from ..statistics.seeds import ENOUGH, interquartile_mean, probability_of_improvement
 from .numbers import with_interval
 from .rows import CELL, failures
 from .table import Table

@@ -5,20 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..statistics.holm import holm
 from .rows import CELL, failures, prepare
 
 ALPHA = 1e-3
 BIASED, UNBIASED, NOT_TESTABLE = "biased", "unbiased", "not testable"
 _KEYS = [*CELL, "group"]
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values p̃_(i) = max_{j ≤ i} min(1, (m - j + 1) p_(j)); reject where p̃ ≤ alpha (Holm 1979)."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, (p.size - np.arange(p.size)) * p[order]))
-    return adjusted
 
 
 def bias_tests(rows: pd.DataFrame) -> pd.DataFrame:

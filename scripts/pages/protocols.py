@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dvae_bench.bench import protocols
-from dvae_bench.bench.protocol import Protocol
+from dvae_bench.bench.protocols.protocol import Protocol
 
 
 def page() -> str:

@@ -22,15 +22,15 @@ os.environ |= {
     "MARKS": str(FOLDER / "marks"),
 }
 
-from dvae_bench.bench.cells import Cell, plan  # noqa: E402
-from dvae_bench.bench.clock import steady_host  # noqa: E402
-from dvae_bench.bench.context import cpu_name  # noqa: E402
-from dvae_bench.bench.executors import Execution, Limits  # noqa: E402
-from dvae_bench.bench.executors.ray_cluster import Work, _check  # noqa: E402
-from dvae_bench.bench.presets import Preset  # noqa: E402
-from dvae_bench.bench.runner import Progress  # noqa: E402
-from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings  # noqa: E402
-from dvae_bench.bench.store import Store  # noqa: E402
+from dvae_bench.bench.run.cells import Cell, plan  # noqa: E402
+from dvae_bench.bench.run.context import cpu_name  # noqa: E402
+from dvae_bench.bench.run.executors import Execution, Limits  # noqa: E402
+from dvae_bench.bench.run.executors.ray_cluster import Work, _check  # noqa: E402
+from dvae_bench.bench.run.presets import Preset  # noqa: E402
+from dvae_bench.bench.run.runner import Progress  # noqa: E402
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings  # noqa: E402
+from dvae_bench.bench.sources.timing.clock import steady_host  # noqa: E402
+from dvae_bench.bench.store.store import Store  # noqa: E402
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from dvae_bench.bench.basket import Basket, block_means
 from dvae_bench.bench.collectors.basket import Basket as Collector
 from dvae_bench.bench.report.rows import finished, prepare
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.statistics import Figure
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import Point, train
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.training.basket import Basket, block_means
+from dvae_bench.bench.sources.training.training import Point, train
+from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.tasks.vae.mnist_vae import MnistVae

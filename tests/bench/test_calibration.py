@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench import unbiasedness as ub
 from dvae_bench.bench.calibration import levels
 from dvae_bench.bench.calibration.cases import BLOCKS, Case, TwoPoint, cases
 from dvae_bench.bench.calibration.page import (
@@ -28,7 +27,8 @@ from dvae_bench.bench.calibration.page import (
     text,
     write_page,
 )
-from dvae_bench.bench.moments import Moments
+from dvae_bench.bench.statistics import bias_test as ub
+from dvae_bench.bench.statistics.moments import Moments
 from scipy import stats
 
 ROOT = Path(__file__).resolve().parents[2]

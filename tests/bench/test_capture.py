@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from dvae_bench.bench import capture as module
-from dvae_bench.bench.capture import capture
+from dvae_bench.bench.sources import capture as module
+from dvae_bench.bench.sources.capture import capture
 
 DEVICE = torch.device("cuda", 1)
 

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import training
-from dvae_bench.bench.cells import plan
-from dvae_bench.bench.checkpoint import Checkpoint
-from dvae_bench.bench.presets import Preset
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.statistics import Figure
-from dvae_bench.bench.store import Store
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import TrainStep
+from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.training import training
+from dvae_bench.bench.sources.training.checkpoint import Checkpoint
+from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.names import Name, UsageError

@@ -11,17 +11,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dvae_bench
 import pytest
 import torch
-from dvae_bench.bench import clock as clocks
-from dvae_bench.bench.clock import CpuClock, EventClock, Timeline, clock_for, device_from, marked, steady_host
-from dvae_bench.bench.timing import without_collection
+from dvae_bench.bench.sources.timing import clock as clocks
+from dvae_bench.bench.sources.timing.clock import (
+    CpuClock,
+    EventClock,
+    Timeline,
+    clock_for,
+    device_from,
+    marked,
+    steady_host,
+)
+from dvae_bench.bench.sources.timing.timing import without_collection
 from dvae_bench.estimators.names import UsageError
 
-ROOT = Path(clocks.__file__).parent.parent
+ROOT = Path(dvae_bench.__file__).parent
 FOLDERS = ("commands", "bench", "estimators", "tasks")
 FILES = [ROOT / "cli.py", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))]
-KNOWN = {"bench/clock.py", "bench/telemetry.py", "bench/capture.py", "bench/process_state.py", "tasks/vae/speed.py"}
+KNOWN = {
+    "bench/sources/timing/clock.py",
+    "bench/sources/timing/telemetry.py",
+    "bench/sources/capture.py",
+    "bench/run/process_state.py",
+    "tasks/vae/speed.py",
+}
 
 
 class ScriptedClock:

@@ -11,7 +11,6 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from dvae_bench.bench import statistics as st
 from dvae_bench.bench.compare import Comparison, Run, compare
 from dvae_bench.bench.compare.bias import BiasTest, judge_bias
 from dvae_bench.bench.compare.effect import Effect, difference, log_ratio, paired_ratio, ratio
@@ -19,7 +18,8 @@ from dvae_bench.bench.compare.judge import Verdict, judge
 from dvae_bench.bench.compare.runs import StoredCell, Subject
 from dvae_bench.bench.compare.show import junit, lines, markdown, summary
 from dvae_bench.bench.rows import Row, outcome, row
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.statistics import intervals as st
+from dvae_bench.bench.store.store import Store
 
 BLOCKS, ROWS = 64, 4000
 N = BLOCKS * ROWS

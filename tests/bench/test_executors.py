@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.executors import Execution, Limits
-from dvae_bench.bench.executors.processes import DIED
-from dvae_bench.bench.presets import Preset
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.settings import ClockSettings, DrawSettings
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.executors import Execution, Limits
+from dvae_bench.bench.run.executors.processes import DIED
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 
 TINY = Preset(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.cells import plan
-from dvae_bench.bench.journal import Journal
-from dvae_bench.bench.presets import PRESETS
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.stopwatch import Block, Stopwatch
-from dvae_bench.bench.store import Store
-from dvae_bench.bench.telemetry import Reading
+from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.timing.journal import Journal
+from dvae_bench.bench.sources.timing.stopwatch import Block, Stopwatch
+from dvae_bench.bench.sources.timing.telemetry import Reading
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 COOL = Block([{"sample": 1.5, "total": 2.0}], 1.0, 2.5, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.moments import Accumulator, Moments
+from dvae_bench.bench.statistics.moments import Accumulator, Moments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import statistics as st
-from dvae_bench.bench import unbiasedness as ub
-from dvae_bench.bench.moments import Accumulator, Moments
+from dvae_bench.bench.statistics import bias_test as ub
+from dvae_bench.bench.statistics import intervals as st
+from dvae_bench.bench.statistics.moments import Accumulator, Moments
 from scipy import stats
 
 BLOCKS, ROWS = 64, 60

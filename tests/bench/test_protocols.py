@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench import protocols
-from dvae_bench.bench.forecast import RESERVED, Pace, duration, fitting, seconds
-from dvae_bench.bench.protocol import Method, Protocol
-from dvae_bench.bench.report.reproduction_table import reproduction_table
-from dvae_bench.bench.reproduce import only
+from dvae_bench.bench.protocols.forecast import RESERVED, Pace, duration, fitting, seconds
+from dvae_bench.bench.protocols.protocol import Method, Protocol
+from dvae_bench.bench.protocols.reproduce import only
+from dvae_bench.bench.protocols.scale import IMAGES, Scale, preset, scaled, variants
+from dvae_bench.bench.protocols.selection import chosen
+from dvae_bench.bench.protocols.table import reproduction_table
 from dvae_bench.bench.rows import outcome
 from dvae_bench.bench.rows import row as measured
-from dvae_bench.bench.scale import IMAGES, Scale, preset, scaled, variants
-from dvae_bench.bench.selection import chosen
 from dvae_bench.estimators.names import Name, UsageError
 
 TINY = Protocol(

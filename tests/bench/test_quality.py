@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import statistics as st
-from dvae_bench.bench.moments import Accumulator, Moments
+from dvae_bench.bench.statistics import intervals as st
+from dvae_bench.bench.statistics.moments import Accumulator, Moments
 
 RNG = np.random.default_rng(3)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.merge import merge
-from dvae_bench.bench.presets import PRESETS, Preset
-from dvae_bench.bench.runner import Progress, run_cells, store_lost
-from dvae_bench.bench.settings import ClockSettings, DrawSettings
-from dvae_bench.bench.shard import Shard
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.run.runner import Progress, run_cells, store_lost
+from dvae_bench.bench.run.shard import Shard
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings
+from dvae_bench.bench.store.merge import merge
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 

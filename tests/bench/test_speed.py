@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import capture, graphed
-from dvae_bench.bench.cells import Cell
-from dvae_bench.bench.clock import CpuClock, Timeline
-from dvae_bench.bench.graphed import Graphed, rehearse, state_tensors
-from dvae_bench.bench.paths import Compiled, Plain
-from dvae_bench.bench.presets import PRESETS
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.spread import cut_draws, reference_draws
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.timing import timed_steps
-from dvae_bench.bench.training import TrainStep, evaluate
+from dvae_bench.bench.run.cells import Cell
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.sources import capture
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
+from dvae_bench.bench.sources.timing.timing import timed_steps
+from dvae_bench.bench.sources.training import graphed
+from dvae_bench.bench.sources.training.graphed import Graphed, rehearse, state_tensors
+from dvae_bench.bench.sources.training.logits_gradients import cut_draws, reference_draws
+from dvae_bench.bench.sources.training.speed_paths import Compiled, Plain
+from dvae_bench.bench.sources.training.training import TrainStep, evaluate
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.names import Name, UsageError

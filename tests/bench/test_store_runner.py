@@ -14,18 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dvae_bench import __version__
-from dvae_bench.bench import fingerprint as fingerprints
-from dvae_bench.bench import store as stores
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.files import Unwritable
-from dvae_bench.bench.part import ARROW_SCHEMA
-from dvae_bench.bench.presets import Preset
 from dvae_bench.bench.rows import COLUMNS, SCHEMA, outcome, row
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings
-from dvae_bench.bench.statistics import Figure
-from dvae_bench.bench.store import Store
-from dvae_bench.bench.training import Diverged, Point
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench.sources.training.training import Diverged, Point
+from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.store import code_hash as fingerprints
+from dvae_bench.bench.store import store as stores
+from dvae_bench.bench.store.cell_file import ARROW_SCHEMA
+from dvae_bench.bench.store.files import Unwritable
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
 
@@ -533,7 +533,7 @@ class TestRunner:
         def diverge(*arguments: object) -> None:
             raise Diverged(2, [Point(1, 0.5, {"elbo_test": np.array([-200.0, -190.0])})])
 
-        monkeypatch.setattr("dvae_bench.bench.runner.train", diverge)
+        monkeypatch.setattr("dvae_bench.bench.run.runner.train", diverge)
         return [one("steps", tasks="mnist-vae:arch=linear", data="mnist-5k")]
 
     def test_a_failing_collector_is_recorded(self, store: Store, tmp_path: Path) -> None:
@@ -567,7 +567,7 @@ class TestRunner:
         def interrupted(*arguments: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", interrupted)
+        monkeypatch.setattr("dvae_bench.bench.run.runner.measure_cell", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_cells([one()], store, Progress())
         assert not store.cells.exists()

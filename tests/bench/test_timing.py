@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import accelerator, stopwatch, telemetry, timing
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.clock import CpuClock, Timeline
 from dvae_bench.bench.collectors.costs import StepCosts
 from dvae_bench.bench.collectors.time import Time
-from dvae_bench.bench.presets import Preset
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.settings import ClockSettings
-from dvae_bench.bench.stopwatch import Timed, Timings
-from dvae_bench.bench.store import Store
-from dvae_bench.bench.telemetry import Reading, Telemetry
-from dvae_bench.bench.timing import time_group, timed_steps
-from dvae_bench.bench.tracing import write_traces
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.run.tracing import write_traces
+from dvae_bench.bench.sources.settings import ClockSettings
+from dvae_bench.bench.sources.timing import accelerator, stopwatch, telemetry, timing
+from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
+from dvae_bench.bench.sources.timing.stopwatch import Timed, Timings
+from dvae_bench.bench.sources.timing.telemetry import Reading, Telemetry
+from dvae_bench.bench.sources.timing.timing import time_group, timed_steps
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS

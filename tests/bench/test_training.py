@@ -11,11 +11,10 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.clock import CpuClock, Timeline
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.statistics import Figure
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import (
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
+from dvae_bench.bench.sources.training.training import (
     Diverged,
     GradientEma,
     TrainStep,
@@ -25,6 +24,7 @@ from dvae_bench.bench.training import (
     squared_distances,
     train,
 )
+from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective

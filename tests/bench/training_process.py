@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import torch
-from dvae_bench.bench import training
-from dvae_bench.bench.checkpoint import Checkpoint
-from dvae_bench.bench.settings import TrainSettings
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.training import training
+from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from torch import Tensor

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from dvae_bench import cli
-from dvae_bench.bench import fingerprint
-from dvae_bench.bench.presets import PRESETS, Preset
-from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench.store import code_hash
 from dvae_bench.commands.plugins import KINDS
 
 TINY = Preset(
@@ -40,8 +40,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     before = {kind: dict(registry.extra) for kind, registry in KINDS.items()}
 
     def forget_plugins() -> None:
-        fingerprint._parse.cache_clear()
-        fingerprint.fingerprint.cache_clear()
+        code_hash._parse.cache_clear()
+        code_hash.fingerprint.cache_clear()
         for kind, registry in KINDS.items():
             registry.extra = dict(before[kind])
         for name in [name for name in sys.modules if name.startswith("dvae_bench_plugin_")]:

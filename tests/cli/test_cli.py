@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from dvae_bench import __version__
-from dvae_bench.bench.presets import PRESETS
 from dvae_bench.bench.rows import SCHEMA
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.exits import FAILED
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin
 from dvae_bench.tasks.vae import datasets
@@ -259,7 +259,9 @@ class TestRun:
         assert set(rows[rows["metric"] == "seconds_to_target"]["status"]) == {"censored"}
 
     def test_dry_run_measures_nothing(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("dvae_bench.bench.runner.measure_cell", lambda cell, *_: pytest.fail(f"measured {cell}"))
+        monkeypatch.setattr(
+            "dvae_bench.bench.run.runner.measure_cell", lambda cell, *_: pytest.fail(f"measured {cell}")
+        )
         ended = command("run", "-e", "all", "-t", "bit", "-o", tmp_path / "r", "--dry-run")
         cells = 2 * len(list(ESTIMATORS))
         assert ended.code == 0 and f"{cells} to measure" in ended.out

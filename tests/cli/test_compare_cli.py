@@ -11,12 +11,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from dvae_bench import __version__
-from dvae_bench.bench import session
-from dvae_bench.bench.cells import plan
-from dvae_bench.bench.fingerprint import ROOT
-from dvae_bench.bench.presets import PRESETS, Preset
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run import session
+from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.store.code_hash import ROOT
+from dvae_bench.bench.store.store import Store
 
 from .conftest import TINY, Command
 
@@ -156,7 +156,7 @@ class TestRerun:
     @pytest.mark.full
     def test_a_commit_that_cannot_run(self, command: Command, checkout: Path) -> None:
         """About 12 s."""
-        change("bench/session.py", "class Session:", "class Session(Nothing):")
+        change("bench/run/session.py", "class Session:", "class Session(Nothing):")
         commit("third")
         ended = command("compare", "--rerun", "HEAD", "HEAD", "-e", "reinforce", "-t", "bit")
         assert ended.code == 2 and ended.err.count("\n") == 1

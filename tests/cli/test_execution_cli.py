@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.executors.limits import size
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.executors.limits import size
+from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.execution import execution
 from dvae_bench.estimators.names import UsageError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.store.store import Store
 
 from .conftest import Command, Ended
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.store.store import Store
 
 from .conftest import Command
 from .test_cli import _no_remembered_data, refused  # noqa: F401

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from dvae_bench.bench.clock import CpuClock, Timeline
-from dvae_bench.bench.draws import Layers, draw_gradients
 from dvae_bench.bench.measure import measure
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.training import TrainStep
+from dvae_bench.bench.sources.draws import Layers, draw_gradients
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
+from dvae_bench.bench.sources.training.training import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.bounds.bound import exact_loss, expected_bound, leave_one_out, log_mean_exp, replaced
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench import statistics as st
 from dvae_bench.bench.check.bias import toys
 from dvae_bench.bench.measure import measure
+from dvae_bench.bench.statistics import intervals as st
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported, expand_right
 from dvae_bench.estimators.enumeration import weak_derivatives
 from dvae_bench.estimators.enumeration.measure_valued import MeasureValued

@@ -10,11 +10,11 @@ import csv
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.cells import plan
-from dvae_bench.bench.presets import Preset
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.settings import DrawSettings
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 

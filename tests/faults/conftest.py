@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.cells import Cell, plan
-from dvae_bench.bench.presets import Preset
-from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.plugins import KINDS
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from hypothesis import given, settings

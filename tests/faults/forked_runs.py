@@ -13,11 +13,12 @@ import traceback
 from pathlib import Path
 
 from dvae_bench import cli
-from dvae_bench.bench import report, screen, session
-from dvae_bench.bench.checkpoint import Checkpoint
-from dvae_bench.bench.presets import PRESETS, Preset
-from dvae_bench.bench.process_state import shared_state
-from dvae_bench.bench.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench import report
+from dvae_bench.bench.run import screen, session
+from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.run.process_state import shared_state
+from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.tasks.vae.datasets import load_mnist
 
 PRESETS["quick"] = Preset(

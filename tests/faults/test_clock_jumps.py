@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dvae_bench
 import pytest
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.store.store import Store
 from pandas.testing import assert_frame_equal
 
 from .conftest import grid, numbers

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from dvae_bench import cli
-from dvae_bench.bench.checkpoint import Checkpoint
 from dvae_bench.bench.compare import Run
-from dvae_bench.bench.files import UNSEALED, is_sound, replace_file, sealed, sweep
-from dvae_bench.bench.journal import Journal
 from dvae_bench.bench.page.study import Study
-from dvae_bench.bench.part import Damaged, pack, unpack
 from dvae_bench.bench.rows import row
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.stopwatch import Block
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.timing.journal import Journal
+from dvae_bench.bench.sources.timing.stopwatch import Block
+from dvae_bench.bench.sources.training.checkpoint import Checkpoint
+from dvae_bench.bench.store.cell_file import Damaged, pack, unpack
+from dvae_bench.bench.store.files import UNSEALED, is_sound, replace_file, sealed, sweep
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import UsageError
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_trained_from_the_start(
     quiet, said = Store(tmp_path / "quiet"), []
     run_cells(cells, quiet, Progress())
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
-        patch.setattr("dvae_bench.bench.training.Trajectory.point", stop)
+        patch.setattr("dvae_bench.bench.sources.training.training.Trajectory.point", stop)
         run_cells(cells, store, Progress())
     checkpoint = store.checkpoint(cells[0].part())
     assert Checkpoint(checkpoint).load() is not None

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from dvae_bench import cli
-from dvae_bench.bench.checkpoint import Checkpoint
-from dvae_bench.bench.files import Unwritable
-from dvae_bench.bench.journal import Journal
-from dvae_bench.bench.presets import PRESETS
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.stopwatch import Block
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources.timing.journal import Journal
+from dvae_bench.bench.sources.timing.stopwatch import Block
+from dvae_bench.bench.sources.training.checkpoint import Checkpoint
+from dvae_bench.bench.store.files import Unwritable
+from dvae_bench.bench.store.store import Store
 
 from .conftest import TINY, grid
 
@@ -31,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """The command line at next to no work: its exit code, and what it printed."""
     monkeypatch.setitem(PRESETS, "quick", TINY)
     monkeypatch.setattr("dvae_bench.bench.report.write_figures", lambda *rest: ([], []))
-    monkeypatch.setattr("dvae_bench.bench.session.write_page", lambda studies, path: path)
+    monkeypatch.setattr("dvae_bench.bench.run.session.write_page", lambda studies, path: path)
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["dvae-bench", *map(str, arguments)])

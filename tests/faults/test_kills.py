@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.store.store import Store
 from pandas.testing import assert_frame_equal
 
 from .conftest import numbers

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from dvae_bench.bench.guard import SHOWN, Guard
-from dvae_bench.bench.process_state import shared_state
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.guard import SHOWN, Guard
+from dvae_bench.bench.run.process_state import shared_state
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS
 from pandas.testing import assert_frame_equal
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import dvae_bench
 import pytest
-from dvae_bench.bench.part import unpack
-from dvae_bench.bench.runner import Progress, run_cells
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.store.cell_file import unpack
+from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.plugins import add_plugins
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import ESTIMATORS

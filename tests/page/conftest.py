@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.store.store import Store
 
 TASKS = ("bit-table", "category-table")
 VARIANCES = {"rloo:n=4": 0.6, "disarm": 0.8, "straight-through": 0.1, "reinforce": 9.0}

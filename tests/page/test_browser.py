@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dvae_bench.bench.page import Study, write_page
-from dvae_bench.bench.store import Store
+from dvae_bench.bench.store.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

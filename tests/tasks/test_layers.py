@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.basket import Basket
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.spread import cut_draws, encoder_draws, reference_draws
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import GradientEma, TrainStep, train
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.training.basket import Basket
+from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, reference_draws
+from dvae_bench.bench.sources.training.training import GradientEma, TrainStep, train
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import LatentSpec

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from dvae_bench.bench.collectors.training import Training
-from dvae_bench.bench.settings import TrainSettings
-from dvae_bench.bench.streams import stream
-from dvae_bench.bench.training import TrainStep, minibatch_gradients, train
+from dvae_bench.bench.sources.settings import TrainSettings
+from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.training.training import TrainStep, minibatch_gradients, train
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimator, Unsupported
 from dvae_bench.estimators.names import UsageError

@@ -1,0 +1,148 @@
+"""The protocols we have: one TOML file each in tasks/protocols/, read strictly. No torch."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...estimators.names import UsageError, nearest
+from ...estimators.registry import Plugin
+from .protocol import TRAINING_IMAGES, Method, Protocol, Table
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "tasks" / "protocols"
+
+T = TypeVar("T")
+
+_STEM = re.compile(r"\w[\w.-]*")
+
+_KINDS: dict[str, tuple[type, type | None]] = {
+    "str": (str, None),
+    "int": (int, None),
+    "tuple[str, ...]": (list, str),
+    "tuple[int, ...]": (list, int),
+    "Table": (dict, None),
+}
+_CHOICES = {
+    "numbers": ("verified", "recalled", "none"),
+    "report": ("last", "best"),
+    "select": ("best train", "best valid"),
+}
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def plugins() -> list[Plugin]:
+    """The protocols as `list` and `show` want them: what each is about, and its file."""
+    paths = [FOLDER / f"{name}.toml" for name in names()]
+    return [
+        Plugin(path.stem, "protocols", "", "", path, {"about": load(path.stem).about, "doc": path.read_text("utf-8")})
+        for path in paths
+    ]
+
+
+def load(name: str) -> Protocol:
+    """The protocol of this name, or of the TOML file at this path.
+
+    Raises UsageError on an unknown name, and on an unknown, missing or ill-typed key, naming it and its file.
+    """
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    if not (path.is_file() if name.endswith(".toml") else name in names()):
+        raise UsageError(f"no protocol is called {name!r}{nearest(name, names())}")
+    if not _STEM.fullmatch(path.stem):
+        raise UsageError(f"{path.name!r} names no results folder; call it by letters, digits, '.', '_' and '-'")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name} is not TOML ({error}); mend it") from error
+    return from_table(table, path.stem)
+
+
+def from_table(table: Table, name: str) -> Protocol:
+    """The protocol that a table states. Raises UsageError on an unknown, missing or ill-typed key, naming it."""
+    where = f"{name}.toml"
+    entries = table.get("methods", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError(f"{where}: methods must be tables, each below a line [[methods]]")
+    methods = tuple(_read(Method, entry, f"{where}: a method") for entry in entries)
+    protocol = _read(Protocol, {**table, "name": name}, where, methods=methods)
+    _check(protocol)
+    return protocol
+
+
+def _read(cls: type[T], table: Table, where: str, **ready: Any) -> T:
+    """A dataclass from a table whose keys are its fields; `ready` values stand in for the table's."""
+    known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in known:
+            raise UsageError(f"{where} has an unknown key {key!r}{nearest(key, known)}")
+    for key, each in known.items():
+        optional = each.default is not MISSING or each.default_factory is not MISSING
+        if key not in table and not optional:
+            raise UsageError(f"{where} has no key {key!r}; add it")
+        value = ready.get(key, table.get(key))
+        if key in table and key not in ready:
+            kind, inner = _KINDS[str(each.type)]
+            elements = value if inner is not None and isinstance(value, list) else []
+            if type(value) is not kind or not all(type(element) is inner for element in elements):
+                raise UsageError(f"{where}: {key} must be {_in_words(str(each.type))}, got {value!r}")
+            if value not in _CHOICES.get(key, (value,)):
+                raise UsageError(f"{where}: {key} must be one of {', '.join(_CHOICES[key])}, got {value!r}")
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return cls(**given | ready)
+
+
+def _in_words(kind: str) -> str:
+    words = {"str": "text", "int": "a whole number", "Table": "a table", "tuple[str, ...]": "a list of texts"}
+    return words.get(kind, "a list of whole numbers")
+
+
+def _check(protocol: Protocol) -> None:
+    """What no single key shows. Raises UsageError."""
+    name = f"{protocol.name}.toml"
+    if (protocol.steps > 0) == (protocol.epochs > 0):
+        raise UsageError(f"{name}: give either steps or epochs, above 0")
+    for key in ("seeds", "evaluations", "samples"):
+        if getattr(protocol, key) < 1:
+            raise UsageError(f"{name}: {key} must be at least 1")
+    if protocol.values.get("split", "60k/10k") not in list(TRAINING_IMAGES):
+        raise UsageError(f"{name}: values.split must be one of {', '.join(TRAINING_IMAGES)}")
+    batch = protocol.values.get("batch", 100)
+    if type(batch) is not int or not 0 < batch <= min(TRAINING_IMAGES.values()):
+        raise UsageError(f"{name}: values.batch must be a whole number of images above 0, got {batch!r}")
+    if protocol.select == "best valid" and protocol.values.get("split") != "50k/10k/10k":
+        raise UsageError(f"{name} selects by validation images, which its split has none of; take split 50k/10k/10k")
+    if not protocol.methods or not protocol.settings:
+        raise UsageError(f"{name} compares nothing: add [[methods]] and [settings]")
+    if set(protocol.selection_seeds) & set(range(protocol.seeds)):
+        raise UsageError(
+            f"{name}: a selection seed is among the reporting seeds 0 to {protocol.seeds - 1}; choose another"
+        )
+    sweeps = bool(protocol.sweep) or any("{" in method.estimator for method in protocol.methods)
+    if sweeps and not protocol.selection_seeds:
+        raise UsageError(f"{name} sweeps without selection_seeds; add some, such as [1000]")
+    for key, choices in protocol.sweep.items():
+        if not isinstance(choices, list) or not choices:
+            raise UsageError(f"{name}: sweep.{key} must be a list of values, got {choices!r}")
+    for setting, values in protocol.settings.items():
+        if not isinstance(values, dict):
+            raise UsageError(f"{name}: the setting {setting!r} must be a table of task values, got {values!r}")
+    lines = [(method.method, setting) for method, setting in protocol.lines()]
+    twice = [line for line in dict.fromkeys(lines) if lines.count(line) > 1]
+    if twice:
+        raise UsageError(f"{name} has {twice[0][0]!r} twice in {twice[0][1]!r}; give each method once a setting")
+    for method in protocol.methods:
+        if protocol.numbers == "none" and method.published:
+            raise UsageError(f"{name}: numbers are none, but {method.method!r} has some; say verified or recalled")
+        for setting, numbers in method.published.items():
+            if setting not in protocol.settings:
+                raise UsageError(
+                    f"{name}: {method.method!r} has numbers in {setting!r}{nearest(setting, protocol.settings)}"
+                )
+            pair = numbers if isinstance(numbers, list) else [numbers, 0.0]
+            if len(pair) != 2 or not all(isinstance(number, int | float) for number in pair):
+                raise UsageError(f"{name}: {method.method!r} in {setting!r} must be a value or [value, spread]")

@@ -1,0 +1,108 @@
+"""How far a protocol is scaled down, and what its methods and settings are at that length. No torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...estimators.names import Name
+from ...estimators.registry import ESTIMATORS, TASKS
+from ..run.presets import PRESETS, Preset
+from ..sources.settings import TrainSettings
+from .protocol import Method, Protocol
+
+IN_STEPS = ("warmup",)
+PER_STEP = ("rate",)
+"""Parameters of tasks and estimators counted in training steps, and per training step: they scale with the length."""
+
+IMAGES, IW_IMAGES = 60_000, 10_000
+EVALUATION_SHARE = 10  # an evaluation passes at most a tenth as many images as training does
+
+Variant = tuple[Name, Name]
+"""An estimator on a task: one point of a sweep."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Training steps and reporting seeds; without `sweep`, the middle of each sweep stands for its choice."""
+
+    steps: int
+    seeds: int
+    sweep: bool = True
+
+    @classmethod
+    def full(cls, protocol: Protocol) -> Scale:
+        return cls(protocol.length, protocol.seeds)
+
+    def words(self, protocol: Protocol) -> str:
+        """'scaled down to 100 of 150000 steps, 1 of 5 seeds', or '' at full scale."""
+        parts = []
+        if self.steps < protocol.length:
+            parts.append(f"{self.steps} of {protocol.length} steps")
+        if self.seeds < protocol.seeds:
+            parts.append(f"{self.seeds} of {protocol.seeds} seeds")
+        if not self.sweep:
+            parts.append("one value of each sweep")
+        return f"scaled down to {', '.join(parts)}" if parts else ""
+
+
+def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> list[Variant]:
+    """The sweep of a method in a setting, in canonical names. Raises UsageError where a name or value is unknown."""
+    share = scale.steps / protocol.length
+    choices = [[(key, value) for value in axis] for key, axis in protocol.sweep.items()]
+    own = protocol.settings[setting] | dict(method.values)
+    tasks = [
+        Name(protocol.task, tuple((dict(protocol.values) | dict(chosen) | own).items()))
+        for chosen in itertools.product(*choices)
+    ]
+    estimators = Name.sweep(method.estimator)
+    if not scale.sweep:
+        tasks, estimators = [tasks[len(tasks) // 2]], [estimators[len(estimators) // 2]]
+    return [
+        (ESTIMATORS.canonical(scaled(estimator, share)), TASKS.canonical(scaled(task, share)))
+        for estimator in estimators
+        for task in tasks
+    ]
+
+
+def scaled(name: Name, share: float) -> Name:
+    """`name` for a training of `share` of the length: warm-ups shorter, annealing rates faster."""
+
+    def value(key: str, full: Any) -> Any:
+        if key in IN_STEPS:
+            return round(full * share)
+        return float(f"{full / share:.6g}") if key in PER_STEP else full
+
+    return Name(name.family, tuple((key, value(key, full)) for key, full in name.params))
+
+
+def preset(protocol: Protocol, scale: Scale) -> Preset:
+    """The settings of a cell; in a shorter training evaluations are fewer and of fewer images and samples.
+
+    Few draws and the shortest reference: variance and bias are not what a protocol is run for.
+    """
+    passed = scale.steps * protocol.values.get("batch", 100) // EVALUATION_SHARE
+    evaluations = max(1, min(protocol.evaluations, scale.steps // 100))
+    asked = protocol.measured.startswith("iw")
+    images, iw_images, samples = IMAGES, IW_IMAGES if asked else 0, protocol.samples
+    if scale.steps < protocol.length:
+        images = min(images, max(100, passed // evaluations))
+        samples = min(samples, max(10, math.isqrt(passed)))
+        iw_images = min(iw_images, max(10, passed // samples))
+    settings = replace(
+        PRESETS["paper"].trained(scale.steps).steps,
+        evaluations=evaluations,
+        images=images,
+        iw_images=iw_images,
+        iw_samples=samples,
+        variance_draws=3,
+        reference_draws=16,
+    )
+    return replace(PRESETS["paper"], steps=settings)
+
+
+def evaluated(settings: TrainSettings) -> int:
+    """How many images one cell evaluates: those of two splits, and the samples of the bound."""
+    return 2 * settings.evaluations * settings.images + settings.iw_images * settings.iw_samples

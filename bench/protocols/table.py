@@ -1,0 +1,200 @@
+"""The table of a protocol: theirs, ours, the difference where it means something, and the order of the methods."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...estimators.names import resolve
+from ...estimators.registry import TASKS
+from ..report.numbers import MISSING, plain, with_interval
+from ..report.table import Table
+from ..rows import Figure
+from ..statistics import intervals as st
+from .protocol import Method, Protocol
+from .scale import Scale, Variant, variants
+from .selection import chosen, outcomes
+
+INTERVAL_SEEDS = 3
+_METRICS = {"elbo": "ELBO", "iw": "importance-weighted bound", "loss": "loss", "reconstruction": "reconstruction"}
+_HOW_TO_READ = (
+    "In nats, mean over seeds. Brackets: t interval over the seeds at 95 per cent; parentheses: the range of fewer "
+    "than three seeds. The difference is ours less theirs, with the interval of ours."
+)
+
+
+def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> Table:
+    """One line per setting and method, in the protocol's order; `rows` are those of selection and reporting seeds."""
+    numbers = _numbers(rows, protocol, scale)
+    records: Any = numbers.to_dict("records")
+    shown = {
+        "setting": numbers["setting"],
+        "method": numbers["method"],
+        "chosen": numbers["chosen"],
+        "theirs": [_theirs(x["theirs"], x["spread"]) for x in records],
+        "ours": [_ours(x["ours"], x["lo"], x["hi"], x["seeds"]) for x in records],
+        "difference": [_difference(x) for x in records],
+        "order theirs": [plain(x["rank_theirs"]) for x in records],
+        "order ours": [plain(x["rank_ours"]) for x in records],
+        "status": numbers["status"],
+    }
+    text = pd.DataFrame(shown).astype(object).replace("", MISSING)
+    return Table("reproduction", " ".join(_remarks(numbers, protocol, scale)), numbers, text)
+
+
+def _numbers(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> pd.DataFrame:
+    choices = chosen(rows, protocol, scale)
+    ends = outcomes(rows, protocol.measured, protocol.report)
+    lines = [
+        _line(protocol, scale, method, setting, choices.get((method.method, setting)), ends)
+        for method, setting in protocol.lines()
+    ]
+    numbers = pd.DataFrame(lines)
+    both = numbers["theirs"].notna() & numbers["ours"].notna()
+    for column in ("theirs", "ours"):
+        ranks = numbers[both].groupby("setting")[column].rank("min", ascending=protocol.lower_is_better)
+        numbers[f"rank_{column}"] = ranks.reindex(numbers.index)
+    return numbers
+
+
+def _line(
+    protocol: Protocol, scale: Scale, method: Method, setting: str, choice: Variant | None, ends: pd.DataFrame
+) -> dict[str, Any]:
+    estimator, task = map(str, choice or ("", ""))
+    mine = [(str(e), str(t)) for e, t in ([choice] if choice else variants(protocol, method, setting, scale))]
+    own = ends[[pair in mine for pair in zip(ends["estimator"], ends["task"], strict=True)]]
+    own = own[own["seed"].isin(range(scale.seeds) if choice else protocol.selection_seeds)]
+    values = own["value"].dropna().to_numpy(dtype=float) * (-1.0 if protocol.negated else 1.0)
+    ours, theirs = _over_seeds(values), method.value(setting)
+    reasons = _reasons(protocol, scale, method, setting, own)
+    rules = TASKS.find(protocol.task).fact("hyperparameters", {})
+    values_of = resolve(protocol.task, rules, choice[1].values) if choice else {}
+    swept = [f"{key}={values_of[key]}" for key in protocol.sweep if choice]
+    return {
+        "setting": setting,
+        "method": method.method,
+        "estimator": estimator,
+        "task": task,
+        "chosen": " ".join([estimator, *swept]),
+        "theirs": theirs,
+        "spread": method.spread(setting),
+        "ours": ours.value,
+        "lo": ours.lo,
+        "hi": ours.hi,
+        "seeds": len(values),
+        "difference": float("nan") if reasons else ours.value - theirs,
+        "status": "; ".join(reasons) or "reproduction",
+    }
+
+
+def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own: pd.DataFrame) -> list[str]:
+    """Why ours is not to be subtracted from theirs; none where the protocol ran in full and its numbers are sure."""
+    ended, failed = own[own["status"] == "ok"], own.loc[own["status"] != "ok", "status"].value_counts()
+    elsewhere = sorted(set(own["data"].fillna("")) - {protocol.data})
+    short = bool(scale.words(protocol)) or (ended["step"] < protocol.length).any()
+    checks = [
+        (own.empty, "not measured"),
+        (len(failed) > 0, ", ".join(f"{count} {status}" for status, count in failed.items())),
+        (short, "scaled down"),
+        (bool(elsewhere), f"on {', '.join(elsewhere)}"),
+        (0 < len(ended) < protocol.seeds and not len(failed), f"{len(ended)} of {protocol.seeds} seeds"),
+        (ended["value"].isna().any(), f"no {protocol.measured} measured"),
+        (setting not in method.published, "no number published"),
+        (setting in method.published and protocol.numbers == "recalled", "not verified"),
+        (bool(protocol.assumed), "protocol not read in full"),
+        (bool(method.differs), f"differs: {method.differs}"),
+    ]
+    return [reason for holds, reason in checks if holds]
+
+
+def _over_seeds(values: np.ndarray) -> Figure:
+    if len(values) >= INTERVAL_SEEDS:
+        return st.mean(values)
+    if not len(values):
+        return Figure(float("nan"))
+    return Figure(float(values.mean()), lo=float(values.min()), hi=float(values.max()))
+
+
+def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[str]:
+    """What the table is, what was done otherwise, and every disagreement about the order."""
+    split = protocol.measured.rpartition("_")[2]
+    metric = _METRICS.get(protocol.measured.removesuffix(f"_{split}"), protocol.measured)
+    samples = f" of {protocol.samples} samples" if protocol.measured.startswith("iw") else ""
+    said = [_title(numbers, protocol, scale)]
+    sign = "Minus the" if protocol.negated else "The"
+    said.append(f"{sign} {protocol.report} {split} {metric}{samples}. {_HOW_TO_READ}")
+    if protocol.spread:
+        said.append(f"Spread of theirs: {protocol.spread}.")
+    if protocol.assumed:
+        said.append(f"Not read in the paper and chosen here: {protocol.assumed}.")
+    if protocol.differs:
+        said.append(f"Done otherwise here: {'; '.join(protocol.differs)}.")
+    return said + [_order(part, protocol) for _, part in numbers.groupby("setting", sort=False) if _pairs(part)]
+
+
+def _title(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> str:
+    why = [scale.words(protocol)] if scale.words(protocol) else []
+    if protocol.numbers == "none":
+        return f"{'; '.join([f'{protocol.name}: our own protocol, nothing is published', *why])}."
+    why += ["numbers recalled, not verified"] if protocol.numbers == "recalled" else []
+    why += ["a protocol not read in full"] if protocol.assumed else []
+    if not why and not (numbers["status"] == "reproduction").any():
+        why = ["see the status of each line"]
+    if why:
+        return f"{protocol.name}: {'; '.join(why)}: no reproduction of {protocol.citation}, {protocol.table}."
+    return f"Reproduction of {protocol.citation}, {protocol.table}."
+
+
+def _pairs(part: pd.DataFrame) -> list[tuple[Any, Any]]:
+    """The pairs of methods of one setting with numbers of both sides that differ."""
+    known: Any = part[part["theirs"].notna() & part["ours"].notna()].to_dict("records")
+    return [(a, b) for a, b in itertools.combinations(known, 2) if a["theirs"] != b["theirs"]]
+
+
+def _order(part: pd.DataFrame, protocol: Protocol) -> str:
+    """How many pairs stand in their order, how many are reversed within the intervals, and which are beyond them."""
+    pairs = _pairs(part)
+    reversed_ = [(a, b) for a, b in pairs if (a["theirs"] - b["theirs"]) * (a["ours"] - b["ours"]) < 0]
+    beyond = [(a, b) for a, b in reversed_ if _apart(a, b)]
+    word = "recalled" if protocol.numbers == "recalled" else "published"
+    said = f"{part['setting'].iloc[0]}: {len(pairs) - len(reversed_)} of {len(pairs)} pairs in the {word} order"
+    if part["seeds"].max() == 1:
+        return f"{said}; one seed cannot say whether the others are against it."
+    if len(reversed_) > len(beyond):
+        said += f", {len(reversed_) - len(beyond)} reversed within the intervals"
+    if part["seeds"].max() < INTERVAL_SEEDS:
+        said += " (too few seeds for intervals: their ranges are compared)"
+    if not beyond:
+        return f"{said}; none against it beyond them."
+    return f"{said}; AGAINST it beyond them: {'; '.join(_disagreement(a, b, protocol) for a, b in beyond)}."
+
+
+def _apart(a: Any, b: Any) -> bool:
+    """Whether neither our intervals nor their spreads, where they are given, overlap; never of a single seed."""
+    spreads, several = np.nansum([a["spread"], b["spread"]]), min(a["seeds"], b["seeds"]) > 1
+    return several and (a["hi"] < b["lo"] or b["hi"] < a["lo"]) and abs(a["theirs"] - b["theirs"]) > spreads
+
+
+def _disagreement(a: Any, b: Any, protocol: Protocol) -> str:
+    better, worse = sorted((a, b), key=lambda x: x["ours"], reverse=not protocol.lower_is_better)
+    theirs, ours = (f"{better[side]:.2f} and {worse[side]:.2f}" for side in ("theirs", "ours"))
+    return f"{better['method']} before {worse['method']} in ours ({ours}), after it in theirs ({theirs})"
+
+
+def _theirs(value: float, spread: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.2f}" if np.isnan(spread) else f"{value:.2f} ± {spread:.2f}"
+
+
+def _difference(x: Any) -> str:
+    return _ours(x["difference"], x["lo"] - x["theirs"], x["hi"] - x["theirs"], x["seeds"])
+
+
+def _ours(value: float, lo: float, hi: float, seeds: int) -> str:
+    if np.isnan(value) or seeds == 1:
+        return "" if np.isnan(value) else f"{value:.2f}"
+    return with_interval(value, lo, hi, "{} [{}, {}]" if seeds >= INTERVAL_SEEDS else "{} ({} to {})")

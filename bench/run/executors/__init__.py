@@ -1,0 +1,55 @@
+"""Where cells are measured: in this process, in local processes, or on a Ray cluster. Their numbers are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from ...store.store import Store
+from ..cells import Cell
+from ..runner import Progress, run_cells
+from .limits import Limits
+from .processes import Processes
+from .scheduling import Workers, run_beside
+
+__all__ = ["HERE", "Execution", "Limits"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """`jobs` local processes side by side, or the Ray cluster at the address `ray`; each cell within `limits`."""
+
+    jobs: int = 1
+    limits: Limits = field(default_factory=Limits)
+    ray: str | None = None
+
+    def run(self, cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
+        """Measure every cell that is not finished in the store; returns how many ended in each state.
+
+        Raises UsageError where there is no such cluster.
+        """
+        if not cells or self == HERE:
+            return run_cells(cells, store, progress, fresh)
+        with closing(self._workers(cells[0], store)) as workers:
+            return run_beside(cells, store, progress, fresh, workers)
+
+    @property
+    def slots(self) -> int:
+        """How many cells are measured at once."""
+        if self.ray is None:
+            return self.jobs
+        from .ray_cluster import connect
+
+        return connect(self.ray)
+
+    def _workers(self, first: Cell, store: Store) -> Workers:
+        if self.ray is None:
+            return Processes(store, first.threads, self.jobs, self.limits)
+        from .ray_cluster import RayCluster
+
+        return RayCluster(self.ray, store, first.device, first.device_name, first.threads, self.limits)
+
+
+HERE = Execution()
+"""In this process."""

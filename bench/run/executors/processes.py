@@ -1,0 +1,168 @@
+"""Local processes: each measures unit after unit and stores its own parts, so that only outcomes travel back.
+
+They fork from a server that has imported the package and measured nothing, where there are fork servers: a fresh one
+costs milliseconds, not the seconds of an import.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from ....estimators.registry import COLLECTORS, ESTIMATORS, TASKS
+from ...sources.timing.clock import steady_host
+from ...store.files import Unwritable
+from ...store.store import Store
+from ..runner import Ended, Progress, Unit, measure_unit
+from .limits import Limits
+from .scheduling import Lost
+
+REGISTRIES = (ESTIMATORS, TASKS, COLLECTORS)
+FORKSERVER = "forkserver" in multiprocessing.get_all_start_methods()
+CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKSERVER else "spawn")
+IMPORTED = f"{__package__}.imported"
+DIED = "the process that measured it died"
+
+
+class Processes:
+    """At most `jobs` processes of `threads` threads each."""
+
+    timing_slots, tries = 1, 2
+
+    def __init__(self, store: Store, threads: int, jobs: int, limits: Limits) -> None:
+        if FORKSERVER:
+            CONTEXT.set_forkserver_preload([IMPORTED])
+        self.slots, self.limits = jobs, limits
+        self.work = (store.folder, dict(os.environ), threads, plugin_files(), limits)
+        self.idle: list[Process] = []
+        self.busy: list[Process] = []
+
+    def submit(self, unit: Unit) -> None:
+        process = self.idle.pop() if self.idle else Process(self.limits, self.work)
+        self.busy.append(process)
+        process.submit(unit)
+
+    def ended(self) -> list[tuple[Unit, Ended | Lost]]:
+        while True:
+            nearest = min((process.deadline for process in self.busy), default=0.0)
+            timeout = None if nearest == float("inf") else max(0.0, nearest - time.monotonic())
+            wait([channel for process in self.busy for channel in process.channels], timeout)
+            if ended := [(process, end) for process in self.busy if (end := process.end()) is not None]:
+                return [(process.unit, self._release(process, end)) for process, end in ended]
+
+    def _release(self, process: Process, end: Ended | Lost) -> Ended | Lost:
+        self.busy.remove(process)
+        if isinstance(end, Lost) or self.limits.isolate:
+            process.kill()
+        else:
+            self.idle.append(process)
+        return end
+
+    def close(self) -> None:
+        for process in (*self.idle, *self.busy):
+            process.kill()
+        self.idle, self.busy = [], []
+
+
+class Process:
+    """A process and the unit it measures."""
+
+    unit: Unit
+
+    def __init__(self, limits: Limits, work: tuple[Any, ...]) -> None:
+        self.limits, self.deadline = limits, float("inf")
+        self.connection, theirs = CONTEXT.Pipe()
+        self.process = CONTEXT.Process(target=_work, args=(theirs, *work))
+        self.process.start()
+        theirs.close()
+        self.channels = (self.connection, self.process.sentinel)
+
+    def submit(self, unit: Unit) -> None:
+        self.unit, self.deadline = unit, float("inf")
+        with suppress(BrokenPipeError):  # it died while idle, which `end` will tell
+            self.connection.send(unit)
+
+    def end(self) -> Ended | Lost | None:
+        """The outcomes of its unit, or that they are lost; None while it is measured."""
+        alive = self.process.is_alive()
+        try:
+            while self.connection.poll():
+                message = self.connection.recv()
+                if isinstance(message, list):
+                    return message
+                self._lives()
+        except (EOFError, ConnectionResetError):
+            alive = False
+        if not alive:
+            self.process.join()
+            return Lost(f"{DIED}: {_cause(self.process.exitcode)}")
+        if time.monotonic() > self.deadline:
+            return Lost(f"it took longer than the {self.limits.timeout:g} s of --timeout", again=False)
+        return None
+
+    def _lives(self) -> None:
+        """It has begun its unit, or made some of it: a timing's next block has its own time."""
+        if self.limits.timeout is not None and (self.deadline == float("inf") or self.unit[0].source == "clock"):
+            self.deadline = time.monotonic() + self.limits.timeout
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.connection.close()
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"it ended itself with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"{name}, " + ("killed, maybe for want of memory" if name == "SIGKILL" else "a crash in native code")
+
+
+def plugin_files() -> list[Path]:
+    """The files given with --plugin."""
+    plugins = (plugin for registry in REGISTRIES for plugin in registry.extra.values())
+    return sorted({plugin.path for plugin in plugins if plugin.path is not None})
+
+
+def add_plugins(files: list[Path]) -> None:
+    for path in files:
+        for registry in REGISTRIES:
+            registry.add_file(path)
+
+
+def _work(
+    connection: Connection,
+    folder: Path,
+    environment: Mapping[str, str],
+    threads: int,
+    plugins: list[Path],
+    limits: Limits,
+) -> None:
+    """What a process does, until its parent hangs up. An interrupt is its parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(environment)
+    limits.limit_memory()
+    steady_host(threads)
+    add_plugins(plugins)
+    store = Store(folder)
+    lives = Progress(begin=lambda cell: connection.send(0.0), tick=connection.send)
+    with suppress(EOFError, Unwritable):  # what cannot be written the parent will find and tell
+        while True:
+            connection.send(measure_unit(connection.recv(), store, lives))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,185 @@
+"""Workers of a Ray cluster. Each measures in a folder of its own and sends its parts back to the one store.
+
+Ray may begin a cell again where its worker or node is lost; a part is stored when it arrives, so each is stored once.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ....estimators.names import UsageError
+from ....tasks.vae.datasets import DATA_VARIABLE, load_mnist
+from ...sources.timing.clock import steady_host
+from ...store.store import Store
+from ..context import device_name
+from ..runner import Ended, Outcome, Progress, Unit, measure_unit
+from .limits import Limits
+from .processes import Processes, add_plugins, plugin_files
+from .scheduling import Lost
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported; a cluster started here sends nothing
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
+except ImportError as error:
+    raise UsageError(f"--executor ray needs Ray ({error}); install dvae-bench[ray]") from error
+
+
+@dataclass(frozen=True)
+class Work:
+    """A unit and all that a worker on another machine needs to measure it as this one would."""
+
+    unit: Unit
+    parts: tuple[str, ...]
+    threads: int
+    limits: Limits
+    data: str | None
+    plugins: tuple[tuple[str, str], ...]
+
+
+def connect(address: str) -> int:
+    """Join the cluster, once; returns its CPUs. Raises UsageError where there is none."""
+    try:
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UsageError(f"no Ray cluster at --address {address} ({error}); start one with `ray start`") from error
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+Measured = list[tuple[Outcome, bytes]] | Lost
+
+
+class RayCluster:
+    """Each unit takes `threads` CPUs, and a GPU if cells are on an accelerator; timings a whole machine each.
+
+    Raises UsageError where there is no such cluster, or none of its machines has the device that is to be timed.
+    """
+
+    tries = 3
+
+    def __init__(self, address: str, store: Store, device: str, name: str, threads: int, limits: Limits) -> None:
+        self.slots = max(64, 4 * connect(address))
+        self.store, self.threads, self.limits = store, threads, limits
+        self.plugins = tuple((path.name, path.read_text(encoding="utf-8")) for path in plugin_files())
+        gpus = 0 if device == "cpu" else 1
+        self.least = {"CPU": threads, "GPU": gpus}
+        self.measure = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_measure)
+        self.ask = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(_device_name)
+        self.device, self.name = device, name
+        self.running: dict[Any, Unit] = {}
+        self.timed_on: dict[Any, str] = {}
+
+    @functools.cached_property
+    def timing_slots(self) -> int:
+        return max(1, len(self._machines()))
+
+    def submit(self, unit: Unit) -> None:
+        parts = tuple(cell.part() for cell in unit)
+        work = Work(unit, parts, self.threads, self.limits, os.environ.get(DATA_VARIABLE), self.plugins)
+        if unit[0].source != "clock":
+            self.running[self.measure.remote(work)] = unit
+            return
+        machines = self._machines()
+        if not machines:
+            raise UsageError(f"no machine of the cluster has the device that timings are asked for: {self.name}")
+        node = min(machines, key=list(self.timed_on.values()).count)
+        place = OnNode(node, soft=False)
+        reference = self.measure.options(num_cpus=machines[node], scheduling_strategy=place).remote(work)
+        self.running[reference], self.timed_on[reference] = unit, node
+
+    def ended(self) -> list[tuple[Unit, Ended | Lost]]:
+        (reference, *_), _ = ray.wait(list(self.running), num_returns=1)
+        unit = self.running.pop(reference)
+        self.timed_on.pop(reference, None)
+        try:
+            measured: Measured = ray.get(reference)
+        except RayTaskError as error:
+            return [(unit, Lost(str(error), again=False))]
+        except RayError as error:
+            return [(unit, Lost(f"its worker or node was lost ({type(error).__name__}): {error}"))]
+        if isinstance(measured, Lost):
+            return [(unit, measured)]
+        for cell, (_, content) in zip(unit, measured, strict=True):
+            self.store.put(cell.part(), content)
+        return [(unit, [(cell, outcome) for cell, (outcome, _) in zip(unit, measured, strict=True)])]
+
+    def close(self) -> None:
+        for reference in self.running:
+            ray.cancel(reference, force=True)
+        self.running = {}
+        ray.shutdown()
+
+    def _machines(self) -> dict[str, float]:
+        """The CPUs of each machine that has this device, by one node of it."""
+        able = [
+            n for n in ray.nodes() if n["Alive"] and all(n["Resources"].get(k, 0) >= v for k, v in self.least.items())
+        ]
+        nodes = {node["NodeManagerHostname"]: node for node in able}.values()
+        here = {node["NodeID"]: OnNode(node["NodeID"], soft=False) for node in nodes}
+        asked = {node: self.ask.options(scheduling_strategy=place).remote(self.device) for node, place in here.items()}
+        cpus = {node["NodeID"]: node["Resources"]["CPU"] for node in nodes}
+        return {node: cpus[node] for node, name in asked.items() if self._answer(name) == self.name}
+
+    @staticmethod
+    def _answer(reference: Any) -> str:
+        try:
+            return ray.get(reference)
+        except RayError:
+            return ""
+
+
+def _device_name(device: str) -> str:
+    return device_name(torch.device(device))
+
+
+def _measure(work: Work) -> Measured:
+    """A unit's outcomes and parts, measured in a folder that is thrown away."""
+    steady_host(work.threads)
+    _prepare(work.data, work.plugins)
+    _check(work)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        if work.limits == Limits():
+            ended: Ended | Lost = measure_unit(work.unit, store, Progress())
+        else:
+            with closing(Processes(store, work.threads, 1, work.limits)) as process:
+                process.submit(work.unit)
+                ((_, ended),) = process.ended()
+        if isinstance(ended, Lost):
+            return ended
+        outcomes = dict(ended)
+        return [(outcomes[cell], store.content(part)) for cell, part in zip(work.unit, work.parts, strict=True)]
+
+
+@functools.cache
+def _prepare(data: str | None, plugins: tuple[tuple[str, str], ...]) -> tempfile.TemporaryDirectory[str]:
+    """Once a worker: where MNIST is, and the plugins given with --plugin, in a folder that lives as long as it."""
+    if data is not None:
+        os.environ[DATA_VARIABLE] = data
+    folder = tempfile.TemporaryDirectory()
+    files = [Path(folder.name) / name for name, _ in plugins]
+    for file, (_, text) in zip(files, plugins, strict=True):
+        file.write_text(text, encoding="utf-8")
+    add_plugins(files)
+    return folder
+
+
+def _check(work: Work) -> None:
+    """Raises RuntimeError where this machine would measure something else than was asked for."""
+    for cell, part in zip(work.unit, work.parts, strict=True):
+        if cell.part() != part:
+            raise RuntimeError("this worker has another dvae-bench, plugin or torch than the one that sent it the cell")
+        if cell.data and load_mnist().name != cell.data:
+            raise RuntimeError(f"this worker has {load_mnist().name}, not {cell.data}; put MNIST where it finds it")

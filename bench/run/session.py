@@ -1,0 +1,111 @@
+"""One run from selection to report: resolve the data and device, plan, measure, write tables, figures and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...estimators.names import Name
+from ...tasks.vae.datasets import load_mnist
+from ...tasks.vae.speed import check_speed
+from ..page import Study, labels, write_page
+from ..report import write_report
+from ..sources.timing.clock import device_from, steady_host
+from ..store.store import Store
+from .cells import Cell, needs_data, plan
+from .context import context
+from .executors import HERE, Execution
+from .presets import Preset
+from .runner import Progress
+from .tracing import write_traces
+
+TYPICAL_SECONDS = {"draws": 1.2, "steps": 5.0, "clock": 0.8}
+
+
+@dataclass
+class Session:
+    """A planned run in one results folder. Raises UsageError on a missing device, bad data or a newer folder."""
+
+    cells: list[Cell]
+    store: Store
+    context: dict[str, object]
+    pace: float = 1.0
+    """How many times the typical seconds a cell is expected to take."""
+
+    @classmethod
+    def prepare(
+        cls,
+        estimators: Iterable[Name],
+        tasks: Iterable[Name],
+        preset: Preset,
+        seeds: int,
+        device: str,
+        threads: int,
+        folder: Path,
+    ) -> Session:
+        tasks = list(tasks)
+        session, place = cls.open(tasks, device, threads, folder)
+        session.cells = plan(estimators, tasks, preset, seeds, **place)
+        return session
+
+    @classmethod
+    def open(cls, tasks: Iterable[Name], device: str, threads: int, folder: Path) -> tuple[Session, dict[str, Any]]:
+        """A session without cells yet, and where its cells will be measured: device, its name, data and threads."""
+        store = Store(folder)
+        store.check_schema()
+        tasks, chosen = list(tasks), device_from(device)
+        for task in tasks:
+            check_speed(chosen, task.values)
+        about = context(chosen, threads, steady_host(threads))
+        data = load_mnist().name if any(map(needs_data, tasks)) else ""
+        place = {"device": str(chosen), "device_name": str(about["device_name"]), "data": data, "threads": threads}
+        return cls([], store, about), place
+
+    def unfinished(self) -> list[Cell]:
+        return [cell for cell in self.cells if not self.store.finished(cell.part())]
+
+    def run(self, progress: Progress, fresh: bool, execution: Execution = HERE) -> dict[str, int]:
+        """Measure what is not finished; returns how many cells ended in each state."""
+        self.store.write_context(self.context)
+        self.store.sweep()
+        return execution.run(self.cells, self.store, progress, fresh)
+
+    def trace(self, say: Callable[[str], None]) -> list[Path]:
+        """Write a chrome trace of every training step; `say` is told which have none, and why."""
+        return write_traces(self.cells, self.store.folder / "traces", say)
+
+    def rows(self) -> pd.DataFrame:
+        """The rows of this run's cells; older cells in the same folder are left out."""
+        return self.store.rows([cell.part() for cell in self.cells])
+
+    def report(self) -> list[Path]:
+        """Write tables, figures and the page of this run's cells; returns the files, the page last."""
+        study = Study.of(self.store, labels([self.store.folder])[0], [cell.part() for cell in self.cells])
+        return [*write_report(study.rows, self.store.folder), write_page([study], self.store.folder / "index.html")]
+
+
+class Estimate:
+    """Seconds left, from typical times scaled by how this machine has done so far, `jobs` cells at a time."""
+
+    def __init__(self, cells: Iterable[Cell], pace: float = 1.0, jobs: int = 1) -> None:
+        self.pace, self.jobs = pace, jobs
+        self.left = sum(map(self.typical, cells))
+        self.expected = self.spent = 0.0
+
+    @staticmethod
+    def typical(cell: Cell) -> float:
+        return TYPICAL_SECONDS[cell.source] * cell.preset.scale(cell.source)
+
+    def done(self, cell: Cell, seconds: float) -> None:
+        self.left -= self.typical(cell)
+        self.expected += self.typical(cell)
+        self.spent += seconds
+
+    @property
+    def seconds(self) -> float:
+        pace = self.spent / self.expected if self.expected else self.pace
+        return max(0.0, self.left) * pace / self.jobs

@@ -1,0 +1,66 @@
+"""Chrome traces of training steps with the phases as labels, made apart from timing, which a profiler would disturb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from torch.profiler import profile, record_function, supported_activities
+
+from ...estimators.registry import TASKS
+from ..sources.timing.clock import CpuClock, Timeline
+from ..sources.timing.timing import timed_steps
+from .cells import Cell
+from .runner import build_layers, build_task
+
+WARM = 3
+
+
+class Labels(Timeline):
+    """A timeline whose phases are labels in the profiler's trace instead of times."""
+
+    def __init__(self) -> None:
+        super().__init__(CpuClock())
+        self.open: record_function | None = None
+
+    def mark(self, phase: str) -> None:
+        if self.open is not None:
+            self.open.__exit__(None, None, None)
+        self.open = None if phase == "end" else record_function(phase)
+        if self.open is not None:
+            self.open.__enter__()
+
+
+def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]) -> list[Path]:
+    """One `ESTIMATOR-TASK.json` a timing cell of a training step; chrome://tracing or Perfetto shows it.
+
+    What cannot be built or run has no trace: `say` is told which and why, in one line.
+    """
+    paths = []
+    for cell in cells:
+        if cell.source != "clock" or "steps" not in TASKS.find(cell.task.family).fact("sources", ()):
+            continue
+        try:
+            trace = _trace(cell)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            say(f"no trace of {cell.estimator} on {cell.task}: {reason}")
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "".join(c if c.isalnum() or c in "=.-" else "-" for c in f"{cell.estimator}-{cell.task}")
+        paths.append(folder / f"{name}.json")
+        trace.export_chrome_trace(str(paths[-1]))
+    return paths
+
+
+def _trace(cell: Cell) -> profile:
+    task = build_task(cell)
+    call = timed_steps(task, build_layers(cell, task).whole, cell.seed).call  # type: ignore[arg-type]
+    for _ in range(WARM):
+        call(Timeline(CpuClock()))
+    with profile(activities=supported_activities()) as trace:
+        call(Labels())
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
+    return trace

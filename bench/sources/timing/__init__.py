@@ -1,0 +1,1 @@
+"""Time per phase, block by block, on the CPU and on accelerators."""

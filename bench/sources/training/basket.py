@@ -1,0 +1,80 @@
+"""The basket: any estimators measured at the same parameters and minibatch, along a trajectory they leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from ....estimators import estimator as build
+from ....estimators.contract import Estimator, Unsupported
+from ....estimators.latents import LatentSpec
+from ....estimators.tuning import Tuner
+from ....tasks.vae.latent_model import LatentModel
+from ....tasks.vae.speed import in_float32
+from ..settings import TrainSettings
+from .logits_gradients import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
+
+BLOCKS, RATE = 32, 1e-2
+
+
+class Basket:
+    """The estimators named in the settings, built afresh at every point, so that none has a history.
+
+    Raises UsageError on a name that is none.
+    """
+
+    def __init__(self, settings: TrainSettings, layers: Sequence[LatentSpec]) -> None:
+        self.settings, self.layers = settings, layers
+        self.refused = {name: reason for name in settings.basket if (reason := self._refusal(name))}
+
+    def _refusal(self, name: str) -> str:
+        try:
+            build(name, *self.layers)
+        except Unsupported as reason:
+            return str(reason)
+        return ""
+
+    def measure(self, vae: LatentModel, x: Tensor, generator: Generator) -> dict[str, dict[str, Any] | str]:
+        """By name: `var_cut`, `var_encoder`, and `bias_reference` (at the cut) and `bias_encoder`, relative to one long
+        mean of the reference that all share; or why the estimator cannot be used here. A bound has no bias.
+        """
+        found: dict[str, dict[str, Any] | str] = dict(self.refused)
+        able = [name for name in self.settings.basket if name not in self.refused]
+        reference = reference_draws(vae, x, self.settings.reference_draws, generator) if able else None
+        with in_float32(vae):
+            encoder = None if reference is None else encoder_draws(vae, x, block_means(reference, BLOCKS))
+        for name in able:
+            estimator = build(name, *self.layers).to(x.device)
+            tune(vae, estimator, x, self.settings.basket_tuning, generator)
+            cut = cut_draws(vae, estimator, x, self.settings.variance_draws, generator)
+            in_encoder = encoder_draws(vae, x, cut)
+            metrics: dict[str, Any] = {
+                "var_cut": squared_distances(cut).cpu().numpy(),
+                "var_encoder": squared_distances(in_encoder).cpu().numpy(),
+            }
+            if reference is not None and encoder is not None and not estimator.bound:
+                metrics["bias_reference"] = relative_bias(cut, reference)
+                metrics["bias_encoder"] = relative_bias(in_encoder, encoder)
+            found[name] = metrics
+        return found
+
+
+def tune(vae: LatentModel, estimator: Estimator, x: Tensor, steps: int, generator: Generator) -> None:
+    """Move running state and tuned parameters at the model's frozen parameters, then freeze: eval()."""
+    if any(True for _ in (*estimator.parameters(), *estimator.buffers())):
+        params, tuner = vae.encode(x).detach(), Tuner(estimator, RATE)
+        estimator.train()
+        for _ in range(steps):
+            latent = vae.latent(params)
+            f = vae.objective(x, latent, estimator.bound, estimator.lower(generator))
+            tuner.step(estimator.estimate(f, latent, generator).tuning_loss)
+    estimator.eval()
+
+
+def block_means(draws: Tensor, blocks: int) -> Tensor:
+    """[draws, ...] -> [blocks, ...], or as it is where there are no more draws than blocks; equally many in each."""
+    size = max(1, len(draws) // blocks)
+    return torch.stack([part.mean(0) for part in draws.split(size) if len(part) == size])

@@ -1,0 +1,101 @@
+"""A training step as one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils._pytree import tree_flatten_with_path
+
+from ....estimators.names import UsageError
+from ..capture import capture
+from ..timing.clock import Timeline
+
+if TYPE_CHECKING:
+    from .training import TrainStep
+
+WARM = 3
+
+
+class Graphed:
+    """The step, captured at its first call and replayed at every one: Python launches nothing.
+
+    It draws what the plain step draws and moves what that moves; the learning rate is read from the device.
+    """
+
+    def __init__(self, step: TrainStep) -> None:
+        self.step = step
+        self.replay: Callable[[], object] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.replay is None:
+            self._capture(x)
+        assert self.replay is not None
+        self.x.copy_(x)
+        self.replay()
+        self.step.evaluations += self.evaluations
+        return self.loss.clone()
+
+    def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
+        """All in the one phase that a graph has."""
+        timeline.mark("graph")
+        loss = self(x)
+        timeline.mark("end")
+        return loss
+
+    def _capture(self, x: Tensor) -> None:
+        step, self.x = self.step, x.clone()
+        on_device(step)
+        before, places = step.evaluations, dict[str, int]()
+
+        def warm_up() -> None:
+            rehearse(step, self.x)
+            places.update(state_places(step))
+
+        replay, self.loss = capture(lambda: step.plain(self.x), warm_up, x.device, step.generator)
+        self.evaluations, step.evaluations = step.evaluations - before, before
+        if state_places(step) != places:
+            raise UsageError(f"{step.estimator.name} replaces its state at each step; leave out cuda_graphs for it")
+        self.replay = replay
+
+
+def on_device(step: TrainStep) -> None:
+    """Learning rates are tensors, which a graph reads where they lie, and optimisers may be captured."""
+    for optimizer in optimizers(step):
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
+            if "capturable" in group:
+                group["capturable"] = True
+
+
+def optimizers(step: TrainStep) -> list[Optimizer]:
+    return [optimizer for optimizer in (step.optimizer, step.tuner.optimizer) if optimizer is not None]
+
+
+def rehearse(step: TrainStep, x: Tensor) -> None:
+    """WARM steps on x, all that they moved put back where it lies: what optimisers made of their own starts at zero."""
+    kept, generator, evaluations = state_tensors(step), step.generator.get_state(), step.evaluations
+    kept = {place: tensor.clone() for place, tensor in kept.items()}
+    for _ in range(WARM):
+        step.plain(x)
+    with torch.no_grad():
+        for place, tensor in state_tensors(step).items():
+            tensor.copy_(kept[place]) if place in kept else tensor.zero_()
+    step.generator.set_state(generator)
+    step.evaluations = evaluations
+
+
+def state_tensors(step: TrainStep) -> dict[str, Tensor]:
+    """Every tensor that a step moves, itself and no copy, by its place in the state."""
+    state = step.state_dict()
+    del state["generator"]
+    leaves, _ = tree_flatten_with_path(state)
+    return {str(path): leaf for path, leaf in leaves if isinstance(leaf, Tensor)}
+
+
+def state_places(step: TrainStep) -> dict[str, int]:
+    """Where each of them lies: a graph moves what lay there when it was captured."""
+    return {place: tensor.data_ptr() for place, tensor in state_tensors(step).items()}

@@ -1,0 +1,92 @@
+"""How a training step is run: as it is written, with compiled networks, or as a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from ....estimators.contract import Unsupported
+from ....tasks.vae.mnist_task import MnistTask
+from ..timing.clock import Timeline
+from .graphed import Graphed
+
+if TYPE_CHECKING:
+    from .training import TrainStep
+
+
+NO_SECOND_DERIVATIVE = ("donated buffers", "double backward")
+
+
+class Path(Protocol):
+    """One step on x [batch, 784], plain or with its phases marked; the loss [batch], detached."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def timed(self, x: Tensor, timeline: Timeline) -> Tensor: ...
+
+
+class Plain:
+    """The step as it is written."""
+
+    def __init__(self, step: TrainStep) -> None:
+        self.step = step
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.step.plain(x)
+
+    def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
+        return self.step.timed(x, timeline)
+
+
+class Compiled:
+    """The step with encode and reconstruction of each layer compiled; all that is random is drawn as in the plain one.
+
+    What does not compile whole, or compiles again and again, raises: nothing falls back to the plain path. The
+    compiler starts afresh, so that a cell's numbers do not depend on what was compiled before it.
+    """
+
+    METHODS = ("encode", "reconstruction")
+
+    def __init__(self, step: TrainStep) -> None:
+        torch.compiler.reset()
+        self.step = step
+        self.fast = [
+            (model, {name: torch.compile(getattr(model, name), fullgraph=True) for name in self.METHODS})
+            for model in step.vae.models()
+        ]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with self._swapped():
+            return self.step.plain(x)
+
+    def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
+        with self._swapped():
+            return self.step.timed(x, timeline)
+
+    @contextmanager
+    def _swapped(self) -> Iterator[None]:
+        """The model's own methods are back afterwards: evaluations and gradient draws take those."""
+        for model, methods in self.fast:
+            vars(model).update(methods)
+        try:
+            yield
+        except RuntimeError as error:
+            if not any(words in str(error) for words in NO_SECOND_DERIVATIVE):
+                raise
+            name = self.step.estimator.name
+            raise Unsupported(f"compile=yes gives f no second derivative, which {name} takes") from error
+        finally:
+            for model, methods in self.fast:
+                for name in methods:
+                    del vars(model)[name]
+
+
+def path_of(task: MnistTask, step: TrainStep) -> Path:
+    """The path that the task's hyper-parameters ask for."""
+    if task.compile == "yes":
+        return Compiled(step)
+    return Graphed(step) if task.cuda_graphs == "yes" else Plain(step)

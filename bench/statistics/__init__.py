@@ -1,0 +1,1 @@
+"""From draws to verdicts: moments, intervals, the bias test, comparisons across seeds."""

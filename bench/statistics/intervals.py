@@ -1,0 +1,140 @@
+"""What is estimated from the moments of gradient draws, with intervals: bias, variance, error, signal to noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from ..rows import Figure
+
+if TYPE_CHECKING:
+    from .moments import Moments
+
+
+def bias_norm(moments: Moments, exact: np.ndarray) -> Figure:
+    """||bias||, corrected for its own noise: sqrt(max(0, ||mean error||² - tr(S)/n)), with a delta-method interval."""
+    squared = bias_squared(moments, exact)
+    value = float(np.sqrt(max(squared.value, 0.0)))
+    lo, hi = (float(np.sqrt(max(bound, 0.0))) for bound in (squared.lo, squared.hi))
+    return Figure(value, squared.se / (2 * value) if value else float("nan"), lo, hi)
+
+
+def bias_squared(moments: Moments, exact: np.ndarray) -> Figure:
+    """The unbiased estimate ||mean error||² - tr(S)/m from m block means; it can be negative. Jackknife interval."""
+    error = moments.block_means - exact
+    m = len(error)
+    total, squares = error.sum(0), (error**2).sum(1)
+
+    def unbiased(count: int, norm2: np.ndarray, own: np.ndarray) -> np.ndarray:
+        return (norm2 - own) / (count * (count - 1))
+
+    value = float(unbiased(m, total @ total, squares.sum()))
+    without = total @ total - 2 * error @ total + squares
+    leave_one_out = unbiased(m - 1, without, squares.sum() - squares)
+    se = float(np.sqrt((m - 1) / m * ((leave_one_out - leave_one_out.mean()) ** 2).sum()))
+    t = stats.t.isf(0.025, m - 1)
+    return Figure(value, se, value - t * se, value + t * se)
+
+
+def total_variance(moments: Moments) -> Figure:
+    """tr Cov of one draw, with an interval on the log scale.
+
+    Its relative half-width is the jackknife's over blocks, or Bonett's (2006) from the kurtosis κ of the squared
+    distance, sqrt((κ - (n-3)/n) / (n-1)), where that is larger: two-point data have κ = 1, and draws seen only as sums
+    have no κ. The upper end allows for one more draw like the largest, since a heavy tail is mostly not seen.
+    """
+    value, n, m = float(moments.variance.sum()), moments.n, len(moments.block_means)
+    if value == 0:
+        return Figure(0.0, 0.0, 0.0, 0.0)
+    if moments.block_spread is not None:
+        parts = moments.block_spread
+    else:
+        parts = (n / m) * ((moments.block_means - moments.mean) ** 2).sum(1) * m / (m - 1)
+    relative = float(parts.std(ddof=1) / np.sqrt(m)) / value
+    half, peak = float(stats.t.isf(0.025, m - 1)) * relative, 0.0
+    if np.isfinite(moments.kurtosis):
+        bonett = float(np.sqrt(max(0.0, moments.kurtosis - (n - 3) / n) / (n - 1)))
+        half, peak = max(half, float(stats.norm.isf(0.025)) * bonett), moments.peak
+        relative = max(relative, bonett)
+    return Figure(value, relative * value, value / float(np.exp(half)), value * float(np.exp(half)) * (1 + peak))
+
+
+HEAVY_KURTOSIS, HEAVY_PEAK = 0.05, 0.1
+
+
+def heavy_tailed(moments: Moments) -> bool:
+    """Whether no interval for the variance can be trusted: kurtosis/n above .05, or one draw with 10 % of it all."""
+    return moments.kurtosis / moments.n > HEAVY_KURTOSIS or moments.peak > HEAVY_PEAK
+
+
+def mean_squared_error(moments: Moments, exact: np.ndarray) -> Figure:
+    """E ||g - exact||² = ||bias||² + tr Cov, each estimated without bias; independent standard errors added."""
+    bias, variance = bias_squared(moments, exact), total_variance(moments)
+    value, se = bias.value + variance.value, float(np.hypot(bias.se, variance.se))
+    return Figure(value, se, value - 1.96 * se, value + 1.96 * se)
+
+
+def signal_to_noise(moments: Moments) -> tuple[np.ndarray, float]:
+    """|E g_d| / sd(g_d) of the coordinates whose sd is above rounding, and the share of coordinates kept.
+
+    The plug-in is biased upwards at small n, by about sqrt(2/(π n)) where the signal is nil.
+    """
+    sd = np.sqrt(moments.variance)
+    kept = sd > 8 * np.finfo(np.float32).eps * np.maximum(moments.rms, moments.rms.max() * 1e-3)
+    return np.abs(moments.mean[kept]) / sd[kept], float(kept.mean())
+
+
+def cosine_of_mean(moments: Moments, exact: np.ndarray) -> float:
+    """cos(E g, exact gradient)."""
+    lengths = np.linalg.norm(moments.mean) * np.linalg.norm(exact)
+    return float(moments.mean @ exact / lengths) if lengths else float("nan")
+
+
+def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Figure:
+    """||E g - E r|| / ||E r|| from draws g [n, D] and r [m, D], neither mean known: the reference's error is carried.
+
+    Squares of means are U-statistics, so that noise does not look like bias; the interval is a jackknife over both.
+    """
+    g, r = draws.astype(np.float64), reference.astype(np.float64)
+    g_g, g_g_without = _squared_mean(g @ g.T)
+    r_r, r_r_without = _squared_mean(r @ r.T)
+    across = g @ r.T
+    n, m = across.shape
+    without_g = (across.sum() - across.sum(1)) / ((n - 1) * m)
+    without_r = (across.sum() - across.sum(0)) / (n * (m - 1))
+    value = (g_g + r_r - 2 * across.mean()) / r_r
+    spread = _jackknife((g_g_without + r_r - 2 * without_g) / r_r)
+    spread += _jackknife((g_g + r_r_without - 2 * without_r) / r_r_without)
+    half = 1.96 * np.sqrt(spread)
+    root, lo, hi = (float(np.sqrt(max(0.0, bound))) for bound in (value, value - half, value + half))
+    return Figure(root, half / 1.96 / (2 * root) if root else float("nan"), lo, hi)
+
+
+def _squared_mean(gram: np.ndarray) -> tuple[float, np.ndarray]:
+    """||E g||² without bias, the mean of the Gram matrix over pairs of different draws, and leaving each draw out."""
+    n, rows = len(gram), gram.sum(1) - np.diag(gram)
+    return float(rows.sum() / (n * (n - 1))), (rows.sum() - 2 * rows) / ((n - 1) * (n - 2))
+
+
+def _jackknife(without: np.ndarray) -> float:
+    """The jackknife variance from the values leaving one out."""
+    return float((len(without) - 1) * without.var())
+
+
+def median(samples: np.ndarray) -> Figure:
+    """The median with its order-statistic interval (exact binomial, 95 %)."""
+    ordered, n = np.sort(samples), len(samples)
+    low = max(0, int(stats.binom.ppf(0.025, n, 0.5)) - 1)
+    return Figure(float(np.median(ordered)), float("nan"), float(ordered[low]), float(ordered[n - 1 - low]))
+
+
+def mean(samples: np.ndarray) -> Figure:
+    """The mean with Student's interval; no interval for a single sample."""
+    value, n = float(np.mean(samples)), len(samples)
+    if n < 2:
+        return Figure(value)
+    se = float(np.std(samples, ddof=1) / np.sqrt(n))
+    t = float(stats.t.isf(0.025, n - 1))
+    return Figure(value, se, value - t * se, value + t * se)

@@ -1,0 +1,65 @@
+"""Comparing trainings across seeds: interquartile mean and probability of improvement with stratified bootstraps.
+
+After Agarwal et al. 2021 (Deep RL at the edge of the statistical precipice), in our own code and seeded. Scores are
+"higher is better"; a seed that diverged scores -inf, so that it ranks last and is never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..rows import Figure
+
+ENOUGH = 5
+RESAMPLES = 2000
+
+
+def interquartile_mean(scores: Sequence[np.ndarray]) -> Figure:
+    """The mean of the middle half of all scores, strata pooled; scores: one array [seeds] a stratum (task).
+
+    Raises ValueError with fewer than five seeds in a stratum: show the points instead.
+    """
+    _check(scores)
+    return _bootstrap(lambda *strata: _middle(np.concatenate(strata)), [[stratum] for stratum in scores])
+
+
+def probability_of_improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Figure:
+    """P(a seed of ours scores above a seed of theirs), ties half, mean over strata. Raises as `interquartile_mean`."""
+    _check([*ours, *theirs])
+
+    def mean_over_strata(*pairs: np.ndarray) -> float:
+        halves = zip(pairs[::2], pairs[1::2], strict=True)
+        return float(np.mean([_above(a, b) for a, b in halves]))
+
+    return _bootstrap(mean_over_strata, [[a, b] for a, b in zip(ours, theirs, strict=True)])
+
+
+def _above(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean())
+
+
+def _middle(scores: np.ndarray) -> float:
+    """The 25 % trimmed mean, with the two scores at the edges counted in part."""
+    ordered, n = np.sort(scores), len(scores)
+    edges = np.clip(np.arange(n + 1) - n / 4, 0, n / 2)
+    weights = np.diff(edges)
+    inside = weights > 0
+    return float((ordered[inside] * weights[inside]).sum() / weights.sum())
+
+
+def _bootstrap(statistic: Callable[..., float], strata: list[list[np.ndarray]]) -> Figure:
+    """The statistic with its percentile interval; each array of each stratum is resampled by itself."""
+    generator, arrays = np.random.default_rng(0), [array for stratum in strata for array in stratum]
+    resampled = [statistic(*(generator.choice(a, len(a)) for a in arrays)) for _ in range(RESAMPLES)]
+    finite = np.sort(resampled)
+    lo, hi = finite[round(0.025 * RESAMPLES)], finite[round(0.975 * RESAMPLES) - 1]
+    spread = np.std(resampled) if np.isfinite(resampled).all() else float("nan")
+    return Figure(statistic(*arrays), float(spread), float(lo), float(hi))
+
+
+def _check(scores: Sequence[np.ndarray]) -> None:
+    few = min(len(stratum) for stratum in scores)
+    if few < ENOUGH:
+        raise ValueError(f"{few} seeds are too few for an interquartile mean, {ENOUGH} are needed: show the points")

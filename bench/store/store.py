@@ -1,0 +1,153 @@
+"""The results folder: one sealed part a finished cell, written whole or not at all, and the context of each run."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ... import __version__
+from ...estimators.names import UsageError
+from ..rows import SCHEMA, Row
+from .cell_file import ARROW_SCHEMA, Damaged, Part, pack, unpack
+from .files import replace_file, sweep, writing
+
+KEPT = ("ok", "unsupported", "diverged")
+
+
+class Store:
+    """Reads and writes one results folder, which several runs may share: a part is named by what it depends on.
+
+    Nothing read back can execute code: parquet, safetensors and JSON only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cells = folder, folder / "cells"
+
+    @classmethod
+    def open(cls, folder: Path) -> Store:
+        """The store of an existing run. Raises UsageError when there is none, or it is of a newer schema."""
+        store = cls(folder)
+        if not store.cells.is_dir():
+            raise UsageError(f"{folder} holds no results (no folder cells/ in it); give the -o folder of a run")
+        store.check_schema()
+        return store
+
+    def check_schema(self) -> None:
+        """Raises UsageError when a newer dvae-bench wrote this folder."""
+        context = self.context()
+        if context.get("schema", SCHEMA) > SCHEMA:
+            raise UsageError(
+                f"{self.folder} has results schema {context['schema']}, written by dvae-bench "
+                f"{context.get('dvae_bench')}; this version ({__version__}) reads schemas up to {SCHEMA}: upgrade "
+                "dvae-bench or choose another folder with -o"
+            )
+
+    def context(self) -> dict[str, Any]:
+        """The context of the last run written here; empty for a new folder. Raises UsageError when it is damaged."""
+        path = self.folder / "context.json"
+        try:
+            return json.loads(path.read_text()) if path.is_file() else {}
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged ({error}); delete it and run again, the cells are kept") from error
+
+    def write_context(self, context: Mapping[str, Any]) -> None:
+        """Raises Unwritable."""
+        with writing(self.cells):
+            self.cells.mkdir(parents=True, exist_ok=True)
+        replace_file(self.folder / "context.json", json.dumps(context, indent=1).encode())
+
+    def sweep(self) -> None:
+        """Remove what killed runs left: files half written, and the checkpoints of cells that are finished."""
+        for folder in (self.folder, self.cells):
+            sweep(folder)
+        for checkpoint in self.cells.glob("*.safetensors"):
+            if self.finished(checkpoint.stem):
+                checkpoint.unlink(missing_ok=True)
+
+    def status(self, key: str) -> str | None:
+        """How a cell ended, or None when it has not been measured or its part is damaged."""
+        part = self.part(key)
+        try:
+            return _status(part, part.stat().st_mtime_ns)
+        except (OSError, Damaged):
+            return None
+
+    def finished(self, key: str) -> bool:
+        """Whether a cell need not be measured again: failures are recorded, never reused."""
+        return self.status(key) in KEPT
+
+    def write(self, key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> None:
+        """Store a cell's rows and settings in one part, atomically. Raises Unwritable."""
+        self.put(key, pack(key, status, settings, rows))
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store a cell's part as another store has it, atomically. Raises Unwritable."""
+        replace_file(self.part(key), content)
+
+    def content(self, key: str) -> bytes:
+        """A cell's part as it is stored, to be put into another store."""
+        return self.part(key).read_bytes()
+
+    def quarantine(self, key: str) -> Path | None:
+        """Move a cell's part out of the way if it is damaged; where to, if so. Raises Unwritable."""
+        if not self.damaged([key]):
+            return None
+        aside = self.cells / "quarantine" / f"{key}.parquet"
+        with writing(aside):
+            aside.parent.mkdir(exist_ok=True)
+            self.part(key).replace(aside)
+        return aside
+
+    def stored(self) -> list[str]:
+        """The keys of all parts, damaged ones too."""
+        return [part.stem for part in sorted(self.cells.glob("*.parquet"))]
+
+    def damaged(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys whose parts are damaged."""
+        return [part.stem for part in self._parts(keys) if self._sound(part) is None]
+
+    def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
+        """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
+        tables = [self._read(part, Part.table) for part in self._parts(keys)]
+        return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
+
+    def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
+        """The parts of all cells, or of the given ones. Raises UsageError naming a damaged one."""
+        return [self._read(part) for part in self._parts(keys)]
+
+    @staticmethod
+    def _read(part: Path, what: Callable[[Part], Any] = lambda part: part) -> Any:
+        try:
+            return what(unpack(part.read_bytes()))
+        except Damaged as error:
+            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({error})") from error
+
+    @staticmethod
+    def _sound(part: Path) -> Part | None:
+        try:
+            return unpack(part.read_bytes())
+        except (OSError, Damaged):
+            return None
+
+    def checkpoint(self, key: str) -> Path:
+        """Where a cell's training is kept while it is in flight, wherever the process may go meanwhile."""
+        return (self.cells / f"{key}.safetensors").absolute()
+
+    def part(self, key: str) -> Path:
+        """Where a finished cell is kept."""
+        return self.cells / f"{key}.parquet"
+
+    def _parts(self, keys: Sequence[str] | None) -> list[Path]:
+        return [part for part in map(self.part, self.stored() if keys is None else keys) if part.is_file()]
+
+
+@functools.cache
+def _status(part: Path, changed: int) -> str:
+    """What a part says of its cell; read anew when the file was changed. Raises OSError and Damaged."""
+    return unpack(part.read_bytes()).status
