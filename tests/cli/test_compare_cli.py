@@ -117,7 +117,7 @@ class TestRerun:
         """A git repository of this package at two commits: in the second, reinforce is 3 % too large and named 9.9."""
         folder = tmp_path / "code"
         folder.mkdir()
-        for name in ("__init__.py", "cli.py", "py.typed", "pyproject.toml", "README.md", "LICENSE"):
+        for name in ("__init__.py", "cli.py", "py.typed", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, folder)
         for name in ("bench", "commands", "estimators", "tasks"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
