@@ -2,4 +2,7 @@
 
 from setuptools import find_packages, setup
 
-setup(packages=["dvae_bench", *(f"dvae_bench.{name}" for name in find_packages())])
+setup(
+    packages=["dvae_bench", *(f"dvae_bench.{name}" for name in find_packages())],
+    script_name="setup.py",  # which setuptools then leaves out of the package, whatever program runs this
+)

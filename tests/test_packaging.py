@@ -12,8 +12,8 @@ NO_PACKAGE = {"__pycache__", "benchmarks", "build", "dist", "docs", "examples", 
 
 
 def in_wheel(root: Path, build: Path) -> set[str]:
-    """What setuptools puts there, relative to the root."""
-    command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(build)]
+    """What setuptools puts there, relative to the root, called as pip does: from another script."""
+    command = [sys.executable, "-c", "exec(open('setup.py').read())", "--quiet", "build_py", "--build-lib", str(build)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     package = build / "dvae_bench"
