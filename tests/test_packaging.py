@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from dvae_bench import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_PACKAGE = {"__pycache__", "benchmarks", "build", "dist", "docs", "examples", "results", "scripts", "tests"}
@@ -44,3 +48,12 @@ def test_a_new_family_is_packed_and_what_is_left_out_is_seen(tmp_path: Path) -> 
         shutil.copy(ROOT / name, root)
     found = in_wheel(root, tmp_path / "build")
     assert found == set(packed) and in_folders(root) - found == set(missing)
+
+
+def test_every_file_names_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert project["version"] == __version__ and f"version: {__version__}" in cited
+    assert re.search(
+        rf"^## {re.escape(__version__)} \(", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
