@@ -42,15 +42,16 @@ seed: $(READY)
 calibrate: $(READY)
 	$(BIN)/python scripts/calibrate.py
 
-# The tables and figures of the README: the quick preset on the full MNIST.
+# What docs/estimators/ is written from, kept in results/reference: the quick preset on the full MNIST.
 reference: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS) -o results/reference-run
-	rm -rf results/reference/tables results/reference/figures
-	cp -r results/reference-run/tables results/reference-run/figures results/reference-run/context.json results/reference/
-	rm results/reference/figures/*.svg
+	cp results/reference-run/context.json results/reference
+	cp $(addprefix results/reference-run/tables/,toys.csv training.csv) results/reference/tables
 
 TEMPERATURE := results/reference/hooper-temperature/hooper-temperature.toml
+TRAININGS   := mnist-bernoulli hooper-n8-k64 hooper-n128-k4 hooper-temperature/20-epochs hooper-temperature/100-epochs
 # The trainings of the README: some six hours on two cores, in cells of at most half an hour; a second call goes on.
+# Kept in results/reference are their cells and tables.
 training: $(READY)
 	$(BIN)/dvae-bench reproduce mnist-bernoulli --jobs $(JOBS)
 	for name in hooper-n8-k64 hooper-n128-k4; do \
@@ -59,6 +60,11 @@ training: $(READY)
 	-e ZGR -e "ZGR lr*" -e "GR*" -o results/hooper-temperature/20-epochs
 	$(BIN)/dvae-bench reproduce $(TEMPERATURE) --steps 30000 --seeds 1 --jobs $(JOBS) \
 	-e "ZGR*" -e "GR-MC20 tau=.5" -o results/hooper-temperature/100-epochs
+	for run in $(TRAININGS); do \
+	rm -rf results/reference/$$run/cells && mkdir -p results/reference/$$run/tables && \
+	cp -r results/$$run/context.json results/$$run/cells results/reference/$$run && \
+	cp $(addprefix results/$$run/tables/,reproduction.csv reproduction.md training.md) results/reference/$$run/tables \
+	|| exit; done
 
 # What docs/which-estimator.md is made from: about 5 minutes on one core.
 which: $(READY)

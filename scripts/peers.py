@@ -5,6 +5,7 @@ Needs the extra `peers`. Storchastic and Pyro patch torch on import, so each plu
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,11 +57,12 @@ def main(arguments: list[str]) -> None:
         for code in (OURS, *PLUGINS):
             subprocess.run([sys.executable, "-W", "ignore", __file__, "measure", code, folder], check=True)
         rows = Store.open(Path(folder)).rows()
-    out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
+        write_figures(rows, Path(folder), ["peers"])
+        shutil.copy(Path(folder) / "peers.png", out)
     table = peers_table(tables(rows)[0])
     (out / "peers.csv").write_text(table.csv(), encoding="utf-8")
     (out / "peers.md").write_text(table.markdown(), encoding="utf-8")
-    write_figures(rows, out, ["peers"])
 
 
 def measure(code: str, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """docs/seed-document.md is its own script: `run` does the commands it prints, `fill` writes the tables it names.
 
-A command is a line of a code block that begins with `dvae-bench run` and has `-o results/seed/SECTION`; its tables and
-figures are kept below results/reference/seed/SECTION. A table is a line
+A command is a line of a code block that begins with `dvae-bench run` and has `-o results/seed/SECTION`; of what it
+writes, the tables and figures that the page shows are kept below results/reference/seed/SECTION. A table is a line
 
     <!-- table: SECTION/NAME: column; column; ... -->
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "seed-document.md"
 KEPT = ROOT / "results" / "reference" / "seed"
 TABLE = re.compile(r"(<!-- table: (\S+)/(\S+): (.+?) -->\n)(?:\|.*\n)*")
+FIGURE = re.compile(r"\]\(\.\./results/reference/seed/(\S+?)/(figures/\S+?)\)")
 
 
 def commands(page: str) -> dict[str, list[str]]:
@@ -39,18 +40,23 @@ def run(page: str, sections: list[str]) -> None:
             continue
         print(f"{section}: dvae-bench {shlex.join(arguments)}", flush=True)
         subprocess.run([sys.executable, "-m", "dvae_bench.cli", *arguments], cwd=ROOT, check=True)
-        keep(section)
+        keep(page, section)
 
 
-def keep(section: str) -> None:
-    """Copy what the page shows, and what belongs to it, from a run's folder to where it is committed."""
-    run_folder, kept = ROOT / "results" / "seed" / section, KEPT / section
+def keep(page: str, section: str) -> None:
+    """Copy what the page shows of a run, and its context, from the run's folder to where they are committed."""
+    kept = KEPT / section
     shutil.rmtree(kept, ignore_errors=True)
-    for pattern in ("tables/*.md", "tables/*.csv", "figures/*.png", "context.json"):
-        for path in run_folder.glob(pattern):
-            target = kept / path.relative_to(run_folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
+    for name in shown(page, section):
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "results" / "seed" / section / name, kept / name)
+
+
+def shown(page: str, section: str) -> list[str]:
+    """The files of a section's run that the page shows, and the run's context."""
+    tables = [f"tables/{found[3]}.md" for found in TABLE.finditer(page) if found[2] == section]
+    figures = [found[2] for found in FIGURE.finditer(page) if found[1] == section]
+    return ["context.json", *tables, *figures]
 
 
 def filled(page: str) -> str:

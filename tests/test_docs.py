@@ -47,6 +47,18 @@ def test_a_page_names_no_missing_file(page: str) -> None:
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
 
 
+def test_every_stored_figure_is_shown_and_every_stored_table_of_the_seed_document() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    links = {page: re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")) for page in pages}
+    figures = {(page.parent / link).resolve() for page in pages for link in links[page]}
+    tables = re.findall(r"<!-- table: (\S+)/(\S+): ", (ROOT / "docs" / "seed-document.md").read_text(encoding="utf-8"))
+    stored = ROOT / "results" / "reference"
+    assert {*stored.rglob("*.png")} == {figure for figure in figures if figure.is_relative_to(stored)}
+    assert {*stored.glob("seed/*/tables/*")} == {
+        stored / "seed" / run / "tables" / f"{name}.md" for run, name in tables
+    }
+
+
 def test_the_commands_of_the_seed_documents_page_can_be_run() -> None:
     """Their plans; `make seed` runs them."""
     page = (ROOT / "docs" / "seed-document.md").read_text(encoding="utf-8")
