@@ -1,6 +1,7 @@
-"""Write the generated pages of docs/, and the table of the README, from what they describe; --check only compares.
+"""Write the generated pages of docs/ and the table of the README from what they describe, and wrap the prose of all.
 
 Which pages there are, and who writes them, is in `scripts/pages/`; everything below docs/estimators/ is generated.
+--check only compares.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ import sys
 from pathlib import Path
 
 from pages import commands, estimators, plugins, protocols, readme, which
+from pages.wrap import wrapped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+BY_HAND = ("../CHANGELOG.md", "../CONTRIBUTING.md", "../results/README.md")
 
 
 def main() -> None:
-    wanted = {
+    written = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.parent.name != "estimators"]
+    pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (*written, *BY_HAND)}
+    pages |= {
         "plugins.md": plugins.page(),
         "protocols.md": protocols.page(),
         "commands.md": commands.page(),
         "which-estimator.md": which.page(),
         "../README.md": readme.page(),
-    } | estimators.pages()
+    }
+    wanted = {name: wrapped(text) for name, text in (pages | estimators.pages()).items()}
     found = {path.relative_to(DOCS).as_posix() for path in (DOCS / "estimators").glob("*.md")}
     stale = sorted(found - set(wanted))
     for name, text in wanted.items():

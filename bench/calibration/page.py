@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,14 @@ _KEYS = ["case", "coordinates", "n"]
 _TEXT = f"""# Calibration
 
 How often the referee itself errs, on draws whose law is known. Written by `make calibrate` from
-`results/reference/calibration.csv`, seed {{seed}}; every run of it takes a fresh seed. Shares come with exact
-(Clopper-Pearson) 95 % intervals. {{summary}}
+`results/reference/calibration.csv`, seed {{seed}}; every run of it takes a fresh seed. Shares
+come with exact (Clopper-Pearson) 95 % intervals.
+{{summary}}
 
-Every run is judged as an estimator is: 64 blocks of draws, the same functions. Variances come from draws that went
-through the accumulator one by one. Bias tests need only block means, so that theirs are simulated directly where their
-law is known: from binomial counts for two-point coordinates, else by averaging every draw.
+Every run is judged as an estimator is: 64 blocks of draws, the same functions. Variances come from
+draws that went through the accumulator one by one. Bias tests need only block means, so that theirs
+are simulated directly where their law is known: from binomial counts for two-point coordinates,
+else by averaging every draw.
 
 | case | what is drawn |
 |:--|:--|
@@ -38,9 +41,10 @@ law is known: from binomial counts for two-point coordinates, else by averaging 
 
 ## False alarms of the bias test
 
-The true mean is tested. Share of runs that are declined as `not testable`, and share of the other runs, the verdicts,
-that call it biased. Target: at most {INFLATION:g} times the nominal level at 5 % and at 1 %; where fewer than
-{ENOUGH:,} verdicts were given, the share of all runs is held to it. The harness itself judges at 0.1 % or less.
+The true mean is tested. Share of runs that are declined as `not testable`, and share of the other
+runs, the verdicts, that call it biased. Target: at most {INFLATION:g} times the nominal level at
+5 % and at 1 %; where fewer than {ENOUGH:,} verdicts were given, the share of all runs is held to
+it. The harness itself judges at 0.1 % or less.
 
 {{level}}
 
@@ -48,11 +52,12 @@ that call it biased. Target: at most {INFLATION:g} times the nominal level at 5 
 
 ## Power of the bias test
 
-Biases of known size are planted in the draws; share of runs where the test sees them at alpha = {ALPHA:g}. A scale
-error of the smallest detectable bias, whose `size` is in percent of the gradient, is promised to be seen in {POWER:.0%}
-of the runs: missed where the interval lies below, at the level that keeps 95 % for all cases together (Bonferroni). The
-second table's sizes are in each coordinate's standard errors; `random direction` plants the bias said to be detectable
-there, approximately {POWER:.0%} of the time.
+Biases of known size are planted in the draws; share of runs where the test sees them at alpha =
+{ALPHA:g}. A scale error of the smallest detectable bias, whose `size` is in percent of the
+gradient, is promised to be seen in {POWER:.0%} of the runs: missed where the interval lies below,
+at the level that keeps 95 % for all cases together (Bonferroni). The second table's sizes are in
+each coordinate's standard errors; `random direction` plants the bias said to be detectable there,
+approximately {POWER:.0%} of the time.
 
 {{power}}
 
@@ -62,9 +67,10 @@ there, approximately {POWER:.0%} of the time.
 
 ## Coverage of the variance interval
 
-Share of nominal 95 % intervals that hold the true total variance, where `heavy-tailed` does not refuse them. Target: at
-least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where the kurtosis of the squared distance (median of the runs) is
-above {KURTOSIS:g}: near one, intervals have to be too wide. `half-width` is the interval's, relative to the variance.
+Share of nominal 95 % intervals that hold the true total variance, where `heavy-tailed` does not
+refuse them. Target: at least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where the kurtosis of the
+squared distance (median of the runs) is above {KURTOSIS:g}: near one, intervals have to be too
+wide. `half-width` is the interval's, relative to the variance.
 
 {{variance}}
 
@@ -72,9 +78,9 @@ above {KURTOSIS:g}: near one, intervals have to be too wide. `half-width` is the
 
 ## A/A comparisons
 
-Two runs of the same law with different draws, compared as `dvae-bench compare` compares total variances (margin
-{MARGINS["var_total"]:.0%}), one look only: a second look with fresh draws has to agree before a change is reported.
-Target: `worse` in at most {WORSE:.0%}.
+Two runs of the same law with different draws, compared as `dvae-bench compare` compares total
+variances (margin {MARGINS["var_total"]:.0%}), one look only: a second look with fresh draws has to
+agree before a change is reported. Target: `worse` in at most {WORSE:.0%}.
 
 {{same}}
 """
@@ -140,7 +146,7 @@ def text(rows: pd.DataFrame) -> str:
     scales = power.str.startswith("scale")
     return _TEXT.format(
         seed=rows["seed"].iloc[0],
-        summary=summary,
+        summary=textwrap.fill(summary, 100, break_on_hyphens=False),
         cases="\n".join(f"| {row['case']} | {row['about']} |" for _, row in about.iterrows()),
         level=_table(rows, found, "level", ["not testable", "0.05", "0.01", "0.001"]),
         power=_table(rows, found, "power", ["size", *power[scales]]),
