@@ -69,6 +69,11 @@ def test_the_commands_of_the_seed_documents_page_can_be_run() -> None:
         assert planned.exit_code == 0 and re.match(r"[1-9]\d* cells: ", planned.output), planned.output
 
 
+def test_contributing_names_every_room() -> None:
+    named = re.findall(r"^ *\| `(\w+)/`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(path.parent.name for path in (ROOT / "bench").glob("*/__init__.py"))
+
+
 def test_rebar_example_trains() -> None:
     bounds = [float(value) for value in re.findall(r"ELBO ([\d.]+)", run(str(ROOT / "examples" / "train_rebar.py")))]
     assert bounds[-1] < bounds[0]
