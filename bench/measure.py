@@ -17,7 +17,10 @@ from .collectors.evaluations import Evaluations
 from .collectors.variance import Variance
 from .report import tables
 from .rows import outcome
-from .sources.draws import DrawSettings, Layers, draw_gradients
+from .sources import DRAWS
+from .sources.build import Layers
+from .sources.draws.draws import draw_gradients
+from .sources.settings import DrawSettings
 
 
 class Given(Toy):
@@ -71,7 +74,13 @@ def measure(
     settings = DrawSettings(rows=max(8, draws // 64), elements=float("inf"))
     rows: list[dict[str, Any]] = []
     for name in ESTIMATORS.select(estimators):
-        identity = {"estimator": str(name), "family": name.family, "task": task.name, "source": "draws", "seed": seed}
+        identity = {
+            "estimator": str(name),
+            "family": name.family,
+            "task": task.name,
+            "source": DRAWS.name,
+            "seed": seed,
+        }
         identity |= {"data": "", "device": str(task.device), "collector": "", "tuned_steps": 0}
         try:
             layers = Layers(ESTIMATORS.find(name.family).load(), name.values, task, task.device)

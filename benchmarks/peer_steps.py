@@ -15,7 +15,7 @@ import torch
 from dvae_bench import estimator
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import steady_host
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 from pairing import paired_ratio

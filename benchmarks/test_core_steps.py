@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from dvae_bench import estimator
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
@@ -31,12 +31,12 @@ def warm_step(name: str, arch: str) -> tuple[Callable[[PhaseTimer], object], int
         step = TrainStep(task, estimator(name, task.spec).to(DEVICE), seed=0)
         for _ in range(WARM):
             start = time.perf_counter()
-            step.timed(x, timer.timeline)
+            step(x, timer.timeline)
             timer()
     except Unsupported as reason:
         return str(reason)
     rounds = int(SECONDS / (time.perf_counter() - start))
-    return lambda timer: step.timed(x, timer.timeline), max(LEAST, min(ROUNDS, rounds))
+    return lambda timer: step(x, timer.timeline), max(LEAST, min(ROUNDS, rounds))
 
 
 @pytest.mark.parametrize(

@@ -11,26 +11,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.executors import Execution
 from dvae_bench.bench.run.executors.limits import Limits
 from dvae_bench.bench.run.executors.processes import Processes
 from dvae_bench.bench.run.presets import PRESETS, Preset
-from dvae_bench.bench.run.runner import Progress, measure_cell, measure_unit, run_cells
+from dvae_bench.bench.run.runner import Progress, measure_unit, run_cells
+from dvae_bench.bench.sources import DRAWS
 from dvae_bench.bench.sources.settings import DrawSettings
+from dvae_bench.bench.sources.source import Hooks
 from dvae_bench.bench.statistics.intervals import median
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from pairing import LEAST
 from pytest_benchmark.fixture import BenchmarkFixture
 
-TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
+TINY = Preset("tiny", {DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2)})
 
 
 @pytest.fixture
 def cell() -> Cell:
-    first, *_ = plan(ESTIMATORS.select(["rloo"]), TASKS.select(["bit"]), TINY, 1, "cpu", "cpu", "", 1)
-    measure_cell(first, lambda fraction: None)
+    first, *_ = plan(ESTIMATORS.select(["rloo"]), TASKS.select(["bit"]), TINY, Place())
+    DRAWS.measure([first], Hooks())
     return first
 
 
@@ -40,7 +42,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_measuring_alone(benchmark: BenchmarkFixture, cell: Cell) -> None:
-    benchmark(measure_cell, cell, lambda fraction: None)
+    benchmark(DRAWS.measure, [cell], Hooks())
 
 
 def test_in_process(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
@@ -65,7 +67,7 @@ def test_on_ray(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
     """One cell after another in a cluster of this machine: there, and its part back."""
     from dvae_bench.bench.run.executors.ray_cluster import RayCluster
 
-    with closing(RayCluster("local", store, cell.device, cell.device_name, 1, Limits())) as cluster:
+    with closing(RayCluster("local", store, cell.place, Limits())) as cluster:
 
         def measured() -> None:
             cluster.submit((cell,))
@@ -79,8 +81,7 @@ def test_on_ray(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
 def test_one_process_over_two(benchmark: BenchmarkFixture, cell: Cell, tmp_path: Path) -> None:
     """Draws of the quick preset, one thread a process, the start of processes included."""
     names = ESTIMATORS.select(["reinforce", "rloo", "disarm", "rebar", "relax", "gumbel-softmax"])
-    planned = plan(names, TASKS.select(["bit-table", "tiny-vae"]), PRESETS["quick"], 2, "cpu", "cpu", "", 1)
-    cells = [each for each in planned if each.source == "draws"]
+    cells = plan(names, TASKS.select(["bit-table", "tiny-vae"]), PRESETS["quick"], Place(), 2, [DRAWS])
     folders = (tmp_path / str(number) for number in itertools.count())
 
     def seconds(jobs: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from dvae_bench import estimator
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from minimal_steps import Relax, minimal_loss, minimal_step
 from pairing import paired_ratio

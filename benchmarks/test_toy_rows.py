@@ -11,7 +11,10 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from dvae_bench.bench.sources.draws import Layers, _draw, count_work, unit
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws import _draw
+from dvae_bench.bench.sources.draws.draws import unit
+from dvae_bench.bench.sources.draws.work import count_work
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.statistics.moments import Accumulator

@@ -9,7 +9,8 @@ from itertools import count
 import pytest
 from dvae_bench import estimator
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training.training import TrainStep, Trajectory
+from dvae_bench.bench.sources.training.step import TrainStep
+from dvae_bench.bench.sources.training.trajectory import Trajectory
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from pairing import paired_ratio
 from test_training_step import floor_step

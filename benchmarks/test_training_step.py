@@ -10,7 +10,7 @@ import pytest
 import torch
 from dvae_bench import estimator
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.vae.mnist_vae import MnistVae

@@ -27,10 +27,16 @@ class _CountBackward(torch.autograd.Function):
 class CountedObjective:
     """f, counting per data point its evaluations (rows of z) and differentiations (rows differentiated in z)."""
 
-    f: Objective
+    f: Objective | None = None
     evaluations: int = 0
     differentiations: int = 0
 
+    def watch(self, f: Objective) -> CountedObjective:
+        """Count the calls of this f from now on."""
+        self.f = f
+        return self
+
     def __call__(self, z: Tensor) -> Tensor:
+        assert self.f is not None
         self.evaluations += z.shape[0]
         return self.f(_CountBackward.apply(z, self) if z.requires_grad else z)

@@ -202,8 +202,12 @@ def _from_entry_point(point: EntryPoint) -> Plugin:
     return Plugin(point.name, "third-party", point.module, point.attr)
 
 
+TOY_SOURCES = ("draws", "clock")
+"""`Task.sources` of a task that states none: it is a toy."""
+
+
 def _is_toy(task: Plugin) -> bool:
-    return "draws" in task.fact("sources", ("draws", "clock"))
+    return "draws" in task.fact("sources", TOY_SOURCES)
 
 
 ESTIMATORS = Registry("estimator", _ROOT / "estimators", "dvae_bench.estimators")

@@ -9,29 +9,32 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dvae_bench.bench.page import Study, write_page
 from dvae_bench.bench.report import write_report
 from dvae_bench.bench.rows import SCHEMA
-from dvae_bench.bench.run import executors, runner
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run import executors
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.executors import imported  # noqa: F401  # so that no cell is charged for an import
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress
+from dvae_bench.bench.sources import DRAWS
+from dvae_bench.bench.sources.draws.source import GradientDraws
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.sources.timing.clock import steady_host
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
-TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
+TINY = Preset("tiny", {DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2)})
 
 
 def tiny_cells(count: int) -> list[Cell]:
     """Draws of 20 estimators on 10 tasks, and as many seeds as it takes."""
     estimators = ESTIMATORS.select(["rloo:n={2,3,4,5,6,7,8,9,10,11}", "reinforce:n={1,2,3,4,5,6,7,8,9,10}"])
     tasks = TASKS.select(["bit:d={1,2,3,4,5}", "bit-table:d={1,2,3,4,5}"])
-    cells = plan(estimators, tasks, TINY, -(-count // 200), "cpu", "cpu", "", 1)
-    return [cell for cell in cells if cell.source == "draws"][:count]
+    cells = plan(estimators, tasks, TINY, Place(), -(-count // 200), [DRAWS])
+    return cells[:count]
 
 
 def spent(work: Callable[[], object]) -> float:
@@ -57,13 +60,13 @@ def main() -> None:
     cells, store = tiny_cells(count), Store(folder)
     store.write_context({"schema": SCHEMA})
     measuring, ended = 0.0, 0
-    measure = runner.measure_cell
+    measure = GradientDraws.measure
 
-    def measured(*arguments: object) -> object:
+    def measured(*arguments: Any) -> Any:
         nonlocal measuring
         start = time.process_time()
         try:
-            return measure(*arguments)  # type: ignore[arg-type]
+            return measure(*arguments)
         finally:
             measuring += time.process_time() - start
 
@@ -74,7 +77,7 @@ def main() -> None:
             print(f"{ended} cells: {resident():.0f} MB", flush=True)
 
     executors.HERE.run(cells[:1], Store(folder / "warm"), Progress())
-    runner.measure_cell = measured  # type: ignore[assignment]
+    GradientDraws.measure = measured  # type: ignore[assignment, method-assign]
     seconds = spent(lambda: executors.HERE.run(cells, store, Progress(end=end)))
     each, beside = 1e3 * seconds / count, 1e3 * (seconds - measuring) / count
     print(f"run: {seconds:.1f} s, {each:.1f} ms a cell, {beside:.1f} of them not measuring", flush=True)

@@ -20,6 +20,7 @@ from dvae_bench.bench.report.verdicts import BIASED, UNBIASED
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources import DRAWS
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
@@ -71,13 +72,9 @@ def measure(code: str, folder: Path) -> None:
         names = [name for name in METHOD_OF if code_of(name) == OURS_IS]
     else:
         names = [plugin.name for plugin in ESTIMATORS.add_file(ROOT / "examples" / "peers" / f"{code}.py")]
-    quick = PRESETS["quick"]
-    session = Session.prepare(ESTIMATORS.select(names), TASKS.select(TOYS), quick, 1, "cpu", 1, folder)
-    session.cells = [
-        replace(cell, preset=replace(quick, draws=SLOW.get(cell.estimator.family, quick.draws)))
-        for cell in session.cells
-        if cell.source == "draws"
-    ]
+    chosen, on = ESTIMATORS.select(names), TASKS.select(TOYS)
+    session = Session.prepare(chosen, on, PRESETS["quick"], 1, "cpu", 1, folder, [DRAWS])
+    session.cells = [replace(cell, settings=SLOW.get(cell.estimator.family, cell.settings)) for cell in session.cells]
     told = Progress(end=lambda cell, status, reason, seconds: print(f"{status:12}{seconds:6.1f} s  {cell}", flush=True))
     session.run(told, fresh=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources import DRAWS
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 GRID = ("bit-table", "category-table", "two-layer")
@@ -17,8 +18,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     for part in (folder / "cells").glob("*.parquet"):
         part.unlink()
-    session = Session.prepare(ESTIMATORS.select(["all"]), TASKS.select(GRID), PRESETS["quick"], 1, "cpu", 1, folder)
-    session.cells = [cell for cell in session.cells if cell.source == "draws"]
+    session = Session.prepare(
+        ESTIMATORS.select(["all"]), TASKS.select(GRID), PRESETS["quick"], 1, "cpu", 1, folder, [DRAWS]
+    )
     print(session.run(Progress(end=lambda cell, status, reason, seconds: print(status, cell, flush=True)), fresh=True))
 
 

@@ -23,8 +23,10 @@ from dvae_bench.bench.report.table import Table
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import steady_host
+from dvae_bench.bench.sources.training.evaluation import evaluate
 from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, squared_distances
-from dvae_bench.bench.sources.training.training import TrainStep, Trajectory, evaluate
+from dvae_bench.bench.sources.training.step import TrainStep
+from dvae_bench.bench.sources.training.trajectory import Trajectory
 from dvae_bench.bench.statistics import intervals as st
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator

@@ -21,12 +21,13 @@ from dvae_bench.bench.report.toy_table import toy_table
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources import DRAWS, STEPS
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import steady_host
 from dvae_bench.bench.sources.timing.timing import timed_steps
 from dvae_bench.bench.sources.training.basket import BLOCKS, Basket, block_means
 from dvae_bench.bench.sources.training.logits_gradients import encoder_draws, reference_draws
-from dvae_bench.bench.sources.training.training import Trajectory
+from dvae_bench.bench.sources.training.trajectory import Trajectory
 from dvae_bench.bench.statistics import intervals as st
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.names import Name
@@ -47,15 +48,15 @@ SIZES = (
 )
 TOYS = ("bit-table:extension=cubic", "category-table:extension=cubic", "moments")
 TRAINED_BY = {"mnist-vae": "rloo:n=4", "mnist-vae:arch=categorical": "rloo:n=4", "mnist-vae:arch=gaussian": "pathwise"}
-STEPS, DRAWS, REFERENCE = 2000, 16, 1024
+TRAINED_STEPS, TOGETHER, REFERENCE = 2000, 16, 1024
 Row = dict[str, Any]
 
 
 def at_the_end(task: MnistTask, trainer: str, names: tuple[str, ...]) -> Iterator[Row]:
     """The rows at the end of a training; estimators that cannot be used here have none."""
-    settings = replace(PRESETS["quick"].steps, variance_draws=DRAWS, reference_draws=REFERENCE, basket=names)
-    basket, run = Basket(settings, task.layers), Trajectory(task, estimator(trainer, *task.layers), STEPS, 0)
-    for step in range(1, STEPS + 1):
+    settings = replace(PRESETS["quick"].of(STEPS), variance_draws=TOGETHER, reference_draws=REFERENCE, basket=names)
+    basket, run = Basket(settings, task.layers), Trajectory(task, estimator(trainer, *task.layers), TRAINED_STEPS, 0)
+    for step in range(1, TRAINED_STEPS + 1):
         run.advance(step)
     vae, x = run.step_once.vae, next(run.data)
     reference = reference_draws(vae, x, REFERENCE, stream(0, "basket", task.device))
@@ -93,8 +94,7 @@ def toys(names: list[Name]) -> pd.DataFrame:
     """The toy table of draws alone, and the norm of the exact gradient beside each line."""
     told = Progress(end=lambda cell, status, reason, seconds: print(status, cell, file=sys.stderr, flush=True))
     with tempfile.TemporaryDirectory() as folder:
-        session = Session.prepare(names, TASKS.select(TOYS), PRESETS["quick"], 1, "cpu", 1, Path(folder))
-        session.cells = [cell for cell in session.cells if cell.source == "draws"]
+        session = Session.prepare(names, TASKS.select(TOYS), PRESETS["quick"], 1, "cpu", 1, Path(folder), [DRAWS])
         session.run(told, fresh=True)
         rows = session.rows()
     norms = rows[(rows["metric"] == "gradient_norm") & (rows["group"] == "cut")].groupby("task")["value"].first()

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..estimators.contract import Estimator, Lower
 from ..estimators.latents import Latent, LatentSpec, Objective, expectation, latent_at
 from ..estimators.names import resolve
+from ..estimators.registry import TOY_SOURCES
 
 Average = Callable[[Objective, Any], Tensor | None]
 """How a toy's f is averaged exactly: (f, latent) -> [*batch], or None where that cannot be done."""
@@ -60,7 +61,7 @@ class Toy(Task):
     in each group of shared parameters, is known to float64.
     """
 
-    sources = ("draws", "clock")
+    sources = TOY_SOURCES
     ENUMERABLE = 2**12
 
     def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **values: Any) -> None:
@@ -87,13 +88,15 @@ class Toy(Task):
         """-log p(x, z), shaped as f, without the latent's parameters: what bounds are made of; by default f."""
         return self.objective(latent, lower)
 
-    def loss_parts(
-        self, estimator: Estimator | None, latent: Latent, lower: Sequence[Lower] = ()
-    ) -> tuple[Objective, Tensor | None]:
-        """What this estimator is given as f, and what is added to its loss: for a bound the energy, and nothing."""
+    def objective_of(self, estimator: Estimator | None, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
+        """What this estimator is given as f: for a bound the energy."""
         if estimator is not None and estimator.bound:
-            return self.energy(latent, lower), None
-        return self.objective(latent, lower), self.regulariser(latent)
+            return self.energy(latent, lower)
+        return self.objective(latent, lower)
+
+    def regulariser_of(self, estimator: Estimator | None, latent: Latent) -> Tensor | None:
+        """What is added to this estimator's loss: for a bound nothing."""
+        return None if estimator is not None and estimator.bound else self.regulariser(latent)
 
     @property
     def width(self) -> int:
@@ -128,11 +131,10 @@ class Toy(Task):
         """The value that `average` makes of f, and its gradients; nothing where it makes none."""
         params = self.params()
         latent = self.latent(params)
-        f, regulariser = self.loss_parts(estimator, latent, lower)
-        value = average(f, latent)
+        value = average(self.objective_of(estimator, latent, lower), latent)
         if value is None:
             return {}
-        if regulariser is not None:
+        if (regulariser := self.regulariser_of(estimator, latent)) is not None:
             value = value + regulariser
         shared = self.groups()
         wanted = [params, *(tensor for group in shared.values() for tensor in group)]

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from dvae_bench.bench.check.fake_device import DEVICE, NothingOnTheCpu, outcome, register
-from dvae_bench.bench.sources import draws
-from dvae_bench.bench.sources.draws import Layers, count_work
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws import draws, work
+from dvae_bench.bench.sources.draws.work import count_work
 from dvae_bench.bench.sources.settings import ClockSettings
 from dvae_bench.bench.sources.timing import timing
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.timing.timing import timed_draws, timed_steps
-from dvae_bench.bench.sources.training import training
+from dvae_bench.bench.sources.training import evaluation, step, trajectory
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
 from dvae_bench.estimators.latents import FAMILIES, Latent, Objective
 from dvae_bench.estimators.quantisers.stochastic_vq import StochasticVq
@@ -129,7 +130,7 @@ def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:
 def stand_ins() -> None:
     """Replace what a device without numbers cannot do: generators, data, copies of modules, gammas' derivatives."""
     META.impl("_standard_gamma_grad", lambda concentration, draw: torch.empty_like(draw))
-    for module in (draws, timing, training):
+    for module in (draws, work, timing, step, evaluation, trajectory):
         module.stream = lambda *purpose: None  # type: ignore[attr-defined]
     nn.Module.to = move  # type: ignore[assignment, method-assign]
     mnist_task.load_mnist = tiny_vae.load_mnist = data  # type: ignore[attr-defined]

@@ -22,7 +22,10 @@ from ...estimators.names import Name
 from ...estimators.registry import TASKS
 from ...tasks.contract import Toy
 from ..rows import OWN, RELAXED
-from ..sources.draws import OF_F, Draws, Layers, draw_gradients
+from ..run.cells import sources_of
+from ..sources import DRAWS
+from ..sources.build import Layers
+from ..sources.draws.draws import OF_F, Draws, draw_gradients
 from ..sources.settings import DrawSettings
 from ..statistics import bias_test as ub
 from ..statistics import intervals as st
@@ -94,7 +97,7 @@ def toys(kind: str, data: bool = False, sizes: Mapping[str, list[str]] = SIZES) 
     """Every built-in toy whose top layer is of this kind, under each value of its parameters that have choices."""
     texts = []
     for plugin in TASKS.builtin.values():
-        if "draws" in plugin.fact("sources", ("draws",)) and bool(plugin.fact("dataset")) == data:
+        if DRAWS in sources_of(Name(plugin.name)) and bool(plugin.fact("dataset")) == data:
             rules = plugin.fact("hyperparameters", {}).items()
             swept = [f"{key}={{{','.join(map(str, rule['choices']))}}}" for key, rule in rules if "choices" in rule]
             texts.append(f"{plugin.name}:{','.join(sizes.get(plugin.name, []) + swept)}")

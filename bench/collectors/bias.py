@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..rows import OWN, RELAXED, Row, row
-from ..sources.draws import Draws
+from ..sources.draws.draws import Draws
 from ..statistics import bias_test as ub
 from ..statistics import intervals as st
 from .collector import Collector

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..rows import Row, row
 from ..sources.costs import Costs
-from ..sources.draws import Draws
+from ..sources.draws.draws import Draws
 from ..sources.timing.stopwatch import Timings
 from .collector import Collector
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..rows import Row, row
-from ..sources.draws import Draws
+from ..sources.draws.draws import Draws
 from .collector import Collector
 
 

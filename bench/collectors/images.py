@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..rows import Row, row
-from ..sources.training.training import Point
+from ..sources.training.point import Point
 from .collector import Collector
 
 WHITE = 255

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from ..rows import Figure, Row, row
-from ..sources.training.training import Point
+from ..sources.training.point import Point
 from .collector import Collector
 
 

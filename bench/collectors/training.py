@@ -8,7 +8,7 @@ from dataclasses import astuple
 import numpy as np
 
 from ..rows import Row, row
-from ..sources.training.training import Point
+from ..sources.training.point import Point
 from ..statistics import intervals as st
 from .collector import Collector
 

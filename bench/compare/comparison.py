@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ..sources import STEPS
 from .effect import SAME, UNCLEAR, WORDS
 from .judge import Cells, Key, Verdict, judge
 from .metrics import MARGINS
@@ -66,6 +67,6 @@ def _notes(sides: Iterable[tuple[Cells, Cells]]) -> list[str]:
     if sums:
         groups = ", ".join(sorted(sums))
         notes.append(f"variance of {groups}: seen as sums of draws, judged only between runs of the same draws")
-    if any(base.subject.source == "steps" for base, _ in pairs):
+    if any(base.subject.source == STEPS.name for base, _ in pairs):
         notes.append("training curves are not judged; of training cells, only how they ended")
     return notes

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...estimators.names import UsageError
+from ..sources import SOURCES
 from ..store.store import Store
 from .runs import Run
 
@@ -101,7 +102,7 @@ def _set_timings_aside(folder: Path, turn: int) -> None:
     store = Store.open(folder)
     for part in store.cells.glob("*.parquet"):
         cell = Run(store).read(part)
-        if cell.subject.source == "clock" and "-round" not in part.stem:
+        if SOURCES[cell.subject.source].alone and "-round" not in part.stem:
             rows = [row | {"seed": turn} for row in cell.rows]
             store.write(f"{part.stem}-round{turn}", cell.status, cell.settings, rows)
             part.unlink()

@@ -8,9 +8,9 @@ from typing import Any
 
 from ...estimators.names import Name, UsageError
 from ...estimators.registry import ESTIMATORS, TASKS
-from ..run.cells import Cell
-from ..run.presets import Preset
+from ..run.cells import Cell, Place
 from ..run.runner import Progress, run_cells
+from ..sources import DRAWS
 from ..sources.settings import DrawSettings
 from ..sources.timing.clock import device_from, steady_host
 from ..store.store import Store
@@ -44,11 +44,10 @@ class SecondLook:
         return again
 
     def _measure(self, cell: Cell) -> StoredCell:
-        draws = cell.preset.draws
-        draws = replace(draws, look=1, rows=MORE * draws.rows, elements=MORE * draws.elements)
-        fresh = replace(cell, preset=replace(cell.preset, draws=draws))
+        draws = cell.settings
+        fresh = replace(cell, settings=replace(draws, look=1, rows=MORE * draws.rows, elements=MORE * draws.elements))
         store = Store(self.new.store.folder / "second-look")
-        steady_host(cell.threads)
+        steady_host(cell.place.threads)
         run_cells([fresh], store, Progress())
         return Run(store).read(store.cells / f"{fresh.part()}.parquet")
 
@@ -61,22 +60,13 @@ def _as_cell(stored: StoredCell) -> Cell | str:
         (task,) = TASKS.select([settings["task"]])
         cell = _cell(estimator, task, settings)
         device_from(cell.device)
-        changed = sorted(key for key, value in cell.settings().items() if settings.get(key) != value)
+        changed = sorted(key for key, value in cell.recipe().items() if settings.get(key) != value)
     except (UsageError, KeyError, TypeError, ImportError, OSError) as error:
         return f"one look only: {error}"
     return f"one look only: other code than NEW's is installed ({', '.join(changed)})" if changed else cell
 
 
 def _cell(estimator: Name, task: Name, settings: dict[str, Any]) -> Cell:
-    preset = Preset("", draws=DrawSettings(**settings["settings"]))
-    return Cell(
-        estimator,
-        task,
-        settings["source"],
-        settings["seed"],
-        preset,
-        settings["device"],
-        "",
-        settings["data"],
-        settings["threads"],
-    )
+    place = Place(device=settings["device"], threads=settings["threads"], data=settings["data"])
+    draws = DrawSettings(**settings["settings"])
+    return Cell(estimator=estimator, task=task, source=DRAWS, seed=settings["seed"], place=place, settings=draws)

@@ -12,6 +12,7 @@ import pandas as pd
 from ..report.phases import COLOURS
 from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
 from ..report.style import looks
+from ..sources import CLOCK
 from .plane import plane
 from .study import Study
 from .traces import Draw, Looks, View, points_of, text, trace, view, views_of
@@ -55,7 +56,7 @@ def phases(rows: pd.DataFrame, look: Looks) -> list[View]:
     rows = rows[is_training(rows)]
     if rows.empty:
         return []
-    times = pd.DataFrame({phase: measured(rows, "clock", f"time_{phase}")["value"] for phase in COLOURS}) / 1000
+    times = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in COLOURS}) / 1000
     if times.empty:
         return []
     import seaborn as sns

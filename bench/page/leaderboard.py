@@ -16,6 +16,7 @@ from ..report.table import one_line
 from ..report.toy_table import toy_table
 from ..report.training_table import training_table
 from ..report.verdicts import BIASED, UNBIASED
+from ..sources import CLOCK, DRAWS, STEPS
 from .latents import latent_of
 from .study import Study
 
@@ -29,11 +30,11 @@ FIGURES = {
     "elbo": "ELBO test",
 }
 _SOURCES = {  # of its n: source, metric, group
-    "bias": ("draws", "bias_rel", "cut"),
-    "variance": ("draws", "var_total", "cut"),
-    "var_encoder": ("steps", "var_encoder", ""),
-    "time": ("clock", "time_total", ""),
-    "elbo": ("steps", "elbo_test", ""),
+    "bias": (DRAWS, "bias_rel", "cut"),
+    "variance": (DRAWS, "var_total", "cut"),
+    "var_encoder": (STEPS, "var_encoder", ""),
+    "time": (CLOCK, "time_total", ""),
+    "elbo": (STEPS, "elbo_test", ""),
 }
 
 

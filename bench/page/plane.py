@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..report.rows import CELL, SETTING, final, is_training, measured, setting_label, variance_at_cut
 from ..report.verdicts import BIASED, verdicts
+from ..sources import CLOCK, DRAWS
 from .traces import Looks, View, points_of, trace, view
 
 
@@ -18,9 +19,9 @@ def plane(rows: pd.DataFrame, look: Looks) -> list[View]:
     toys, models = rows[~trained], rows[trained]
     variance = pd.concat([variance_at_cut(toys), final(models, "var_encoder")])
     costs = {
-        "evaluations of f": measured(toys, "draws", "evaluations")["value"],
-        "time (µs)": measured(rows, "clock", "time_total")["value"],
-        "relative bias": measured(toys, "draws", "bias_rel", "cut")["value"],
+        "evaluations of f": measured(toys, DRAWS, "evaluations")["value"],
+        "time (µs)": measured(rows, CLOCK, "time_total")["value"],
+        "relative bias": measured(toys, DRAWS, "bias_rel", "cut")["value"],
     }
     found = verdicts(rows).reset_index()
     found = found[(found["verdict"] == BIASED) & (found["group"] == "cut")]

@@ -14,7 +14,7 @@ from ..run.runner import Progress, run_cells
 from ..run.screen import minutes
 from ..store.store import Store
 from .protocol import Method, Protocol
-from .scale import Scale, evaluated, preset, variants
+from .scale import Scale, evaluated, settings_at, variants
 from .selection import Line
 
 PROBE_STEPS, PROBE_IMAGES = 4, 1000
@@ -55,8 +55,7 @@ def paces(protocol: Protocol, make: Callable[[Method, str, Scale], Cell]) -> dic
 
 
 def _probe(cell: Cell) -> Cell:
-    settings = replace(cell.preset.steps, evaluations=2, images=PROBE_IMAGES)
-    return replace(cell, preset=replace(cell.preset, steps=settings))
+    return replace(cell, settings=replace(cell.settings, evaluations=2, images=PROBE_IMAGES))
 
 
 def _pace(spent: float, ticks: list[float], trained: list[float]) -> Pace:
@@ -75,7 +74,7 @@ def cells_of(protocol: Protocol, method: Method, setting: str, scale: Scale) -> 
 
 def seconds(protocol: Protocol, scale: Scale, measured: Mapping[Line, Pace]) -> float:
     """About how long the whole takes; evaluations by their images, a small one as long as that of a probe."""
-    settings = preset(protocol, scale).steps
+    settings = settings_at(protocol, scale)
     evaluations = max(settings.evaluations, evaluated(settings) / (2 * PROBE_IMAGES))
     return sum(
         cells_of(protocol, method, setting, scale)

@@ -7,19 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from ...estimators.names import Name, UsageError, nearest
 from ...estimators.registry import matches
 from ..report.table import Table
-from ..run.cells import Cell
-from ..run.presets import Preset
+from ..run.cells import Cell, Place
 from ..run.screen import minutes
-from ..run.session import TYPICAL_SECONDS, Session
+from ..run.session import Session
+from ..sources import STEPS
 from .forecast import cells_of, duration, fitting, paces, seconds
 from .library import load
 from .protocol import Method, Protocol
-from .scale import Scale, Variant, preset, variants
+from .scale import Scale, Variant, settings_at, variants
 from .selection import chosen
 from .table import reproduction_table
 
@@ -31,7 +30,7 @@ class Reproduction:
     protocol: Protocol
     scale: Scale
     session: Session
-    place: dict[str, Any]
+    place: Place
 
     @classmethod
     def prepare(
@@ -70,7 +69,7 @@ class Reproduction:
             if budget is not None:
                 self.scale = fitting(self.protocol, self.scale, end - time.perf_counter(), measured)
             total = seconds(self.protocol, self.scale, measured)
-            self.session.pace = total / (self.count * TYPICAL_SECONDS["steps"] * self._preset.scale("steps"))
+            self.session.pace = total / (self.count * STEPS.seconds(settings_at(self.protocol, self.scale)))
             say(f"about {minutes(total)} here, by a few steps of each method in each setting")
         self.session.context["reproduction"] = {"asked": asked, "scale": asdict(self.scale)}
         steps = self.scale.steps
@@ -108,20 +107,17 @@ class Reproduction:
         rows = self.session.store.rows([cell.part() for cell in (*self.selection().cells, *self.reporting().cells)])
         return reproduction_table(rows, self.protocol, self.scale)
 
-    @property
-    def _preset(self) -> Preset:
-        return preset(self.protocol, self.scale)
-
     def _session(self, wanted: Iterable[Variant], seeds: Iterable[int]) -> Session:
-        cells = [self._cell(variant, seed, self._preset) for variant in dict.fromkeys(wanted) for seed in seeds]
+        cells = [self._cell(variant, seed, self.scale) for variant in dict.fromkeys(wanted) for seed in seeds]
         return replace(self.session, cells=cells)
 
     def _probe(self, method: Method, setting: str, scale: Scale) -> Cell:
-        return self._cell(variants(self.protocol, method, setting, scale)[0], 0, preset(self.protocol, scale))
+        return self._cell(variants(self.protocol, method, setting, scale)[0], 0, scale)
 
-    def _cell(self, variant: Variant, seed: int, settings: Preset) -> Cell:
+    def _cell(self, variant: Variant, seed: int, scale: Scale) -> Cell:
         estimator, task = variant
-        return Cell(estimator, task, "steps", seed, settings, **self.place)
+        settings = settings_at(self.protocol, scale)
+        return Cell(estimator=estimator, task=task, source=STEPS, seed=seed, place=self.place, settings=settings)
 
 
 def at_speed(protocol: Protocol, values: Mapping[str, str]) -> Protocol:

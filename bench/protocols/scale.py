@@ -9,7 +9,8 @@ from typing import Any
 
 from ...estimators.names import Name
 from ...estimators.registry import ESTIMATORS, TASKS
-from ..run.presets import PRESETS, Preset
+from ..run.presets import PRESETS
+from ..sources import STEPS
 from ..sources.settings import TrainSettings
 from .protocol import Method, Protocol
 
@@ -78,7 +79,7 @@ def scaled(name: Name, share: float) -> Name:
     return Name(name.family, tuple((key, value(key, full)) for key, full in name.params))
 
 
-def preset(protocol: Protocol, scale: Scale) -> Preset:
+def settings_at(protocol: Protocol, scale: Scale) -> TrainSettings:
     """The settings of a cell; in a shorter training evaluations are fewer and of fewer images and samples.
 
     Few draws and the shortest reference: variance and bias are not what a protocol is run for.
@@ -91,8 +92,8 @@ def preset(protocol: Protocol, scale: Scale) -> Preset:
         images = min(images, max(100, passed // evaluations))
         samples = min(samples, max(10, math.isqrt(passed)))
         iw_images = min(iw_images, max(10, passed // samples))
-    settings = replace(
-        PRESETS["paper"].trained(scale.steps).steps,
+    return replace(
+        PRESETS["paper"].trained(scale.steps).of(STEPS),
         evaluations=evaluations,
         images=images,
         iw_images=iw_images,
@@ -100,7 +101,6 @@ def preset(protocol: Protocol, scale: Scale) -> Preset:
         variance_draws=3,
         reference_draws=16,
     )
-    return replace(PRESETS["paper"], steps=settings)
 
 
 def evaluated(settings: TrainSettings) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..sources import STEPS
 from .protocol import Protocol
 from .scale import Scale, Variant, variants
 
@@ -37,7 +38,7 @@ def outcomes(rows: pd.DataFrame, metric: str, report: str) -> pd.DataFrame:
     value: the metric, at the last step or the best along training, NaN without one; score: the same, higher is better,
     -inf where the training diverged.
     """
-    training = rows[rows["source"] == "steps"]
+    training = rows[rows["source"] == STEPS.name]
     ends = []
     for (estimator, task, seed), cell in training.groupby(["estimator", "task", "seed"]):
         failed = cell[(cell["metric"] == "") & (cell["status"] != "ok")]

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ..sources import STEPS
 from .rows import CELL, over_seeds, setting_label
 from .style import estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers, width
 
@@ -15,7 +16,7 @@ _QUANTITIES = {"bias_encoder": "relative bias (encoder)", "var_encoder": "varian
 
 def draw(rows: pd.DataFrame) -> Figure | str:
     """Two panels a training run: bias against the reference and variance, by step; seeds as mean and range."""
-    own = (rows["source"] == "steps") & (rows["group"] != "") & rows["metric"].isin(list(_QUANTITIES))
+    own = (rows["source"] == STEPS.name) & (rows["group"] != "") & rows["metric"].isin(list(_QUANTITIES))
     points = over_seeds(rows[own & (rows["value"] > 0)], [*CELL, "group", "metric", "step"]).reset_index()
     if points.empty:
         return "no run measured a basket along training; run --basket disarm --basket rloo"

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..sources import DRAWS
 from .panels import panels_by_estimator
 from .rows import CELL, SETTING, is_training, measured
 from .style import GREY, Look, log_axis, looks, whiskers
@@ -48,7 +49,7 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
     found = verdicts(rows).reset_index()
     own = found[found["group"].isin(["cut", ""]) & (found["verdict"] != "unsupported")]
     own = own.drop_duplicates(CELL, keep="last").set_index(CELL).sort_index()
-    return own[["verdict", "sdb"]].join(measured(rows, "draws", "bias_rel", "cut")[["value", "lo", "hi"]])
+    return own[["verdict", "sdb"]].join(measured(rows, DRAWS, "bias_rel", "cut")[["value", "lo", "hi"]])
 
 
 def _line(axes: Axes, y: int, line: pd.Series, look: Look, low: float) -> None:

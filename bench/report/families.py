@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ..sources import DRAWS
 from .panels import panels_by_estimator
 from .rows import SETTING, is_training, measured, variance_at_cut
 from .style import GREY, log_axis, whiskers
@@ -67,8 +68,8 @@ def _name_families(axes: Axes, families: list[str]) -> None:
 
 def _parts(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator] -> (part, end): value, lo and hi of both parts over |∇|²."""
-    bias = measured(rows, "draws", "bias_rel", "cut")[["value", "lo", "hi"]] ** 2
-    norm = measured(rows, "draws", "gradient_norm", "cut")["value"]
+    bias = measured(rows, DRAWS, "bias_rel", "cut")[["value", "lo", "hi"]] ** 2
+    norm = measured(rows, DRAWS, "gradient_norm", "cut")["value"]
     variance = variance_at_cut(rows)[["value", "lo", "hi"]].div(norm**2, axis=0)
     parts = pd.concat({"variance": variance, "squared bias": bias}, axis=1).replace(np.inf, np.nan)
     return parts.dropna(subset=[(part, "value") for part in _PARTS])

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..sources import CLOCK
 from .panels import panels_by_estimator
 from .rows import SETTING, measured
 from .style import GREY, whiskers
@@ -18,8 +19,8 @@ _COLOURS = {0.0: "#0173b2", 1.0: "#d55e00"}  # of "colorblind": the device was t
 
 def draw(rows: pd.DataFrame) -> Figure | str:
     """One panel a task: the host's two times of a repetition; where they nearly meet, the host is the limit."""
-    times = {metric: measured(rows, "clock", metric) for metric in _ENDS}
-    bound = measured(rows, "clock", "host_bound")["value"]
+    times = {metric: measured(rows, CLOCK, metric) for metric in _ENDS}
+    bound = measured(rows, CLOCK, "host_bound")["value"]
     if bound.empty:
         return "nothing was timed on an accelerator (metrics time_enqueue, time_host)"
     order = times["time_host"]["value"].groupby("estimator").mean().sort_values(kind="stable").index

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..sources import CLOCK
 from .panels import panels_by_estimator
 from .rows import CELL, SETTING, failures, is_training, measured
 from .style import GREY, whiskers
@@ -32,10 +33,10 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     Bars beyond _CUT times the median step are cut, with their length written at the edge.
     """
     rows = rows[is_training(rows)]
-    phases = pd.DataFrame({phase: measured(rows, "clock", f"time_{phase}")["value"] for phase in COLOURS}) / 1000
+    phases = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in COLOURS}) / 1000
     if phases.empty:
         return "no training step was timed by phases"
-    total = measured(rows, "clock", "time_total")[["value", "lo", "hi"]].reindex(phases.index) / 1000
+    total = measured(rows, CLOCK, "time_total")[["value", "lo", "hi"]].reindex(phases.index) / 1000
     order = phases.sum(axis=1).groupby("estimator").mean().sort_values(kind="stable").index
     palette = sns.color_palette("Paired")
     colours = {phase: palette[i] for phase, i in COLOURS.items()}

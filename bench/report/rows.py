@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from dvae_bench.estimators.names import UsageError
 
+from ..sources import DRAWS, STEPS, Source
+
 CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
 _TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
@@ -36,8 +38,8 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
 
 def is_training(rows: pd.DataFrame) -> pd.Series:
     """True for the rows of tasks that are trained, False for those of toys, which give draws and may use data too."""
-    trained = set(rows.loc[rows["source"] == "steps", "task"])
-    on_data = set(rows.loc[rows["data"] != "", "task"]) - set(rows.loc[rows["source"] == "draws", "task"])
+    trained = set(rows.loc[rows["source"] == STEPS.name, "task"])
+    on_data = set(rows.loc[rows["data"] != "", "task"]) - set(rows.loc[rows["source"] == DRAWS.name, "task"])
     return rows["task"].isin(trained | on_data)
 
 
@@ -46,13 +48,13 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["metric"] == "") & (rows["status"] != "ok")]
 
 
-def measured(rows: pd.DataFrame, source: str, metric: str, group: str = "") -> pd.DataFrame:
+def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -> pd.DataFrame:
     """[task, data, device, estimator] -> value, lo, hi, status: the mean over seeds.
 
     Seeds are independent, so their half-widths add in quadrature, each side for itself; NaN where a seed has none.
     The status names what a row says against its own value ("heavy-tailed, n too small"), else it is "".
     """
-    wanted = (rows["source"] == source) & (rows["metric"] == metric) & (rows["group"] == group)
+    wanted = (rows["source"] == source.name) & (rows["metric"] == metric) & (rows["group"] == group)
     chosen = rows[wanted & rows["value"].notna()]
     sides = chosen[CELL].assign(
         value=chosen["value"],
@@ -75,8 +77,8 @@ def measured(rows: pd.DataFrame, source: str, metric: str, group: str = "") -> p
 
 def variance_at_cut(rows: pd.DataFrame) -> pd.DataFrame:
     """`measured` of var_total at the cut, 0 where a standard deviation is float32's, not the estimator's."""
-    variance = measured(rows, "draws", "var_total", "cut")
-    gradient = measured(rows, "draws", "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)
+    variance = measured(rows, DRAWS, "var_total", "cut")
+    gradient = measured(rows, DRAWS, "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)
     variance.loc[variance["value"] <= (_ROUNDING * gradient) ** 2, ["value", "lo", "hi"]] = 0.0
     return variance
 
@@ -97,9 +99,9 @@ def curve(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 def finished(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The finite rows of a training metric, by step, without failed seeds and the rows of the basket."""
     failed = failures(rows)
-    failed = failed.loc[failed["source"].isin(["steps", ""]), [*CELL, "seed"]].drop_duplicates()
+    failed = failed.loc[failed["source"].isin([STEPS.name, ""]), [*CELL, "seed"]].drop_duplicates()
     chosen = rows[
-        (rows["source"] == "steps") & (rows["metric"] == metric) & (rows["group"] == "") & np.isfinite(rows["value"])
+        (rows["source"] == STEPS.name) & (rows["metric"] == metric) & (rows["group"] == "") & np.isfinite(rows["value"])
     ]
     merged = chosen.merge(failed.assign(failed=True), on=[*CELL, "seed"], how="left")
     return merged[merged["failed"].isna()].sort_values("step", kind="stable")

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..sources import STEPS
 from .panels import panels_by_estimator
 from .rows import CELL, SETTING, final, is_training
 from .style import GREY, looks, whiskers
@@ -16,7 +17,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
     times = final(rows, "seconds_to_target")
     if times.empty:
         return "no training run reached a target (metric seconds_to_target)"
-    trained = rows[is_training(rows) & (rows["source"] == "steps")][CELL].drop_duplicates()
+    trained = rows[is_training(rows) & (rows["source"] == STEPS.name)][CELL].drop_duplicates()
     times = times.reindex(pd.MultiIndex.from_frame(trained.astype(str)))
     order = times["value"].groupby("estimator").mean().sort_values(kind="stable").index
     parts = {setting: part.droplevel(SETTING) for setting, part in times.groupby(SETTING)}

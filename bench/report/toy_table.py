@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..rows import NOT_APPLICABLE, OWN
+from ..sources import CLOCK, DRAWS
 from .best import SAID, not_worse
 from .numbers import MISSING, plain, with_interval
 from .rows import CELL, is_training, measured, sizes
@@ -52,16 +53,16 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     relaxed = found["group"].str.endswith(OWN)
     others = _condensed(found[~relaxed & ~found["group"].isin(["cut", ""])])
     objective = _condensed(found[relaxed].assign(group=found["group"].str.removesuffix(OWN)))
-    bias = measured(rows, "draws", "bias_rel", "cut").add_prefix("bias_rel_")
-    variance = measured(rows, "draws", "var_total", "cut").add_prefix("variance_")
-    time = measured(rows, "clock", "time_total").add_prefix("time_")
+    bias = measured(rows, DRAWS, "bias_rel", "cut").add_prefix("bias_rel_")
+    variance = measured(rows, DRAWS, "var_total", "cut").add_prefix("variance_")
+    time = measured(rows, CLOCK, "time_total").add_prefix("time_")
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers = numbers.join(own[["verdict", "p_holm", "sdb", "sdb_any"]]).join(bias.drop(columns="bias_rel_status"))
     numbers["other_groups"] = others.reindex(numbers.index)
     numbers["own_objective"] = objective.reindex(numbers.index)
     numbers = numbers.join(variance)
     for metric in ("evaluations", "differentiations"):
-        numbers[metric] = measured(rows, "draws", metric)["value"].reindex(numbers.index)
+        numbers[metric] = measured(rows, DRAWS, metric)["value"].reindex(numbers.index)
     numbers = numbers.join(time.drop(columns="time_status"))
     numbers = numbers.rename(columns={f"{name}_value": name for name in ("bias_rel", "variance", "time")})
     fixed = rows[(rows["metric"] == "var_total") & (rows["group"] == "cut") & (rows["status"] == NOT_APPLICABLE)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..sources import CLOCK, STEPS
 from .best import SAID, not_worse
 from .numbers import with_interval
 from .rows import CELL, failures, final, finished, is_training, measured, sizes
@@ -57,7 +58,7 @@ def training_table(rows: pd.DataFrame) -> Table:
     steps = rows[rows["metric"] == "seconds"].groupby(CELL)["step"].max().reindex(numbers.index)
     numbers["steps"] = steps
     text["steps"] = ["" if pd.isna(count) else f"{count:.0f}" for count in steps]
-    step = measured(rows, "clock", "time_total").reindex(numbers.index)[["value", "lo", "hi"]] / 1000
+    step = measured(rows, CLOCK, "time_total").reindex(numbers.index)[["value", "lo", "hi"]] / 1000
     numbers[["ms_per_step", "ms_per_step_lo", "ms_per_step_hi"]] = step
     text["ms per step"] = [with_interval(*line) for line in step.to_numpy(dtype=float)]
     order = numbers.reset_index().sort_values(["task", "data", "device", "var_encoder", "estimator"]).index
@@ -72,7 +73,7 @@ def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
     ended = pd.concat([finished(rows, metric)[[*CELL, "seed"]] for metric in _FINAL]).drop_duplicates()
     seeds = ended.groupby(CELL).size()
     failed = failures(rows)
-    counts = failed[failed["source"].isin(["steps", ""])].groupby([*CELL, "status"])["seed"].nunique()
+    counts = failed[failed["source"].isin([STEPS.name, ""])].groupby([*CELL, "status"])["seed"].nunique()
     fates: dict[Any, list[str]] = {cell: [f"{n} seed{'s' * (n > 1)}"] for cell, n in seeds.items()}
     for line in counts.reset_index().to_dict("records"):
         cell = tuple(line[key] for key in CELL)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..sources import CLOCK, DRAWS
 from .rows import SETTING, final, is_training, measured, setting_label, variance_at_cut
 from .style import (
     GREY,
@@ -77,8 +78,8 @@ def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
     """Two panels a task, side by side."""
     rows = rows[~is_training(rows)]
     variance = _named("y", variance_at_cut(rows))
-    evaluations = _named("x", measured(rows, "draws", "evaluations"))
-    time = _named("x", measured(rows, "clock", "time_total"))
+    evaluations = _named("x", measured(rows, DRAWS, "evaluations"))
+    time = _named("x", measured(rows, CLOCK, "time_total"))
     panels = []
     for setting, of_task in variance.groupby(SETTING):
         title, y = setting_label(setting, rows["device"].nunique()), "variance (cut)"
@@ -92,7 +93,7 @@ def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
 
 def _training_panels(rows: pd.DataFrame) -> list[_Panel]:
     rows = rows[is_training(rows)]
-    step = _named("x", measured(rows, "clock", "time_total")) / 1000
+    step = _named("x", measured(rows, CLOCK, "time_total")) / 1000
     points = _named("y", final(rows, "var_encoder")).join(step, how="inner")
     return [
         _Panel(setting_label(setting, rows["device"].nunique()), "ms per step", "variance (encoder)", part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..sources import DRAWS
 from ..statistics.holm import holm
 from .rows import CELL, failures, prepare
 
@@ -34,7 +35,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     tests = tests[_KEYS].assign(verdict=words.reindex(tests.index).fillna(given), p_holm=p_holm)
     failed = failures(rows)
     failed = (
-        failed.loc[failed["source"].isin(["draws", ""]), [*_KEYS, "status"]]
+        failed.loc[failed["source"].isin([DRAWS.name, ""]), [*_KEYS, "status"]]
         .rename(columns={"status": "verdict"})
         .assign(p_holm=np.nan)
     )

@@ -7,74 +7,81 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...estimators.names import Name
-from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+from ...estimators.names import Name, UsageError, nearest
+from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS, TOY_SOURCES, Plugin
+from ..sources import SOURCES, Source
 from ..store.code_hash import ROOT, fingerprint
 from .presets import Preset
 
-SOURCES = {
-    "draws": "bench/sources/draws.py",
-    "steps": "bench/sources/training/training.py",
-    "clock": "bench/sources/timing/timing.py",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where cells are measured: the device and its own name, CPU threads, and which data are at hand."""
+
+    device: str = "cpu"
+    device_name: str = ""
+    threads: int = 1
+    data: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One estimator on one task, measured from one source at one seed."""
+    """What is measured: one estimator on one task, from one source at one seed. Where, and how thoroughly: the
+    settings of its source."""
 
     estimator: Name
     task: Name
-    source: str
-    seed: int
-    preset: Preset
-    device: str
-    device_name: str
-    data: str
-    threads: int
+    source: Source
+    seed: int = 0
+    place: Place
+    settings: Any
 
-    def settings(self) -> dict[str, Any]:
+    @property
+    def device(self) -> str:
+        return self.place.device
+
+    def recipe(self) -> dict[str, Any]:
         """Everything the numbers depend on, resolved; plain JSON."""
-        collectors = [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source]
+        collectors = [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source.name]
         task = TASKS.find(self.task.family)
         shared = {
             "estimator": str(self.estimator),
             "task": str(self.task),
             "task_version": task.fact("version", 1),
-            "source": self.source,
+            "source": self.source.name,
             "seed": self.seed,
-            "settings": asdict(self.preset.settings(self.source)),
+            "settings": asdict(self.settings),
             "dtype": "float32",
-            "device": self.device,
-            "threads": self.threads,
-            "data": self.data,
+            "device": self.place.device,
+            "threads": self.place.threads,
+            "data": self.place.data,
             "torch": _torch_version(),
             "collectors": sorted(plugin.name for plugin in collectors),
             "code": sorted(_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)),
-            "source_code": fingerprint(ROOT / SOURCES[self.source]),
+            "source_code": fingerprint(ROOT / self.source.code),
         }
-        return shared | ({"device_name": self.device_name} if self.source == "clock" else {})
+        return shared | ({"device_name": self.place.device_name} if self.source.alone else {})
 
     def key(self) -> str:
-        """SHA-256 of the settings; the same in any order and on any machine, but for timing cells."""
-        return hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the recipe; the same in any order and on any machine, but for timing cells."""
+        return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
 
     def part(self) -> str:
         """The name of this cell's part in the store: its key, or its identity when its code cannot be found."""
         try:
             return self.key()
         except (ImportError, OSError, SyntaxError):
-            text = f"{self.estimator}-{self.task}-{self.source}-{self.seed}"
+            text = f"{self.estimator}-{self.task}-{self.source.name}-{self.seed}"
             return "failed-" + "".join(c if c.isalnum() else "-" for c in text)
 
     def __str__(self) -> str:
         seed = f" seed {self.seed}" if self.seed else ""
-        return f"{self.estimator} on {self.task}, {self.source}{seed}"
+        return f"{self.estimator} on {self.task}, {self.source.name}{seed}"
 
 
 _torch_version = functools.cache(functools.partial(version, "torch"))
@@ -84,33 +91,37 @@ def plan(
     estimators: Iterable[Name],
     tasks: Iterable[Name],
     preset: Preset,
-    seeds: int,
-    device: str,
-    device_name: str,
-    data: str,
-    threads: int,
+    place: Place,
+    seeds: int = 1,
+    sources: Iterable[Source] = tuple(SOURCES.values()),
 ) -> list[Cell]:
-    """Every cell of the grid: toys before training, timing last."""
-    order = {"draws": 0, "steps": 1, "clock": 2}
-    estimators = list(estimators)
+    """Every cell of the grid: the sources in their order, by default all of them, and seed by seed."""
+    estimators, tasks, order = list(estimators), list(tasks), list(sources)
     cells = [
         Cell(
-            estimator,
-            task,
-            source,
-            seed,
-            preset,
-            device,
-            device_name,
-            data if needs_data(task) else "",
-            threads,
+            estimator=estimator,
+            task=task,
+            source=source,
+            seed=seed,
+            place=place if needs_data(task) else replace(place, data=""),
+            settings=preset.of(source),
         )
         for task in tasks
-        for source in TASKS.find(task.family).fact("sources", ("draws", "clock"))
+        for source in sources_of(task)
+        if source in order
         for estimator in estimators
-        for seed in range(1 if source == "clock" else seeds)
+        for seed in range(seeds if source.seeded else 1)
     ]
-    return sorted(cells, key=lambda cell: (order[cell.source], cell.seed))
+    return sorted(cells, key=lambda cell: (order.index(cell.source), cell.seed))
+
+
+def sources_of(task: Name) -> list[Source]:
+    """The sources that a task supports. Raises UsageError where it names one that there is not."""
+    names = TASKS.find(task.family).fact("sources", TOY_SOURCES)
+    for name in names:
+        if name not in SOURCES:
+            raise UsageError(f"the task {task.family!r} names the source {name!r}{nearest(name, SOURCES)}")
+    return [SOURCES[name] for name in names]
 
 
 def needs_data(task: Name) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..sources.settings import ClockSettings, DrawSettings, TrainSettings
+from ..sources import SOURCES, STEPS, Source
 
 QUICK_TASKS = (
     "bit-table",
@@ -42,62 +43,29 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings of each source, and the tasks run when none is named."""
+    """The settings of sources, those of the quick preset where it has none, and the tasks run when none is named."""
 
     name: str
-    draws: DrawSettings = field(default_factory=DrawSettings)
-    steps: TrainSettings = field(default_factory=TrainSettings)
-    clock: ClockSettings = field(default_factory=ClockSettings)
+    settings: Mapping[Source, Any] = field(default_factory=dict)
     tasks: tuple[str, ...] = TASKS
 
-    def settings(self, source: str) -> Any:
-        return getattr(self, source)
+    def of(self, source: Source) -> Any:
+        return self.settings.get(source, source.presets["quick"])
+
+    def changed(self, source: Source, **values: Any) -> Preset:
+        """The same with these values in the settings of one source."""
+        return replace(self, settings={**self.settings, source: replace(self.of(source), **values)})
 
     def trained(self, steps: int) -> Preset:
         """The same with so many training steps, however long they take, and ten evaluations."""
-        return replace(self, steps=replace(self.steps, steps=steps, seconds=1e6, evaluations=min(steps, 10)))
+        return self.changed(STEPS, steps=steps, seconds=1e6, evaluations=min(steps, 10))
 
     def watched(self, target_elbo: float | None, basket: tuple[str, ...]) -> Preset:
         """The same, with the time to a test ELBO, and with the bias and variance of a basket along training."""
-        return replace(self, steps=replace(self.steps, target_elbo=target_elbo, basket=basket))
-
-    def scale(self, source: str) -> float:
-        """About how many times the work of the quick preset a cell of this source is."""
-        quick = Preset("quick")
-        work = {"draws": ("draws", "elements"), "steps": ("steps", "steps"), "clock": ("clock", "repetitions")}
-        part, size = work[source]
-        return float(getattr(getattr(self, part), size) / getattr(getattr(quick, part), size))
+        return self.changed(STEPS, target_elbo=target_elbo, basket=basket)
 
 
 PRESETS = {
-    "quick": Preset("quick", tasks=QUICK_TASKS),
-    "standard": Preset(
-        "standard",
-        DrawSettings(rows=40_000, elements=1.2e10, tuning_steps=1000),
-        TrainSettings(
-            steps=6_000,
-            seconds=900.0,
-            evaluations=10,
-            images=10_000,
-            iw_images=1000,
-            variance_draws=32,
-            reference_draws=1024,
-        ),
-        ClockSettings(warmup=20, repetitions=200, rounds=10, seconds=1.0),
-    ),
-    "paper": Preset(
-        "paper",
-        DrawSettings(rows=400_000, elements=1.2e11, tuning_steps=5000),
-        TrainSettings(
-            steps=200_000,
-            seconds=1e6,
-            evaluations=40,
-            images=10_000,
-            iw_images=10_000,
-            iw_samples=1000,
-            variance_draws=32,
-            reference_draws=4096,
-        ),
-        ClockSettings(warmup=50, repetitions=1000, rounds=20, seconds=5.0),
-    ),
+    name: Preset(name, {source: source.presets[name] for source in SOURCES.values()}, tasks)
+    for name, tasks in (("quick", QUICK_TASKS), ("standard", TASKS), ("paper", TASKS))
 }

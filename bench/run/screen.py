@@ -58,9 +58,8 @@ class Screen:
         todo = cells if fresh else self.session.unfinished()
         self.estimate = Estimate(todo, self.session.pace, self.jobs)
         kinds = Counter(cell.source for cell in cells)
-        names = {"draws": "bias and variance", "steps": "training", "clock": "timing"}
-        grid = ", ".join(f"{count} {names[source]}" for source, count in kinds.items())
-        data = next((cell.data for cell in cells if cell.data), "")
+        grid = ", ".join(f"{count} {source.label}" for source, count in kinds.items())
+        data = next((cell.place.data for cell in cells if cell.place.data), "")
         self.say(
             f"{len(cells)} cells: {grid}; device {self.session.context['device']}" + (f", data {data}" if data else "")
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,16 +13,15 @@ from ...tasks.vae.datasets import load_mnist
 from ...tasks.vae.speed import check_speed
 from ..page import Study, labels, write_page
 from ..report import write_report
+from ..sources import SOURCES, Source
 from ..sources.timing.clock import device_from, steady_host
 from ..store.store import Store
-from .cells import Cell, needs_data, plan
+from .cells import Cell, Place, needs_data, plan
 from .context import context
 from .executors import HERE, Execution
 from .presets import Preset
 from .runner import Progress
 from .tracing import write_traces
-
-TYPICAL_SECONDS = {"draws": 1.2, "steps": 5.0, "clock": 0.8}
 
 
 @dataclass
@@ -46,15 +44,16 @@ class Session:
         device: str,
         threads: int,
         folder: Path,
+        sources: Iterable[Source] = tuple(SOURCES.values()),
     ) -> Session:
         tasks = list(tasks)
         session, place = cls.open(tasks, device, threads, folder)
-        session.cells = plan(estimators, tasks, preset, seeds, **place)
+        session.cells = plan(estimators, tasks, preset, place, seeds, sources)
         return session
 
     @classmethod
-    def open(cls, tasks: Iterable[Name], device: str, threads: int, folder: Path) -> tuple[Session, dict[str, Any]]:
-        """A session without cells yet, and where its cells will be measured: device, its name, data and threads."""
+    def open(cls, tasks: Iterable[Name], device: str, threads: int, folder: Path) -> tuple[Session, Place]:
+        """A session without cells yet, and where its cells will be measured."""
         store = Store(folder)
         store.check_schema()
         tasks, chosen = list(tasks), device_from(device)
@@ -62,7 +61,7 @@ class Session:
             check_speed(chosen, task.values)
         about = context(chosen, threads, steady_host(threads))
         data = load_mnist().name if any(map(needs_data, tasks)) else ""
-        place = {"device": str(chosen), "device_name": str(about["device_name"]), "data": data, "threads": threads}
+        place = Place(device=str(chosen), device_name=str(about["device_name"]), threads=threads, data=data)
         return cls([], store, about), place
 
     def unfinished(self) -> list[Cell]:
@@ -93,16 +92,13 @@ class Estimate:
 
     def __init__(self, cells: Iterable[Cell], pace: float = 1.0, jobs: int = 1) -> None:
         self.pace, self.jobs = pace, jobs
-        self.left = sum(map(self.typical, cells))
+        self.left = sum(cell.source.seconds(cell.settings) for cell in cells)
         self.expected = self.spent = 0.0
 
-    @staticmethod
-    def typical(cell: Cell) -> float:
-        return TYPICAL_SECONDS[cell.source] * cell.preset.scale(cell.source)
-
     def done(self, cell: Cell, seconds: float) -> None:
-        self.left -= self.typical(cell)
-        self.expected += self.typical(cell)
+        typical = cell.source.seconds(cell.settings)
+        self.left -= typical
+        self.expected += typical
         self.spent += seconds
 
     @property

@@ -31,5 +31,5 @@ class Shard:
         """Its units of the plan, in their order: as many of each source as other shards have, drawn among them all."""
         whole = list(units(cells))
         drawn = random.Random(0).sample(range(len(whole)), len(whole))
-        mine = sorted(drawn, key=lambda place: whole[place][0].source)[self.index - 1 :: self.count]
+        mine = sorted(drawn, key=lambda place: whole[place][0].source.name)[self.index - 1 :: self.count]
         return [cell for place in sorted(mine) for cell in whole[place]]

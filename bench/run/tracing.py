@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch.profiler import profile, record_function, supported_activities
 
-from ...estimators.registry import TASKS
+from ..sources import CLOCK, STEPS
+from ..sources.build import build_task
 from ..sources.timing.clock import CpuClock, Timeline
-from ..sources.timing.timing import timed_steps
-from .cells import Cell
-from .runner import build_layers, build_task
+from ..sources.timing.timing import timed
+from .cells import Cell, sources_of
 
 WARM = 3
 
@@ -39,7 +39,7 @@ def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]
     """
     paths = []
     for cell in cells:
-        if cell.source != "clock" or "steps" not in TASKS.find(cell.task.family).fact("sources", ()):
+        if cell.source is not CLOCK or STEPS not in sources_of(cell.task):
             continue
         try:
             trace = _trace(cell)
@@ -55,8 +55,7 @@ def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]
 
 
 def _trace(cell: Cell) -> profile:
-    task = build_task(cell)
-    call = timed_steps(task, build_layers(cell, task).whole, cell.seed).call  # type: ignore[arg-type]
+    call = timed(cell, build_task(cell)).call
     for _ in range(WARM):
         call(Timeline(CpuClock()))
     with profile(activities=supported_activities()) as trace:

@@ -22,12 +22,13 @@ os.environ |= {
     "MARKS": str(FOLDER / "marks"),
 }
 
-from dvae_bench.bench.run.cells import Cell, plan  # noqa: E402
+from dvae_bench.bench.run.cells import Cell, Place, plan  # noqa: E402
 from dvae_bench.bench.run.context import cpu_name  # noqa: E402
 from dvae_bench.bench.run.executors import Execution, Limits  # noqa: E402
 from dvae_bench.bench.run.executors.ray_cluster import Work, _check  # noqa: E402
 from dvae_bench.bench.run.presets import Preset  # noqa: E402
 from dvae_bench.bench.run.runner import Progress  # noqa: E402
+from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS  # noqa: E402
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings  # noqa: E402
 from dvae_bench.bench.sources.timing.clock import steady_host  # noqa: E402
 from dvae_bench.bench.store.store import Store  # noqa: E402
@@ -71,15 +72,17 @@ class Kills(Marks):
 '''
 TINY = Preset(
     "tiny",
-    DrawSettings(blocks=8, rows=8, tuning_steps=2),
-    TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2),
+        STEPS: TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 
 
 def grid(estimators: list[str], tasks: list[str], seeds: int) -> list[Cell]:
-    place = {"device": "cpu", "device_name": cpu_name(), "data": "mnist-5k", "threads": 1}
-    return plan(ESTIMATORS.select(estimators), TASKS.select(tasks), TINY, seeds, **place)
+    place = Place(device_name=cpu_name(), data="mnist-5k")
+    return plan(ESTIMATORS.select(estimators), TASKS.select(tasks), TINY, place, seeds)
 
 
 def refusal(cell: Cell, part: str) -> str:
@@ -112,7 +115,7 @@ def main() -> None:
     store = Store(FOLDER / "ray")
     counts = Execution(ray=cluster.address).run(cells, store, Progress(end=end))
     guarded = Execution(ray=cluster.address, limits=Limits(isolate=True, timeout=60.0, memory=2**30))
-    deadly = [cell for cell in grid(["kills"], ["bit:d=2"], 1) if cell.source == "draws"]
+    deadly = [cell for cell in grid(["kills"], ["bit:d=2"], 1) if cell.source is DRAWS]
     report = {
         "counts": counts,
         "told": told,

@@ -16,7 +16,8 @@ from dvae_bench.bench.report.rows import finished, prepare
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.basket import Basket, block_means
-from dvae_bench.bench.sources.training.training import Point, train
+from dvae_bench.bench.sources.training.loop import train
+from dvae_bench.bench.sources.training.point import Point
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.names import UsageError

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.cells import Place, plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources import STEPS
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training import training
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator
@@ -162,9 +162,9 @@ class TestCell:
     def test_goes_on_and_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Interrupted at its fourth step, the cell is gone on with from the third; --fresh starts again."""
         monkeypatch.setattr(Checkpoint, "every", 0.0)
-        preset, task = Preset("tiny", steps=TINY), Name.parse("mnist-vae:arch=linear,batch=8")
-        cells = plan([Name("rebar")], [task], preset, 1, "cpu", "", "mnist-5k", 1)
-        cell = next(cell for cell in cells if cell.source == "steps")
+        preset, task = Preset("tiny", {STEPS: TINY}), Name.parse("mnist-vae:arch=linear,batch=8")
+        cells = plan([Name("rebar")], [task], preset, Place(data="mnist-5k"))
+        cell = next(cell for cell in cells if cell.source is STEPS)
         disturbed, quiet = Store(tmp_path / "a"), Store(tmp_path / "b")
         assert run_cells([cell], quiet, Progress()) == {"ok": 1}
 
@@ -186,13 +186,13 @@ class TestCell:
         assert_frame_equal(*numbers)
 
     def test_fresh_starts_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        preset, task = Preset("tiny", steps=TINY), Name.parse("mnist-vae:arch=linear,batch=8")
-        cells = plan([Name("rloo")], [task], preset, 1, "cpu", "", "mnist-5k", 1)
-        cell, store = next(cell for cell in cells if cell.source == "steps"), Store(tmp_path)
+        preset, task = Preset("tiny", {STEPS: TINY}), Name.parse("mnist-vae:arch=linear,batch=8")
+        cells = plan([Name("rloo")], [task], preset, Place(data="mnist-5k"))
+        cell, store = next(cell for cell in cells if cell.source is STEPS), Store(tmp_path)
         Checkpoint(store.checkpoint(cell.part())).save({"done": 5, "trained": 0.0, "points": []})
         steps: list[int] = []
-        whole = training.TrainStep.__call__
-        monkeypatch.setattr(training.TrainStep, "__call__", lambda step, x: steps.append(1) or whole(step, x))
+        whole = TrainStep.__call__
+        monkeypatch.setattr(TrainStep, "__call__", lambda step, x: steps.append(1) or whole(step, x))
         assert run_cells([cell], store, Progress(), fresh=True) == {"ok": 1}
         assert len(steps) == 6
 

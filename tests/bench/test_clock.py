@@ -24,7 +24,7 @@ from dvae_bench.bench.sources.timing.clock import (
     marked,
     steady_host,
 )
-from dvae_bench.bench.sources.timing.timing import without_collection
+from dvae_bench.bench.sources.timing.rounds import without_collection
 from dvae_bench.estimators.names import UsageError
 
 ROOT = Path(dvae_bench.__file__).parent

@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from dvae_bench.bench.sources.build import Layers
 from dvae_bench.bench.sources.costs import Costs, count_costs
-from dvae_bench.bench.sources.draws import Layers, count_calls, count_work
+from dvae_bench.bench.sources.draws.work import count_calls, count_work
 from dvae_bench.bench.sources.timing.timing import timed_steps
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import Latent, Objective

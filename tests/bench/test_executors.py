@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.executors import Execution, Limits
 from dvae_bench.bench.run.executors.processes import DIED
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources import DRAWS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS
@@ -136,7 +137,7 @@ def deadly(tmp_path: Path) -> Iterator[None]:
 
 
 def cells(*estimators: str, task: str = "bit:d=2", seeds: int = 2) -> list[Cell]:
-    return plan(ESTIMATORS.select(estimators), TASKS.select([task]), TINY, seeds, "cpu", "cpu", "", 1)
+    return plan(ESTIMATORS.select(estimators), TASKS.select([task]), TINY, Place(), seeds)
 
 
 def measured(store: Store) -> pd.DataFrame:
@@ -160,7 +161,7 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
     progress = Progress(
         end=lambda cell, status, reason, seconds: ended.update({(str(cell.estimator), cell.seed): (status, reason)})
     )
-    grid = [cell for cell in cells("killed", "killed-once", "rloo", "reinforce") if cell.source == "draws"]
+    grid = [cell for cell in cells("killed", "killed-once", "rloo", "reinforce") if cell.source is DRAWS]
     assert TWO.run(grid, store, progress) == {"error": 2, "ok": 6}
     assert {name for name, (status, _) in ended.items() if status == "error"} == {("killed", 0), ("killed", 1)}
     reason = f"{DIED}: SIGKILL, killed, maybe for want of memory"
@@ -194,7 +195,7 @@ def ended_as(grid: list[Cell], folder: Path, execution: Execution) -> dict[str, 
 @pytest.mark.parametrize("source", ["draws", "clock"])
 @pytest.mark.parametrize("isolate", [True, False])
 def test_what_a_plugin_does_to_its_process_is_its_own_error_only(tmp_path: Path, source: str, isolate: bool) -> None:
-    grid = [cell for cell in cells(*FAULTS, "rloo", seeds=1) if cell.source == source]
+    grid = [cell for cell in cells(*FAULTS, "rloo", seeds=1) if cell.source.name == source]
     ended = ended_as(grid, tmp_path, Execution(2, Limits(isolate, memory=2**29)))
     assert ended.pop("rloo") == ("ok", "")
     assert {name: status for name, (status, _) in ended.items()} == dict.fromkeys(FAULTS, "error")
@@ -204,7 +205,7 @@ def test_what_a_plugin_does_to_its_process_is_its_own_error_only(tmp_path: Path,
 @pytest.mark.usefixtures("deadly")
 @pytest.mark.parametrize("source", ["draws", "clock"])
 def test_what_hangs_is_given_up(tmp_path: Path, source: str) -> None:
-    grid = [cell for cell in cells(*HANGING, seeds=1) if cell.source == source]
+    grid = [cell for cell in cells(*HANGING, seeds=1) if cell.source.name == source]
     ended = ended_as(grid, tmp_path, Execution(2, Limits(timeout=1.0)))
     assert ended == dict.fromkeys(HANGING, ("error", "it took longer than the 1 s of --timeout"))
 
@@ -214,7 +215,7 @@ def test_isolated_cells_each_have_a_process_of_their_own(tmp_path: Path) -> None
     path.write_text(COUNTS)
     COLLECTORS.add_file(path)
     try:
-        grid = [cell for cell in cells("rloo", "reinforce") if cell.source == "draws"]
+        grid = [cell for cell in cells("rloo", "reinforce") if cell.source is DRAWS]
         seen = []
         for isolate in (False, True):
             store = Store(tmp_path / str(isolate))

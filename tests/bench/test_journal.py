@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.cells import Place, plan
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources.timing.journal import Journal
@@ -40,7 +40,7 @@ def test_a_line_cut_short_is_dropped_and_the_next_one_is_not(tmp_path: Path) -> 
 def test_an_interrupted_run_makes_only_the_missing_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ESTIMATORS.select(["rloo", "reinforce", "disarm"])
     preset = PRESETS["quick"]
-    cells = plan(names, TASKS.select(["bit"]), preset, 1, "cpu", "", "", 1)
+    cells = plan(names, TASKS.select(["bit"]), preset, Place())
     store, made, block = Store(tmp_path), [], Stopwatch.block
 
     def interrupted(watch: Stopwatch) -> Block:

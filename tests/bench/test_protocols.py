@@ -13,7 +13,7 @@ from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.forecast import RESERVED, Pace, duration, fitting, seconds
 from dvae_bench.bench.protocols.protocol import Method, Protocol
 from dvae_bench.bench.protocols.reproduce import only
-from dvae_bench.bench.protocols.scale import IMAGES, Scale, preset, scaled, variants
+from dvae_bench.bench.protocols.scale import IMAGES, Scale, scaled, settings_at, variants
 from dvae_bench.bench.protocols.selection import chosen
 from dvae_bench.bench.protocols.table import reproduction_table
 from dvae_bench.bench.rows import outcome
@@ -113,13 +113,13 @@ class TestScale:
         assert "1 of 3 seeds, one value of each sweep" in Scale(10_000, 1, sweep=False).words(TINY)
 
     def test_full_length_evaluates_everything(self) -> None:
-        assert preset(TINY, FULL).steps.images == IMAGES
-        assert preset(TINY, Scale(200, 3)).steps.images < 1000
+        assert settings_at(TINY, FULL).images == IMAGES
+        assert settings_at(TINY, Scale(200, 3)).images < 1000
 
     def test_the_importance_weighted_bound_is_measured_where_it_is_asked_for(self) -> None:
         bound = replace(TINY, metric="iw_test")
         for scale in (FULL, Scale(200, 3)):
-            assert preset(TINY, scale).steps.iw_images == 0 < preset(bound, scale).steps.iw_images
+            assert settings_at(TINY, scale).iw_images == 0 < settings_at(bound, scale).iw_images
 
     def test_the_sweep_is_of_task_and_estimator(self) -> None:
         assert len(variants(TINY, TINY.methods[1], "dynamic", FULL)) == 6

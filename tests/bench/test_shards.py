@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.presets import PRESETS, Preset
 from dvae_bench.bench.run.runner import Progress, run_cells, store_lost
 from dvae_bench.bench.run.shard import Shard
+from dvae_bench.bench.sources import CLOCK, DRAWS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings
 from dvae_bench.bench.store.merge import merge
 from dvae_bench.bench.store.store import Store
@@ -26,7 +26,9 @@ TINY = Preset(
 
 
 def cells(preset: Preset = TINY, seeds: int = 2, device: str = "cpu") -> list[Cell]:
-    return plan(ESTIMATORS.select(["rloo", "reinforce"]), TASKS.select(["bit:d=2"]), preset, seeds, device, "", "", 1)
+    return plan(
+        ESTIMATORS.select(["rloo", "reinforce"]), TASKS.select(["bit:d=2"]), preset, Place(device=device), seeds
+    )
 
 
 def measured(folder: Path, which: list[Cell], **context: object) -> Store:
@@ -39,16 +41,16 @@ def measured(folder: Path, which: list[Cell], **context: object) -> Store:
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
 def test_shards_are_the_whole_plan_with_each_cell_once(count: int) -> None:
     on = TASKS.select(["bit", "bit-table", "quadratic", "mnist-vae:arch={linear,nonlinear}"])
-    grid = plan(ESTIMATORS.select(["re*", "rloo"]), on, PRESETS["quick"], 2, "cpu", "", "", 1)
+    grid = plan(ESTIMATORS.select(["re*", "rloo"]), on, PRESETS["quick"], Place(), 2)
     places = {str(cell): place for place, cell in enumerate(grid)}
     shards = [[places[str(cell)] for cell in Shard(index, count).of(grid)] for index in range(1, count + 1)]
     assert sorted(place for shard in shards for place in shard) == list(range(len(grid)))
     assert all(shard == sorted(shard) for shard in shards), "timings come last in each"
     for task in on:
-        timings = {place for place, cell in enumerate(grid) if cell.source == "clock" and cell.task == task}
+        timings = {place for place, cell in enumerate(grid) if cell.source is CLOCK and cell.task == task}
         assert sum(timings <= set(shard) for shard in shards) == 1, "timings of one task stay together"
     for source in ("draws", "steps"):
-        sizes = [sum(grid[place].source == source for place in shard) for shard in shards]
+        sizes = [sum(grid[place].source.name == source for place in shard) for shard in shards]
         assert max(sizes) - min(sizes) <= 1
 
 
@@ -100,7 +102,7 @@ def test_numbers_that_differ_are_said_and_the_first_are_kept(tmp_path: Path) -> 
 
 def test_other_settings_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     a = measured(tmp_path / "a", cells())
-    b = measured(tmp_path / "b", cells(replace(TINY, draws=replace(TINY.draws, rows=9))))
+    b = measured(tmp_path / "b", cells(TINY.changed(DRAWS, rows=9)))
     with pytest.raises(UsageError, match=r"on bit:d=2, draws.*: .*a and .*b measured it with different settings"):
         merge(tmp_path / "out", [a.folder, b.folder])
     assert not (tmp_path / "out").exists()

@@ -12,18 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.run.cells import Cell
-from dvae_bench.bench.run.presets import PRESETS
-from dvae_bench.bench.sources import capture
+from dvae_bench.bench.run.cells import Cell, Place
+from dvae_bench.bench.sources import STEPS, capture
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.timing.timing import timed_steps
 from dvae_bench.bench.sources.training import graphed
+from dvae_bench.bench.sources.training import step as step_module
+from dvae_bench.bench.sources.training.evaluation import evaluate
 from dvae_bench.bench.sources.training.graphed import Graphed, rehearse, state_tensors
 from dvae_bench.bench.sources.training.logits_gradients import cut_draws, reference_draws
-from dvae_bench.bench.sources.training.speed_paths import Compiled, Plain
-from dvae_bench.bench.sources.training.training import TrainStep, evaluate
+from dvae_bench.bench.sources.training.speed_paths import Compiled
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.names import Name, UsageError
@@ -69,12 +70,13 @@ def assert_equal_states(one: TrainStep, other: TrainStep) -> None:
 class TestKeys:
     def cell(self, task: str) -> Cell:
         (name,) = TASKS.select([task])
-        return Cell(Name("rloo"), name, "steps", 0, PRESETS["quick"], "cpu", "a cpu", "mnist-5k", 1)
+        place, settings = Place(data="mnist-5k"), STEPS.presets["quick"]
+        return Cell(estimator=Name("rloo"), task=name, source=STEPS, place=place, settings=settings)
 
     @pytest.mark.parametrize("task", ["mnist-vae", "mnist-vq"])
     def test_a_path_that_is_off_leaves_the_key_as_it_is(self, task: str) -> None:
         off = self.cell(f"{task}:autocast=no,compile=no,cuda_graphs=no")
-        assert off.key() == self.cell(task).key() and off.settings()["task"] == task
+        assert off.key() == self.cell(task).key() and off.recipe()["task"] == task
 
     @pytest.mark.parametrize("task", ["mnist-vae", "mnist-vq"])
     def test_each_path_has_a_key_of_its_own(self, task: str) -> None:
@@ -186,7 +188,7 @@ class TestCompiled:
     )
     def test_is_the_plain_step_to_rounding(self, name: str) -> None:
         fast, plain = (step_of(linear(**values), name) for values in ({"compile": "yes"}, {}))
-        assert isinstance(fast.path, Compiled) and isinstance(plain.path, Plain)
+        assert isinstance(fast.path, Compiled) and plain.path == plain.bare
         for x in some_batches(plain.task, 3):
             torch.testing.assert_close(fast(x), plain(x), rtol=SUM_OF_784, atol=0)
         assert torch.equal(fast.generator.get_state(), plain.generator.get_state())
@@ -215,7 +217,7 @@ class TestCompiled:
         x = some_batches(step.task, 1)[0]
         step(x)
         assert compiled == ["encode", "reconstruction"]
-        step.path.timed(x, timeline)
+        step.path(x, timeline)
         assert compiled == ["encode", "reconstruction"] * 2 and "encoder_backward" in timeline.read()
         evaluate(step, step.task, TINY, 0, x, final=True)
         assert len(compiled) == 4, "evaluations are not compiled"
@@ -236,7 +238,7 @@ class PretendGraph:
         path = self.step.path
         assert isinstance(path, Graphed) and self.registered == [self.step.generator]
         counted = self.step.evaluations
-        path.loss.copy_(self.step.plain(path.x))
+        path.loss.copy_(self.step.bare(path.x))
         self.step.evaluations = counted
 
 
@@ -326,7 +328,7 @@ class TestGraphed:
 
     def test_is_timed_as_one_phase(self, pretend_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
         step, timeline = graphed_step(linear(), "rloo", monkeypatch), Timeline(CpuClock())
-        step.path.timed(some_batches(step.task, 1)[0], timeline)
+        step.path(some_batches(step.task, 1)[0], timeline)
         assert set(timeline.read()) == {"graph"}
 
     def test_state_of_every_estimator_stays_where_it_is(self) -> None:
@@ -346,7 +348,7 @@ class TestGraphed:
 
 def test_a_timed_step_takes_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
-    monkeypatch.setattr(Plain, "timed", lambda path, x, timeline: taken.append("plain"))
+    monkeypatch.setattr(step_module, "path_of", lambda task, step: lambda x, timeline: taken.append("path"))
     task = linear()
     timed_steps(task, build("rloo", task.spec), 0).call(Timeline(CpuClock()))
-    assert taken == ["plain"]
+    assert taken == ["path"]

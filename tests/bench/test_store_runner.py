@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from dvae_bench import __version__
 from dvae_bench.bench.rows import COLUMNS, SCHEMA, outcome, row
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
-from dvae_bench.bench.sources.training.training import Diverged, Point
+from dvae_bench.bench.sources.training.point import Diverged, Point
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.bench.store import code_hash as fingerprints
 from dvae_bench.bench.store import store as stores
@@ -31,9 +32,11 @@ from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
 
 TINY = Preset(
     "tiny",
-    DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
-    TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
+        STEPS: TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 
 BROKEN_PLUGINS = '''
@@ -130,12 +133,13 @@ def broken_plugins(tmp_path: Path) -> list[str]:
 def grid(estimators: str | list[str] = "rloo", tasks: str | list[str] = "bit", **changes: object) -> list[Cell]:
     names = [estimators] if isinstance(estimators, str) else estimators
     on = [tasks] if isinstance(tasks, str) else tasks
-    settings: dict[str, object] = dict(preset=TINY, seeds=1, device="cpu", device_name="a cpu", data="", threads=1)
-    return plan(ESTIMATORS.select(names), TASKS.select(on), **(settings | changes))  # type: ignore[arg-type]
+    where = {key: changes.pop(key) for key in ("device", "device_name", "data", "threads") if key in changes}
+    place = replace(Place(device_name="a cpu"), **where)  # type: ignore[arg-type]
+    return plan(ESTIMATORS.select(names), TASKS.select(on), place=place, **{"preset": TINY, **changes})  # type: ignore[arg-type]
 
 
 def one(source: str = "draws", **changes: object) -> Cell:
-    (cell,) = (cell for cell in grid(**changes) if cell.source == source)  # type: ignore[arg-type]
+    (cell,) = (cell for cell in grid(**changes) if cell.source.name == source)  # type: ignore[arg-type]
     return cell
 
 
@@ -152,9 +156,9 @@ class TestPlan:
         cells = grid(["rloo", "disarm"], ["mnist-vae:arch=linear", "bit"], seeds=2, data="mnist-5k")
         sources = [cell.source for cell in cells]
         assert sources == ["draws"] * 4 + ["steps"] * 4 + ["clock"] * 4
-        assert {cell.seed for cell in cells if cell.source == "clock"} == {0}
-        assert {cell.data for cell in cells if cell.task.family == "bit"} == {""}
-        assert {cell.data for cell in cells if cell.task.family == "mnist-vae"} == {"mnist-5k"}
+        assert {cell.seed for cell in cells if cell.source is CLOCK} == {0}
+        assert {cell.place.data for cell in cells if cell.task.family == "bit"} == {""}
+        assert {cell.place.data for cell in cells if cell.task.family == "mnist-vae"} == {"mnist-5k"}
 
     def test_a_cell_is_named_by_what_it_measures(self) -> None:
         assert str(one()) == "rloo on bit, draws"
@@ -185,8 +189,8 @@ class TestKeys:
         assert replace(one(), **change).key() != one().key()  # type: ignore[arg-type]
 
     def test_do_not_depend_on_other_sources_settings(self) -> None:
-        other = replace(TINY, name="other", clock=replace(TINY.clock, repetitions=99))
-        assert replace(one(), preset=other).key() == one().key()
+        other = replace(TINY, name="other").changed(CLOCK, repetitions=99)
+        assert one(preset=other).key() == one().key()
 
     def test_differ_in_code(self, tmp_path: Path) -> None:
         path = tmp_path / "my_estimator.py"
@@ -203,8 +207,8 @@ class TestKeys:
         for source, same in (("draws", True), ("clock", False)):
             keys = {one(source, device_name=name).key() for name in ("one gpu", "another gpu")}
             assert (len(keys) == 1) is same
-        (steps,) = (c for c in grid(tasks="mnist-vae", data="mnist-5k") if c.source == "steps")
-        assert replace(steps, device_name="another gpu").key() == steps.key()
+        (steps,) = (c for c in grid(tasks="mnist-vae", data="mnist-5k") if c.source is STEPS)
+        assert replace(steps, place=replace(steps.place, device_name="another gpu")).key() == steps.key()
 
     def test_do_not_depend_on_the_order_of_collectors(self, tmp_path: Path) -> None:
         for name in ("first", "second"):
@@ -218,11 +222,11 @@ class TestKeys:
             keys.add(one().key())
         assert len(keys) == 1
 
-    def test_settings_are_plain_json(self) -> None:
-        settings = one("clock").settings()
-        assert json.loads(json.dumps(settings)) == settings
-        assert settings["estimator"] == "rloo" and settings["dtype"] == "float32" and settings["threads"] == 1
-        assert settings["device_name"] == "a cpu" and settings["settings"]["repetitions"] == 6
+    def test_a_recipe_is_plain_json(self) -> None:
+        recipe = one("clock").recipe()
+        assert json.loads(json.dumps(recipe)) == recipe
+        assert recipe["estimator"] == "rloo" and recipe["dtype"] == "float32" and recipe["threads"] == 1
+        assert recipe["device_name"] == "a cpu" and recipe["settings"]["repetitions"] == 6
 
 
 class TestFingerprint:
@@ -442,7 +446,7 @@ class TestRunner:
         pd.testing.assert_frame_equal(store.rows(), before)
 
     def test_seeds_give_other_numbers(self, store: Store) -> None:
-        run_cells([cell for cell in grid(seeds=2) if cell.source == "draws"], store, Progress())
+        run_cells([cell for cell in grid(seeds=2) if cell.source is DRAWS], store, Progress())
         rows = store.rows()
         bias = rows[(rows["metric"] == "bias_sq") & (rows["group"] == "value")]
         assert sorted(rows["seed"].unique()) == [0, 1] and bias["value"].nunique() == 2
@@ -488,12 +492,12 @@ class TestRunner:
         assert set(store.rows([cells[1].key()])["status"]) == {"ok"}
 
     def test_failed_cells_are_tried_again(self, store: Store, broken_plugins: list[str]) -> None:
-        cells = [cell for cell in grid(["raises", "rloo"]) if cell.source == "draws"]
+        cells = [cell for cell in grid(["raises", "rloo"]) if cell.source is DRAWS]
         run_cells(cells, store, Progress())
         assert run_cells(cells, store, Progress()) == {"error": 1, "reused": 1}
 
     def test_all_at_once_no_cell_harms_another(self, store: Store, broken_plugins: list[str]) -> None:
-        cells = [cell for cell in grid(["raises", "rloo", *BROKEN, "disarm"], "bit:d=3") if cell.source == "draws"]
+        cells = [cell for cell in grid(["raises", "rloo", *BROKEN, "disarm"], "bit:d=3") if cell.source is DRAWS]
         assert len(cells) == len(BROKEN) + 2
         assert run_cells(cells, store, Progress()) == {"ok": 2, "error": len(BROKEN)}
         assert len(list(store.cells.glob("*.parquet"))) == len(cells)
@@ -533,7 +537,7 @@ class TestRunner:
         def diverge(*arguments: object) -> None:
             raise Diverged(2, [Point(1, 0.5, {"elbo_test": np.array([-200.0, -190.0])})])
 
-        monkeypatch.setattr("dvae_bench.bench.run.runner.train", diverge)
+        monkeypatch.setattr("dvae_bench.bench.sources.training.loop.train", diverge)
         return [one("steps", tasks="mnist-vae:arch=linear", data="mnist-5k")]
 
     def test_a_failing_collector_is_recorded(self, store: Store, tmp_path: Path) -> None:
@@ -567,7 +571,7 @@ class TestRunner:
         def interrupted(*arguments: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("dvae_bench.bench.run.runner.measure_cell", interrupted)
+        monkeypatch.setattr("dvae_bench.bench.sources.draws.draws.draw_gradients", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_cells([one()], store, Progress())
         assert not store.cells.exists()

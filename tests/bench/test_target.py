@@ -11,7 +11,8 @@ from dvae_bench.bench.collectors.target import Target
 from dvae_bench.bench.collectors.training import Training
 from dvae_bench.bench.rows import Row
 from dvae_bench.bench.sources.settings import TrainSettings
-from dvae_bench.bench.sources.training.training import Point, train
+from dvae_bench.bench.sources.training.loop import train
+from dvae_bench.bench.sources.training.point import Point
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.mnist_vae import MnistVae

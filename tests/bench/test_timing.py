@@ -15,16 +15,18 @@ import pytest
 import torch
 from dvae_bench.bench.collectors.costs import StepCosts
 from dvae_bench.bench.collectors.time import Time
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.run.tracing import write_traces
+from dvae_bench.bench.sources import CLOCK
 from dvae_bench.bench.sources.settings import ClockSettings
 from dvae_bench.bench.sources.timing import accelerator, stopwatch, telemetry, timing
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
+from dvae_bench.bench.sources.timing.rounds import time_group
 from dvae_bench.bench.sources.timing.stopwatch import Timed, Timings
 from dvae_bench.bench.sources.timing.telemetry import Reading, Telemetry
-from dvae_bench.bench.sources.timing.timing import time_group, timed_steps
+from dvae_bench.bench.sources.timing.timing import timed_steps
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.names import UsageError
@@ -34,7 +36,7 @@ from dvae_bench.tasks.vae.mnist_vae import MnistVae
 CPU, DEVICE = torch.device("cpu"), torch.device("meta")
 PHASES = {"encode", "sample", "objective", "gradient", "objective_backward", "encoder_backward", "update"}
 SETTINGS = ClockSettings(warmup=3, repetitions=30, rounds=6, seconds=0.0, precision=0.0)
-QUICK = Preset("tiny", clock=ClockSettings(warmup=1, repetitions=6, rounds=3, seconds=0.0, rows=10))
+QUICK = Preset("tiny", {CLOCK: ClockSettings(warmup=1, repetitions=6, rounds=3, seconds=0.0, rows=10)})
 COOL, HOT = (Reading(1500.0, 60.0, 200.0, throttled) for throttled in ((), ("software power cap",)))
 
 
@@ -330,8 +332,7 @@ class TestSteps:
 def grid(estimators: list[str], task: str) -> list[Cell]:
     data = "mnist-5k" if "vae" in task else ""
     chosen, on = ESTIMATORS.select(estimators), TASKS.select([task])
-    cells = plan(chosen, on, QUICK, seeds=1, device="cpu", device_name="a cpu", data=data, threads=1)
-    return [cell for cell in cells if cell.source == "clock"]
+    return plan(chosen, on, QUICK, Place(device_name="a cpu", data=data), sources=[CLOCK])
 
 
 class TestRunner:

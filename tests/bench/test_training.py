@@ -14,16 +14,12 @@ import torch
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
-from dvae_bench.bench.sources.training.training import (
-    Diverged,
-    GradientEma,
-    TrainStep,
-    cut_draws,
-    encoder_draws,
-    evaluate,
-    squared_distances,
-    train,
-)
+from dvae_bench.bench.sources.training.evaluation import evaluate
+from dvae_bench.bench.sources.training.gradient_ema import GradientEma
+from dvae_bench.bench.sources.training.loop import train
+from dvae_bench.bench.sources.training.point import Diverged
+from dvae_bench.bench.sources.training.step import TrainStep
+from dvae_bench.bench.sources.training.training import cut_draws, encoder_draws, squared_distances
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
@@ -90,7 +86,7 @@ class TestTrainStep:
         plain, timed = (train_step(tasks[arch], name) for _ in range(2))
         timeline = Timeline(CpuClock())
         for x in some_batches(tasks[arch], 3):
-            assert torch.equal(plain(x), timed.timed(x, timeline))
+            assert torch.equal(plain(x), timed(x, timeline))
             phases = timeline.read()
             assert set(phases) == PHASES and min(phases.values()) > 0
         for part in ("vae", "estimator"):

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 from dvae_bench import cli
 from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
 from dvae_bench.bench.store import code_hash
 from dvae_bench.commands.plugins import KINDS
 
 TINY = Preset(
     "quick",
-    DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
-    TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
+        STEPS: TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 
 

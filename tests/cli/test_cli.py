@@ -260,7 +260,7 @@ class TestRun:
 
     def test_dry_run_measures_nothing(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            "dvae_bench.bench.run.runner.measure_cell", lambda cell, *_: pytest.fail(f"measured {cell}")
+            "dvae_bench.bench.run.runner.measure_unit", lambda cell, *_: pytest.fail(f"measured {cell}")
         )
         ended = command("run", "-e", "all", "-t", "bit", "-o", tmp_path / "r", "--dry-run")
         cells = 2 * len(list(ESTIMATORS))

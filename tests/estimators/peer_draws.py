@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from dvae_bench.bench.sources.draws import Layers, draw_gradients
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws.draws import draw_gradients
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.estimators.foreign import seeded
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from dvae_bench.bench.measure import measure
-from dvae_bench.bench.sources.draws import Layers, draw_gradients
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws.draws import draw_gradients
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.bounds.bound import exact_loss, expected_bound, leave_one_out, log_mean_exp, replaced
 from dvae_bench.estimators.contract import Estimate, Estimator, Unsupported
@@ -363,7 +364,7 @@ def test_a_training_step_descends_minus_the_bound(name: str, monkeypatch: pytest
         z = step.estimator.sample(latent, torch.Generator().manual_seed(1))
         monkeypatch.setattr(step.estimator, "sample", lambda latent, generator, z=z: z)
         expected = step.estimator.gradient(step.vae.objective(x, latent, bound=True), latent, z)
-        losses.append(step.timed(x, Timeline(CpuClock())) if timed else step(x))
+        losses.append(step(x, Timeline(CpuClock())) if timed else step(x))
         torch.testing.assert_close(losses[-1], expected.value.detach())
     if name == "vimco":
         fresh = task.model(0)

@@ -14,7 +14,8 @@ from dvae_bench.bench.check.bias import unbiased
 from dvae_bench.bench.check.case import Case, Failed
 from dvae_bench.bench.collectors.bias import Bias
 from dvae_bench.bench.collectors.variance import Variance
-from dvae_bench.bench.sources.draws import Layers, draw_gradients
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws.draws import draw_gradients
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.estimators import quadrature
 from dvae_bench.estimators.contract import Estimate, Estimator

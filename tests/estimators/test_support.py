@@ -10,9 +10,10 @@ import csv
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.cells import Place, plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources import DRAWS
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import Name
@@ -27,7 +28,7 @@ TOYS = {
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
     "continuous": "moments",
 }
-TINY = Preset("tiny", draws=DrawSettings(blocks=8, rows=8, tuning_steps=2))
+TINY = Preset("tiny", {DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2)})
 
 
 def matrix() -> dict[str, dict[str, str]]:
@@ -46,8 +47,8 @@ def test_the_matrix_holds_every_estimator() -> None:
 @pytest.mark.parametrize("name", MATRIX)
 def test_runs_are_as_the_matrix_says(name: str, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    cells = plan([Name(name)], TASKS.select(TOYS.values()), TINY, 1, "cpu", "", "", 1)
-    run_cells([cell for cell in cells if cell.source == "draws"], store, Progress())
+    cells = plan([Name(name)], TASKS.select(TOYS.values()), TINY, Place())
+    run_cells([cell for cell in cells if cell.source is DRAWS], store, Progress())
     status = store.rows().groupby("task")["status"].agg(lambda statuses: statuses.mode()[0])
     on = {latent: str(TASKS.canonical(Name.parse(toy))) for latent, toy in TOYS.items()}
     assert {latent: status[task] for latent, task in on.items()} == MATRIX[name]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from dvae_bench.bench.run.cells import Cell, plan
+from dvae_bench.bench.run.cells import Cell, Place, plan
 from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.sources import CLOCK, DRAWS, SOURCES, STEPS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
 from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.plugins import KINDS
@@ -19,9 +20,13 @@ from hypothesis.strategies import SearchStrategy
 
 TINY = Preset(
     "tiny",
-    DrawSettings(blocks=8, rows=8, tuning_steps=2, tuning_rows=4),
-    TrainSettings(steps=4, seconds=1e6, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2, tuning_rows=4),
+        STEPS: TrainSettings(
+            steps=4, seconds=1e6, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4
+        ),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 FUZZED = pytest.mark.parametrize("examples", [500, pytest.param(100_000, marks=pytest.mark.full)])
 
@@ -61,9 +66,10 @@ def fuzz(examples: int, strategy: SearchStrategy[Any], check: Callable[[Any], No
 
 
 def grid(*estimators: str, tasks: str = "bit:d=2", source: str = "draws", **changes: Any) -> list[Cell]:
-    place = dict(preset=TINY, seeds=1, device="cpu", device_name="a cpu", data="", threads=1) | changes
-    cells = plan(ESTIMATORS.select(estimators), TASKS.select([tasks]), **place)
-    return [cell for cell in cells if source in ("", cell.source)]
+    place = Place(device_name="a cpu", data=changes.pop("data", ""))
+    sources = [SOURCES[source]] if source else list(SOURCES.values())
+    how = {"preset": TINY, "sources": sources} | changes
+    return plan(ESTIMATORS.select(estimators), TASKS.select([tasks]), place=place, **how)
 
 
 def numbers(store: Store) -> pd.DataFrame:

@@ -17,15 +17,20 @@ from dvae_bench.bench import report
 from dvae_bench.bench.run import screen, session
 from dvae_bench.bench.run.presets import PRESETS, Preset
 from dvae_bench.bench.run.process_state import shared_state
+from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.tasks.vae.datasets import load_mnist
 
 PRESETS["quick"] = Preset(
     "quick",
-    DrawSettings(blocks=8, rows=8, tuning_steps=2, tuning_rows=4),
-    TrainSettings(steps=30, seconds=1e6, evaluations=2, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-    ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2, tuning_rows=4),
+        STEPS: TrainSettings(
+            steps=30, seconds=1e6, evaluations=2, images=10, iw_images=5, iw_samples=2, variance_draws=4
+        ),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 screen.tables = lambda rows: []
 report.write_tables = lambda rows, folder: []

@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_trained_from_the_start(
     quiet, said = Store(tmp_path / "quiet"), []
     run_cells(cells, quiet, Progress())
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
-        patch.setattr("dvae_bench.bench.sources.training.training.Trajectory.point", stop)
+        patch.setattr("dvae_bench.bench.sources.training.trajectory.Trajectory.point", stop)
         run_cells(cells, store, Progress())
     checkpoint = store.checkpoint(cells[0].part())
     assert Checkpoint(checkpoint).load() is not None

@@ -6,7 +6,7 @@ import pytest
 import torch
 from dvae_bench.bench.collectors.images import Images
 from dvae_bench.bench.sources.settings import TrainSettings
-from dvae_bench.bench.sources.training.training import train
+from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.active_units import active_units
 from dvae_bench.tasks.vae.mnist_vae import MnistVae

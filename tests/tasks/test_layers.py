@@ -15,8 +15,10 @@ import torch
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.basket import Basket
+from dvae_bench.bench.sources.training.gradient_ema import GradientEma
 from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, reference_draws
-from dvae_bench.bench.sources.training.training import GradientEma, TrainStep, train
+from dvae_bench.bench.sources.training.loop import train
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import LatentSpec

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import UsageError

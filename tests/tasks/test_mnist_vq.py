@@ -12,7 +12,9 @@ import torch
 from dvae_bench.bench.collectors.training import Training
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
-from dvae_bench.bench.sources.training.training import TrainStep, minibatch_gradients, train
+from dvae_bench.bench.sources.training.evaluation import minibatch_gradients
+from dvae_bench.bench.sources.training.loop import train
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimator, Unsupported
 from dvae_bench.estimators.names import UsageError

@@ -45,10 +45,10 @@ class Execution:
 
     def _workers(self, first: Cell, store: Store) -> Workers:
         if self.ray is None:
-            return Processes(store, first.threads, self.jobs, self.limits)
+            return Processes(store, first.place.threads, self.jobs, self.limits)
         from .ray_cluster import RayCluster
 
-        return RayCluster(self.ray, store, first.device, first.device_name, first.threads, self.limits)
+        return RayCluster(self.ray, store, first.place, self.limits)
 
 
 HERE = Execution()

@@ -35,7 +35,7 @@ DIED = "the process that measured it died"
 class Processes:
     """At most `jobs` processes of `threads` threads each."""
 
-    timing_slots, tries = 1, 2
+    lone_slots, tries = 1, 2
 
     def __init__(self, store: Store, threads: int, jobs: int, limits: Limits) -> None:
         if FORKSERVER:
@@ -110,7 +110,7 @@ class Process:
 
     def _lives(self) -> None:
         """It has begun its unit, or made some of it: a timing's next block has its own time."""
-        if self.limits.timeout is not None and (self.deadline == float("inf") or self.unit[0].source == "clock"):
+        if self.limits.timeout is not None and (self.deadline == float("inf") or self.unit[0].source.together):
             self.deadline = time.monotonic() + self.limits.timeout
 
     def kill(self) -> None:

@@ -20,6 +20,7 @@ from ....estimators.names import UsageError
 from ....tasks.vae.datasets import DATA_VARIABLE, load_mnist
 from ...sources.timing.clock import steady_host
 from ...store.store import Store
+from ..cells import Place
 from ..context import device_name
 from ..runner import Ended, Outcome, Progress, Unit, measure_unit
 from .limits import Limits
@@ -69,31 +70,32 @@ class RayCluster:
 
     tries = 3
 
-    def __init__(self, address: str, store: Store, device: str, name: str, threads: int, limits: Limits) -> None:
+    def __init__(self, address: str, store: Store, place: Place, limits: Limits) -> None:
         self.slots = max(64, 4 * connect(address))
-        self.store, self.threads, self.limits = store, threads, limits
+        self.store, self.place, self.limits = store, place, limits
         self.plugins = tuple((path.name, path.read_text(encoding="utf-8")) for path in plugin_files())
-        gpus = 0 if device == "cpu" else 1
-        self.least = {"CPU": threads, "GPU": gpus}
-        self.measure = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_measure)
+        gpus = 0 if place.device == "cpu" else 1
+        self.least = {"CPU": place.threads, "GPU": gpus}
+        self.measure = ray.remote(num_cpus=place.threads, num_gpus=gpus, max_retries=0)(_measure)
         self.ask = ray.remote(num_cpus=0, num_gpus=gpus, max_retries=0)(_device_name)
-        self.device, self.name = device, name
         self.running: dict[Any, Unit] = {}
         self.timed_on: dict[Any, str] = {}
 
     @functools.cached_property
-    def timing_slots(self) -> int:
+    def lone_slots(self) -> int:
         return max(1, len(self._machines()))
 
     def submit(self, unit: Unit) -> None:
         parts = tuple(cell.part() for cell in unit)
-        work = Work(unit, parts, self.threads, self.limits, os.environ.get(DATA_VARIABLE), self.plugins)
-        if unit[0].source != "clock":
+        work = Work(unit, parts, self.place.threads, self.limits, os.environ.get(DATA_VARIABLE), self.plugins)
+        if not unit[0].source.alone:
             self.running[self.measure.remote(work)] = unit
             return
         machines = self._machines()
         if not machines:
-            raise UsageError(f"no machine of the cluster has the device that timings are asked for: {self.name}")
+            raise UsageError(
+                f"no machine of the cluster has the device that timings are asked for: {self.place.device_name}"
+            )
         node = min(machines, key=list(self.timed_on.values()).count)
         place = OnNode(node, soft=False)
         reference = self.measure.options(num_cpus=machines[node], scheduling_strategy=place).remote(work)
@@ -128,9 +130,11 @@ class RayCluster:
         ]
         nodes = {node["NodeManagerHostname"]: node for node in able}.values()
         here = {node["NodeID"]: OnNode(node["NodeID"], soft=False) for node in nodes}
-        asked = {node: self.ask.options(scheduling_strategy=place).remote(self.device) for node, place in here.items()}
+        asked = {
+            node: self.ask.options(scheduling_strategy=place).remote(self.place.device) for node, place in here.items()
+        }
         cpus = {node["NodeID"]: node["Resources"]["CPU"] for node in nodes}
-        return {node: cpus[node] for node, name in asked.items() if self._answer(name) == self.name}
+        return {node: cpus[node] for node, name in asked.items() if self._answer(name) == self.place.device_name}
 
     @staticmethod
     def _answer(reference: Any) -> str:
@@ -181,5 +185,7 @@ def _check(work: Work) -> None:
     for cell, part in zip(work.unit, work.parts, strict=True):
         if cell.part() != part:
             raise RuntimeError("this worker has another dvae-bench, plugin or torch than the one that sent it the cell")
-        if cell.data and load_mnist().name != cell.data:
-            raise RuntimeError(f"this worker has {load_mnist().name}, not {cell.data}; put MNIST where it finds it")
+        if cell.place.data and load_mnist().name != cell.place.data:
+            raise RuntimeError(
+                f"this worker has {load_mnist().name}, not {cell.place.data}; put MNIST where it finds it"
+            )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ...store.store import Store
 from ..cells import Cell
-from ..runner import Ended, Outcome, Progress, Unit, forget_timings, store_lost, unfinished, units
+from ..runner import Ended, Outcome, Progress, Unit, store_lost, unfinished, units
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Lost:
 class Workers(Protocol):
     """Measures units beside each other, each to its outcomes, stored, or Lost.
 
-    slots: how many units at once; timing_slots: how many of timings, none of which may disturb another.
+    slots: how many units at once; lone_slots: how many of sources that want the machine alone.
     tries: how often a cell may lose its process.
     """
 
@@ -31,7 +31,7 @@ class Workers(Protocol):
     tries: int
 
     @property
-    def timing_slots(self) -> int: ...
+    def lone_slots(self) -> int: ...
 
     def submit(self, unit: Unit) -> None: ...
 
@@ -45,14 +45,12 @@ class Workers(Protocol):
 def run_beside(
     cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool, workers: Workers
 ) -> dict[str, int]:
-    """`run_cells` by these workers: all but timings first, then timings alone on their device."""
+    """`run_cells` by these workers: first what may run side by side, then what wants the machine alone."""
     counts: Counter[str] = Counter()
-    if fresh:
-        forget_timings(store)
     todo = list(units(unfinished(cells, store, progress, fresh, counts)))
-    timings = [unit for unit in todo if unit[0].source == "clock"]
-    others = [unit for unit in todo if unit[0].source != "clock"]
-    for batch, slots in ((others, workers.slots), (timings, workers.timing_slots)):
+    alone = [unit for unit in todo if unit[0].source.alone]
+    others = [unit for unit in todo if not unit[0].source.alone]
+    for batch, slots in ((others, workers.slots), (alone, workers.lone_slots)):
         for cell, (status, reason, seconds) in _measure(batch, slots, store, progress, workers):
             counts[status] += 1
             progress.end(cell, status, reason, seconds)

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ...store.files import writing
+from ..source import InFlight
 from .stopwatch import Block
 from .telemetry import Reading
 
 
-class Journal:
+class Journal(InFlight):
     """Blocks of cells whose rounds are not all made, one JSON line each: (cell's part, block).
 
     Each line ends in its checksum; one that is damaged, or that a kill cut short, is dropped. Without a path nothing is

@@ -9,15 +9,16 @@ import torch
 from torch import Generator, Tensor
 
 from ....estimators import estimator as build
-from ....estimators.contract import Estimator, Unsupported
+from ....estimators.contract import Unsupported
 from ....estimators.latents import LatentSpec
-from ....estimators.tuning import Tuner
 from ....tasks.vae.latent_model import LatentModel
 from ....tasks.vae.speed import in_float32
+from ..gradient import model_problem
 from ..settings import TrainSettings
+from ..tuning import tune
 from .logits_gradients import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
 
-BLOCKS, RATE = 32, 1e-2
+BLOCKS = 32
 
 
 class Basket:
@@ -48,7 +49,9 @@ class Basket:
             encoder = None if reference is None else encoder_draws(vae, x, block_means(reference, BLOCKS))
         for name in able:
             estimator = build(name, *self.layers).to(x.device)
-            tune(vae, estimator, x, self.settings.basket_tuning, generator)
+            problem, params, lower = model_problem(vae, x), vae.encode(x).detach(), estimator.lower(generator)
+            tune(problem, estimator, params, self.settings.basket_tuning, generator, lower)
+            estimator.eval()
             cut = cut_draws(vae, estimator, x, self.settings.variance_draws, generator)
             in_encoder = encoder_draws(vae, x, cut)
             metrics: dict[str, Any] = {
@@ -60,18 +63,6 @@ class Basket:
                 metrics["bias_encoder"] = relative_bias(in_encoder, encoder)
             found[name] = metrics
         return found
-
-
-def tune(vae: LatentModel, estimator: Estimator, x: Tensor, steps: int, generator: Generator) -> None:
-    """Move running state and tuned parameters at the model's frozen parameters, then freeze: eval()."""
-    if any(True for _ in (*estimator.parameters(), *estimator.buffers())):
-        params, tuner = vae.encode(x).detach(), Tuner(estimator, RATE)
-        estimator.train()
-        for _ in range(steps):
-            latent = vae.latent(params)
-            f = vae.objective(x, latent, estimator.bound, estimator.lower(generator))
-            tuner.step(estimator.estimate(f, latent, generator).tuning_loss)
-    estimator.eval()
 
 
 def block_means(draws: Tensor, blocks: int) -> Tensor:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ...rows import Figure
 from ...store.files import UNSEALED, is_sound, replace_file, sealed
+from ..source import InFlight
 
 _SEAL = b'"sha256":"'  # in the header, which stands before the tensors
 
 
-class Checkpoint:
+class Checkpoint(InFlight):
     """The state of one training run, in one file, due when `every` seconds have passed since the last time.
 
     A state is dicts, lists and tuples of tensors, arrays, figures, numbers and words, and comes back as it was, its

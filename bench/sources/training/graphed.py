@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten_with_path
 
+from ....estimators.contract import Estimator
 from ....estimators.names import UsageError
+from ....estimators.tuning import Tuner
 from ..capture import capture
 from ..timing.clock import Timeline
 
-if TYPE_CHECKING:
-    from .training import TrainStep
-
 WARM = 3
+
+
+class BareStep(Protocol):
+    """A training step and all that it moves."""
+
+    estimator: Estimator
+    optimizer: Optimizer
+    tuner: Tuner
+    generator: torch.Generator
+    evaluations: int
+
+    def bare(self, x: Tensor, timeline: Timeline | None = None) -> Tensor: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
 
 
 class Graphed:
     """The step, captured at its first call and replayed at every one: Python launches nothing.
 
-    It draws what the plain step draws and moves what that moves; the learning rate is read from the device.
+    It draws what the bare step draws and moves what that moves; the learning rate is read from the device.
     """
 
-    def __init__(self, step: TrainStep) -> None:
+    def __init__(self, step: BareStep) -> None:
         self.step = step
         self.replay: Callable[[], object] | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, timeline: Timeline | None = None) -> Tensor:
+        """A graph has one phase."""
+        if timeline is not None:
+            timeline.mark("graph")
         if self.replay is None:
             self._capture(x)
         assert self.replay is not None
         self.x.copy_(x)
         self.replay()
         self.step.evaluations += self.evaluations
-        return self.loss.clone()
-
-    def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
-        """All in the one phase that a graph has."""
-        timeline.mark("graph")
-        loss = self(x)
-        timeline.mark("end")
+        loss = self.loss.clone()
+        if timeline is not None:
+            timeline.mark("end")
         return loss
 
     def _capture(self, x: Tensor) -> None:
@@ -55,14 +67,14 @@ class Graphed:
             rehearse(step, self.x)
             places.update(state_places(step))
 
-        replay, self.loss = capture(lambda: step.plain(self.x), warm_up, x.device, step.generator)
+        replay, self.loss = capture(lambda: step.bare(self.x), warm_up, x.device, step.generator)
         self.evaluations, step.evaluations = step.evaluations - before, before
         if state_places(step) != places:
             raise UsageError(f"{step.estimator.name} replaces its state at each step; leave out cuda_graphs for it")
         self.replay = replay
 
 
-def on_device(step: TrainStep) -> None:
+def on_device(step: BareStep) -> None:
     """Learning rates are tensors, which a graph reads where they lie, and optimisers may be captured."""
     for optimizer in optimizers(step):
         for group in optimizer.param_groups:
@@ -71,16 +83,16 @@ def on_device(step: TrainStep) -> None:
                 group["capturable"] = True
 
 
-def optimizers(step: TrainStep) -> list[Optimizer]:
+def optimizers(step: BareStep) -> list[Optimizer]:
     return [optimizer for optimizer in (step.optimizer, step.tuner.optimizer) if optimizer is not None]
 
 
-def rehearse(step: TrainStep, x: Tensor) -> None:
+def rehearse(step: BareStep, x: Tensor) -> None:
     """WARM steps on x, all that they moved put back where it lies: what optimisers made of their own starts at zero."""
     kept, generator, evaluations = state_tensors(step), step.generator.get_state(), step.evaluations
     kept = {place: tensor.clone() for place, tensor in kept.items()}
     for _ in range(WARM):
-        step.plain(x)
+        step.bare(x)
     with torch.no_grad():
         for place, tensor in state_tensors(step).items():
             tensor.copy_(kept[place]) if place in kept else tensor.zero_()
@@ -88,7 +100,7 @@ def rehearse(step: TrainStep, x: Tensor) -> None:
     step.evaluations = evaluations
 
 
-def state_tensors(step: TrainStep) -> dict[str, Tensor]:
+def state_tensors(step: BareStep) -> dict[str, Tensor]:
     """Every tensor that a step moves, itself and no copy, by its place in the state."""
     state = step.state_dict()
     del state["generator"]
@@ -96,6 +108,6 @@ def state_tensors(step: TrainStep) -> dict[str, Tensor]:
     return {str(path): leaf for path, leaf in leaves if isinstance(leaf, Tensor)}
 
 
-def state_places(step: TrainStep) -> dict[str, int]:
+def state_places(step: BareStep) -> dict[str, int]:
     """Where each of them lies: a graph moves what lay there when it was captured."""
     return {place: tensor.data_ptr() for place, tensor in state_tensors(step).items()}

@@ -11,6 +11,7 @@ from ....estimators.counting import CountedObjective
 from ....tasks.vae.latent_model import LatentModel
 from ....tasks.vae.speed import in_float32
 from ...statistics.intervals import Figure, relative_bias_between
+from ..gradient import draw, model_problem
 
 TOGETHER, AT_A_TIME = 10_000_000, 16
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
@@ -25,16 +26,16 @@ def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, gen
     The cut is that of the first layer; the others are drawn inside f. As many draws at a time as evaluate f on about
     TOGETHER pixels, after a first one alone that counts.
     """
-    params = vae.encode(x).detach()
+    problem, params = model_problem(vae, x), vae.encode(x).detach()
     parts: list[Tensor] = []
     together = 1
     while (made := sum(map(len, parts))) < draws:
         rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
-        latent = vae.latent(rows)
-        f = CountedObjective(vae.objective(x, latent, estimator.bound, estimator.lower(generator)))
-        (cut,) = torch.autograd.grad(estimator(f, latent, generator).sum(), rows)
+        counted = CountedObjective()
+        drawn = draw(problem, estimator, rows, generator, estimator.lower(generator), counted.watch)
+        (cut,) = torch.autograd.grad(drawn.value.sum(), rows)
         parts.append(cut / len(x))
-        together = max(1, TOGETHER // (max(1, f.evaluations // len(rows)) * x.numel()))
+        together = max(1, TOGETHER // (max(1, counted.evaluations // len(rows)) * x.numel()))
     return torch.cat(parts)
 
 

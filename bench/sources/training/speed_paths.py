@@ -4,54 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ....estimators.contract import Unsupported
+from ....tasks.vae.latent_model import LatentModel
 from ....tasks.vae.mnist_task import MnistTask
 from ..timing.clock import Timeline
-from .graphed import Graphed
-
-if TYPE_CHECKING:
-    from .training import TrainStep
-
+from .graphed import BareStep, Graphed
 
 NO_SECOND_DERIVATIVE = ("donated buffers", "double backward")
 
 
 class Path(Protocol):
-    """One step on x [batch, 784], plain or with its phases marked; the loss [batch], detached."""
+    """One step on x [batch, 784], its phases marked on a timeline if there is one; the loss [batch], detached."""
 
-    def __call__(self, x: Tensor) -> Tensor: ...
-
-    def timed(self, x: Tensor, timeline: Timeline) -> Tensor: ...
+    def __call__(self, x: Tensor, timeline: Timeline | None = None) -> Tensor: ...
 
 
-class Plain:
-    """The step as it is written."""
+class ModelStep(BareStep, Protocol):
+    """A step that trains a model."""
 
-    def __init__(self, step: TrainStep) -> None:
-        self.step = step
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.step.plain(x)
-
-    def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
-        return self.step.timed(x, timeline)
+    vae: LatentModel
 
 
 class Compiled:
-    """The step with encode and reconstruction of each layer compiled; all that is random is drawn as in the plain one.
+    """The step with encode and reconstruction of each layer compiled; all that is random is drawn as in the bare one.
 
-    What does not compile whole, or compiles again and again, raises: nothing falls back to the plain path. The
-    compiler starts afresh, so that a cell's numbers do not depend on what was compiled before it.
+    What does not compile whole, or compiles again and again, raises: nothing falls back to the bare step. The compiler
+    starts afresh, so that a cell's numbers do not depend on what was compiled before it.
     """
 
     METHODS = ("encode", "reconstruction")
 
-    def __init__(self, step: TrainStep) -> None:
+    def __init__(self, step: ModelStep) -> None:
         torch.compiler.reset()
         self.step = step
         self.fast = [
@@ -59,13 +47,9 @@ class Compiled:
             for model in step.vae.models()
         ]
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, timeline: Timeline | None = None) -> Tensor:
         with self._swapped():
-            return self.step.plain(x)
-
-    def timed(self, x: Tensor, timeline: Timeline) -> Tensor:
-        with self._swapped():
-            return self.step.timed(x, timeline)
+            return self.step.bare(x, timeline)
 
     @contextmanager
     def _swapped(self) -> Iterator[None]:
@@ -85,8 +69,8 @@ class Compiled:
                     del vars(model)[name]
 
 
-def path_of(task: MnistTask, step: TrainStep) -> Path:
+def path_of(task: MnistTask, step: ModelStep) -> Path:
     """The path that the task's hyper-parameters ask for."""
     if task.compile == "yes":
         return Compiled(step)
-    return Graphed(step) if task.cuda_graphs == "yes" else Plain(step)
+    return Graphed(step) if task.cuda_graphs == "yes" else step.bare

@@ -1,0 +1,39 @@
+"""From names to what is measured: the task, and an estimator for each of its stochastic layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ...estimators.contract import Estimator, Unsupported
+from ...estimators.layered import Layered
+from ...estimators.registry import ESTIMATORS, TASKS
+from ...tasks.contract import Task
+from .source import Subject
+
+
+class Layers(Layered):
+    """An estimator for each stochastic layer of a task, sharing its name and hyper-parameters."""
+
+    def __init__(self, cls: type[Estimator], values: dict[str, Any], task: Task, device: torch.device) -> None:
+        if cls.differentiates and not task.differentiable:
+            raise Unsupported(f"{cls.name} differentiates f, and this f is defined on discrete z only")
+        with device:
+            super().__init__([cls(spec, **values) for spec in task.layers])
+
+    @property
+    def whole(self) -> Estimator:
+        """What to train with: all of them as one, or the only one."""
+        return self if len(self.deeper) else self.top
+
+
+def build_task(subject: Subject) -> Any:
+    """The subject's task on its device: a toy or a training task, as its source asks for."""
+    return TASKS.find(subject.task.family).load()(device=torch.device(subject.device), **subject.task.values)
+
+
+def build_layers(subject: Subject, task: Task) -> Layers:
+    """The subject's estimator for this task. Raises Unsupported."""
+    cls = ESTIMATORS.find(subject.estimator.family).load()
+    return Layers(cls, subject.estimator.values, task, torch.device(subject.device))

@@ -1,0 +1,1 @@
+"""Gradient draws on toys, whose exact gradients are known."""

@@ -1,0 +1,100 @@
+"""Gradient draws of an estimator on a toy: the raw material of bias and variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....estimators.contract import Claim
+from ....tasks.contract import Toy
+from ...rows import OWN
+from ...statistics.moments import Accumulator, Moments
+from ..build import Layers
+from ..gradient import toy_problem
+from ..settings import DrawSettings
+from ..streams import stream
+from ..tuning import tune
+from .replicates import draw_replicates
+from .work import Work, count_work
+
+OF_F = ("value", "decoder")
+"""Groups that move with f alone; the others move with the law of z."""
+TUNING_SHARE = 8
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was measured: moments of each group's gradient beside its exact value [D].
+
+    relaxed: the same of the estimator's own relaxed objective; empty where it has none or that is not known.
+    """
+
+    moments: dict[str, Moments]
+    exact: dict[str, np.ndarray]
+    relaxed: dict[str, np.ndarray]
+    work: Work
+    tuned_steps: int
+    claim: Claim
+
+    def finite_variance(self, group: str) -> bool:
+        """By the method's own claim, which is about the groups that the law of z moves."""
+        return self.claim.finite_variance or group.removesuffix(OWN) in OF_F
+
+    @property
+    def judged(self) -> dict[str, tuple[Moments, np.ndarray]]:
+        """Each group's moments and exact value; under group + OWN, against the own relaxed objective."""
+        found = {group: (self.moments[group], exact) for group, exact in self.exact.items()}
+        return found | {group + OWN: (self.moments[group], exact) for group, exact in self.relaxed.items()}
+
+
+def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> Draws:
+    """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises, and UsageError for
+    parameters that are not finite.
+    """
+    task.latent(task.params()).validate()
+    work = count_work(layers, task)
+    tuned = tune_on(
+        layers, task, settings, seed, work.draws(settings.chunk_elements / TUNING_SHARE, settings.tuning_rows)
+    )
+    layers.eval()
+    look = f"/look {settings.look}" if settings.look else ""
+    sample, lower = stream(seed, f"sample{look}", task.device), stream(seed, f"lower{look}", task.device)
+    rows = work.draws(settings.elements / settings.blocks, settings.rows)
+    chunk = work.draws(settings.chunk_elements, rows)
+    exact = {group: tensor.flatten() for group, tensor in task.exact(layers.top).items()}
+    accumulators: dict[str, Accumulator] = {}
+    for _ in range(settings.blocks):
+        for start in range(0, rows, chunk):
+            count = min(chunk, rows - start)
+            for group, draws in draw_replicates(layers, task, count, sample, lower).items():
+                if group not in accumulators:
+                    direction = unit(exact[group]).to(draws) if group in exact else None
+                    accumulators[group] = Accumulator(settings.blocks, rows, direction)
+                accumulator = accumulators[group]
+                if draws.dim() == 2:
+                    accumulator.add(draws)
+                else:
+                    accumulator.add_sum(draws, count)
+    moments = {group: accumulator.finish() for group, accumulator in accumulators.items()}
+    for group, moment in moments.items():
+        if not np.isfinite(moment.variance).all():
+            raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
+    known = {group: tensor.numpy() for group, tensor in exact.items()}
+    relaxed = {group: tensor.flatten().numpy() for group, tensor in task.relaxed(layers.top).items()}
+    return Draws(moments, known, relaxed, work, tuned, layers.top.claim())
+
+
+def unit(vector: Tensor) -> Tensor:
+    """The vector scaled to length 1; zero stays zero."""
+    return vector / vector.norm().clamp_min(torch.finfo(vector.dtype).tiny)
+
+
+def tune_on(layers: Layers, task: Toy, settings: DrawSettings, seed: int, rows: int) -> int:
+    """Tune at the toy's parameters, `rows` draws a step; returns the steps."""
+    once = task.params().detach()
+    generator, lower = stream(seed, "tuning", task.device), stream(seed, "tuning-lower", task.device)
+    params = once.expand(rows, *once.shape)
+    return tune(toy_problem(task), layers.whole, params, settings.tuning_steps, generator, layers.lower(lower))

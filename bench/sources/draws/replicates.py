@@ -1,0 +1,23 @@
+"""Independent replicates of a toy's gradient in one backward pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from ....tasks.contract import Toy, flatten
+from ..build import Layers
+from ..gradient import draw, toy_problem
+
+
+def draw_replicates(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
+    """One backward pass for `rows` replicates: value and cut [rows, D], each shared group's sum over rows [D]."""
+    once = task.params()
+    params = once.expand(rows, *once.shape)
+    loss = draw(toy_problem(task), layers.top, params, sample, layers.lower(lower)).loss
+    shared = task.groups()
+    wanted = [params, *(tensor for group in shared.values() for tensor in group)]
+    gradients = iter(torch.autograd.grad(loss.sum(), wanted, allow_unused=True, materialize_grads=True))
+    result = {"value": loss.detach().flatten(1) if loss.dim() > 1 else loss.detach().unsqueeze(-1)}
+    result["cut"] = next(gradients).flatten(1)
+    return result | {name: flatten([next(gradients) for _ in group]) for name, group in shared.items()}

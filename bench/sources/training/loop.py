@@ -1,0 +1,59 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from ....estimators.contract import Estimator
+from ....tasks.vae.mnist_task import MnistTask
+from ..settings import TrainSettings
+from .basket import Basket
+from .checkpoint import Checkpoint
+from .point import Diverged, Point
+from .trajectory import Trajectory
+
+
+def train(
+    task: MnistTask,
+    estimator: Estimator,
+    settings: TrainSettings,
+    seed: int,
+    tick: Callable[[float], None],
+    checkpoint: Checkpoint | None = None,
+) -> list[Point]:
+    """Train for `steps`, or fewer where they take more than `seconds`, evaluating at evenly spaced steps and the last.
+
+    `tick` is told the fraction done. What a checkpoint holds is gone on with, to the same bits at equal threads.
+
+    Raises Diverged with the curve so far when the loss is not finite at an evaluation.
+    """
+    run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers)
+    run.validate()
+    at = {round(settings.steps * k / settings.evaluations) for k in range(1, settings.evaluations + 1)}
+    checkpoint = checkpoint or Checkpoint()
+    points: list[Point] = []
+    done, trained = 0, 0.0
+    if (kept := checkpoint.load()) is not None:
+        done, trained, points = kept["done"], kept["trained"], [Point(**point) for point in kept["points"]]
+        run.load_state_dict(kept["run"])
+    start = time.perf_counter()
+    for step in range(done + 1, settings.steps + 1):
+        loss = run.advance(step)
+        last = step == settings.steps or trained + time.perf_counter() - start > settings.seconds
+        if step in at or last:
+            if not math.isfinite(float(loss.mean())):
+                raise Diverged(step, points)
+            trained += time.perf_counter() - start
+            points.append(run.point(step, trained, settings, basket, last))
+            tick(step / settings.steps)
+            start = time.perf_counter()
+        if last:
+            break
+        if checkpoint.due:
+            trained += time.perf_counter() - start
+            state = {"done": step, "trained": trained, "points": list(map(vars, points)), "run": run.state_dict()}
+            checkpoint.save(state)
+            start = time.perf_counter()
+    return points

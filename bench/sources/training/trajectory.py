@@ -1,0 +1,61 @@
+"""A model in training: all that moves, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ....estimators.contract import Estimator
+from ....tasks.vae.mnist_task import MnistTask
+from ...statistics.intervals import Figure
+from ..settings import TrainSettings
+from ..streams import stream
+from .basket import Basket
+from .evaluation import evaluate, shown
+from .gradient_ema import GradientEma
+from .point import Point
+from .step import TrainStep
+
+
+class Trajectory:
+    """All that moves along training: model, estimator and optimiser, the place in the data, the gradient's averages."""
+
+    def __init__(self, task: MnistTask, estimator: Estimator, steps: int, seed: int) -> None:
+        self.task, self.steps, self.seed = task, steps, seed
+        self.step_once = TrainStep(task, estimator, seed)
+        self.data = task.batches(stream(seed, "data", task.device))
+        self.ema = GradientEma(self.step_once.vae.inference_parameters())
+
+    def validate(self) -> None:
+        """Raises UsageError where the untrained encoder's parameters are not finite."""
+        vae, images = self.step_once.vae, self.task.evaluation_images(self.task.train, self.task.batch)
+        vae.latent(vae.encode(images)).validate()
+
+    def advance(self, step: int) -> Tensor:
+        """Train on the next minibatch, at the learning rate of this step; its loss [batch], detached."""
+        self.step_once.set_learning_rate(self.task.learning_rate(step, self.steps))
+        loss = self.step_once(next(self.data))
+        self.ema.update()
+        return loss
+
+    def point(self, step: int, seconds: float, settings: TrainSettings, basket: Basket, last: bool) -> Point:
+        """What there is to say of the model now; the next minibatch is the one whose gradients are drawn."""
+        once, task, x = self.step_once, self.task, next(self.data)
+        metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
+        metrics["var_ema"] = Figure(self.ema.variance())
+        if settings.target_elbo is not None:
+            metrics["target_elbo"] = Figure(settings.target_elbo)
+        images = shown(once, task, self.seed) if last else {}
+        others = basket.measure(once.vae, x, stream(self.seed, f"basket/{step}", task.device))
+        return Point(step, seconds, metrics, once.evaluations, images, others)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        return {"step": self.step_once, "data": self.data, "ema": self.ema}
