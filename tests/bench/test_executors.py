@@ -18,15 +18,17 @@ from dvae_bench.bench.run.executors import Execution, Limits
 from dvae_bench.bench.run.executors.processes import DIED
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
-from dvae_bench.bench.sources import DRAWS
+from dvae_bench.bench.sources import CLOCK, DRAWS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 
 TINY = Preset(
     "tiny",
-    draws=DrawSettings(blocks=8, rows=8, tuning_steps=2),
-    clock=ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 TWO = Execution(jobs=2)
 DEADLY = '''

@@ -8,6 +8,7 @@ import pytest
 from dvae_bench.bench.run.cells import Place, plan
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.sources import CLOCK
 from dvae_bench.bench.sources.timing.journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block, Stopwatch
 from dvae_bench.bench.sources.timing.telemetry import Reading
@@ -56,8 +57,11 @@ def test_an_interrupted_run_makes_only_the_missing_blocks(tmp_path: Path, monkey
     monkeypatch.setattr(Stopwatch, "block", lambda watch: made.append(watch) or block(watch))
     counts = run_cells(cells, store, Progress())
     assert counts == {"reused": 3, "ok": 3}
-    assert len(made) == 3 * preset.clock.rounds, "no block was measured twice"
+    assert len(made) == 3 * preset.of(CLOCK).rounds, "no block was measured twice"
     assert not (tmp_path / "timings-in-flight.jsonl").exists()
     rows = store.rows()
     times = rows[rows["metric"] == "time_total"]
-    assert set(times["estimator"]) == {"rloo", "reinforce", "disarm"} and (times["n"] >= preset.clock.repetitions).all()
+    assert (
+        set(times["estimator"]) == {"rloo", "reinforce", "disarm"}
+        and (times["n"] >= preset.of(CLOCK).repetitions).all()
+    )

@@ -20,8 +20,10 @@ from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 
 TINY = Preset(
     "tiny",
-    draws=DrawSettings(blocks=8, rows=8, tuning_steps=2),
-    clock=ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    {
+        DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2),
+        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
+    },
 )
 
 

@@ -155,7 +155,7 @@ class TestPlan:
     def test_toys_come_before_training_and_timing_last(self) -> None:
         cells = grid(["rloo", "disarm"], ["mnist-vae:arch=linear", "bit"], seeds=2, data="mnist-5k")
         sources = [cell.source for cell in cells]
-        assert sources == ["draws"] * 4 + ["steps"] * 4 + ["clock"] * 4
+        assert sources == [DRAWS] * 4 + [STEPS] * 4 + [CLOCK] * 4
         assert {cell.seed for cell in cells if cell.source is CLOCK} == {0}
         assert {cell.place.data for cell in cells if cell.task.family == "bit"} == {""}
         assert {cell.place.data for cell in cells if cell.task.family == "mnist-vae"} == {"mnist-5k"}
@@ -175,15 +175,14 @@ class TestKeys:
         "change",
         [
             dict(seed=1),
-            dict(data="mnist-5k"),
-            dict(threads=2),
-            dict(device="cuda"),
+            dict(place=Place(device_name="a cpu", data="mnist-5k")),
+            dict(place=Place(device_name="a cpu", threads=2)),
+            dict(place=Place(device="cuda", device_name="a cpu")),
             dict(task=Name("bit", (("d", 3),))),
             dict(estimator=Name("rloo", (("n", 4),))),
             dict(estimator=Name("disarm")),
-            dict(preset=replace(TINY, draws=replace(TINY.draws, rows=21))),
+            dict(settings=replace(TINY.of(DRAWS), rows=21)),
         ],
-        ids=lambda change: next(iter(change)),
     )
     def test_differ_in_everything_the_numbers_depend_on(self, change: dict[str, object]) -> None:
         assert replace(one(), **change).key() != one().key()  # type: ignore[arg-type]

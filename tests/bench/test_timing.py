@@ -21,7 +21,7 @@ from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.run.tracing import write_traces
 from dvae_bench.bench.sources import CLOCK
 from dvae_bench.bench.sources.settings import ClockSettings
-from dvae_bench.bench.sources.timing import accelerator, stopwatch, telemetry, timing
+from dvae_bench.bench.sources.timing import accelerator, rounds, stopwatch, telemetry
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.timing.rounds import time_group
 from dvae_bench.bench.sources.timing.stopwatch import Timed, Timings
@@ -83,7 +83,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(stopwatch, "time", world)
     monkeypatch.setattr(stopwatch, "clock_for", lambda device: WorldClock())
-    monkeypatch.setattr(timing, "Telemetry", lambda device: WorldTelemetry())
+    monkeypatch.setattr(rounds, "Telemetry", lambda device: WorldTelemetry())
     return world
 
 

@@ -16,10 +16,10 @@ from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.training.evaluation import evaluate
 from dvae_bench.bench.sources.training.gradient_ema import GradientEma
+from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, squared_distances
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.point import Diverged
 from dvae_bench.bench.sources.training.step import TrainStep
-from dvae_bench.bench.sources.training.training import cut_draws, encoder_draws, squared_distances
 from dvae_bench.bench.statistics.intervals import Figure
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
