@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,12 +78,13 @@ def run(
         chosen = [name for name in chosen if not matches(name, pattern)]
         on = [name for name in on if not matches(name, pattern)]
     on = at_speed(on, speed(autocast, compiled, cuda_graphs))
-    if data_dir is not None:
-        os.environ["DVAE_BENCH_DATA"] = str(data_dir)
 
     from ..bench.run.screen import Screen
     from ..bench.run.session import Session
     from ..bench.run.shard import Shard
+    from ..tasks.vae.datasets import look_in
+
+    look_in(None if data_dir is None else str(data_dir))
 
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
     settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))

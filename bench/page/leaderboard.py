@@ -148,7 +148,7 @@ def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
     last = last.drop_duplicates([*CELL, "source", "metric", "group", "seed"], keep="last")
     found: dict[tuple[Any, ...], dict[str, int]] = {}
     for name, (source, metric, group) in _SOURCES.items():
-        chosen = last[(last["source"] == source) & (last["metric"] == metric) & (last["group"] == group)]
+        chosen = last[(last["source"] == source.name) & (last["metric"] == metric) & (last["group"] == group)]
         sums: Any = chosen.groupby(CELL)["n"].sum()
         for cell, n in sums.items():
             found.setdefault(cell, {})[name] = int(n)

@@ -1,7 +1,7 @@
 """Finding and reading MNIST: its IDX files, or the embedded 5,000 images when there is no way to get them.
 
-Looked for in this order: the folder in the environment variable DVAE_BENCH_DATA (`embedded` there takes the
-embedded subset at once), the user cache, a download into that cache, and only then the embedded subset,
+Looked for in this order: the folder given to `look_in`, or else in the environment variable DVAE_BENCH_DATA
+(`embedded` takes the embedded subset at once), the user cache, a download into that cache, and only then the embedded subset,
 announced on stderr.
 The SHA-256 of every file's uncompressed bytes is pinned: a file that differs is never used.
 """
@@ -72,6 +72,20 @@ class Dataset:
         return self.train.sum(0, dtype=torch.float32) / (255 * len(self.train))
 
 
+_given: str | None = None
+
+
+def look_in(folder: str | None) -> None:
+    """In this process, look for MNIST in this folder instead of the one in DVAE_BENCH_DATA; None goes back to that."""
+    global _given
+    _given = folder
+
+
+def data_folder() -> str:
+    """Where MNIST is looked for first; "" where no folder was given."""
+    return os.environ.get(DATA_VARIABLE, "") if _given is None else _given
+
+
 def load_mnist(split: str = "60k/10k") -> Dataset:
     """MNIST, its training images whole ("60k/10k") or with the last 10,000 for validation ("50k/10k/10k").
 
@@ -80,13 +94,13 @@ def load_mnist(split: str = "60k/10k") -> Dataset:
     """
     if split not in SPLITS:
         raise UsageError(f"unknown split {split!r}; take one of {', '.join(SPLITS)}")
-    return _load(split, os.environ.get(DATA_VARIABLE, ""))
+    return _load(split, data_folder())
 
 
 def find_in_data_folder(*names: str) -> dict[str, Path]:
-    """Those of the named files that lie in DVAE_BENCH_DATA or its `mnist/`, plain or .gz."""
-    value = os.environ.get(DATA_VARIABLE, "")
-    return {} if value in ("", "embedded") else _find(Path(value).expanduser(), *names)
+    """Those of the named files that lie in `data_folder` or its `mnist/`, plain or .gz."""
+    folder = data_folder()
+    return {} if folder in ("", "embedded") else _find(Path(folder).expanduser(), *names)
 
 
 def read_idx(path: Path, remedy: str = f"delete it or point {DATA_VARIABLE} elsewhere") -> Tensor:
@@ -113,8 +127,8 @@ def _is_gzip(file: BinaryIO) -> bool:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(split: str, variable: str) -> Dataset:
-    name, train, test = _images(variable)
+def _load(split: str, given: str) -> Dataset:
+    name, train, test = _images(given)
     valid = len(test) if split == "50k/10k/10k" else 0
     train, valid_images = train.split([len(train) - valid, valid])
     if name == "mnist-5k":
@@ -123,12 +137,12 @@ def _load(split: str, variable: str) -> Dataset:
 
 
 @functools.lru_cache(maxsize=2)
-def _images(variable: str) -> tuple[str, Tensor, Tensor]:
+def _images(given: str) -> tuple[str, Tensor, Tensor]:
     """Name, training and test images, from the first place that has them."""
-    if variable == "embedded":
+    if given == "embedded":
         return _embedded()
-    if variable:
-        folder = Path(variable).expanduser()
+    if given:
+        folder = Path(given).expanduser()
         files = _find(folder, TRAIN, TEST)
         if len(files) < 2:
             raise UsageError(

@@ -11,13 +11,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from ....estimators.registry import COLLECTORS, ESTIMATORS, TASKS
+from ....tasks.vae.datasets import data_folder, look_in
 from ...sources.timing.clock import steady_host
 from ...store.files import Unwritable
 from ...store.store import Store
@@ -41,7 +41,7 @@ class Processes:
         if FORKSERVER:
             CONTEXT.set_forkserver_preload([IMPORTED])
         self.slots, self.limits = jobs, limits
-        self.work = (store.folder, dict(os.environ), threads, plugin_files(), limits)
+        self.work = (store.folder, data_folder(), threads, plugin_files(), limits)
         self.idle: list[Process] = []
         self.busy: list[Process] = []
 
@@ -142,7 +142,7 @@ def add_plugins(files: list[Path]) -> None:
 def _work(
     connection: Connection,
     folder: Path,
-    environment: Mapping[str, str],
+    data: str,
     threads: int,
     plugins: list[Path],
     limits: Limits,
@@ -150,7 +150,7 @@ def _work(
     """What a process does, until its parent hangs up. An interrupt is its parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ.update(environment)
+    look_in(data)
     limits.limit_memory()
     steady_host(threads)
     add_plugins(plugins)

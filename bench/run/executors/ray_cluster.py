@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ....estimators.names import UsageError
-from ....tasks.vae.datasets import DATA_VARIABLE, load_mnist
+from ....tasks.vae.datasets import data_folder, load_mnist, look_in
 from ...sources.timing.clock import steady_host
 from ...store.store import Store
 from ..cells import Place
@@ -45,7 +45,7 @@ class Work:
     parts: tuple[str, ...]
     threads: int
     limits: Limits
-    data: str | None
+    data: str
     plugins: tuple[tuple[str, str], ...]
 
 
@@ -87,7 +87,7 @@ class RayCluster:
 
     def submit(self, unit: Unit) -> None:
         parts = tuple(cell.part() for cell in unit)
-        work = Work(unit, parts, self.place.threads, self.limits, os.environ.get(DATA_VARIABLE), self.plugins)
+        work = Work(unit, parts, self.place.threads, self.limits, data_folder(), self.plugins)
         if not unit[0].source.alone:
             self.running[self.measure.remote(work)] = unit
             return
@@ -168,10 +168,10 @@ def _measure(work: Work) -> Measured:
 
 
 @functools.cache
-def _prepare(data: str | None, plugins: tuple[tuple[str, str], ...]) -> tempfile.TemporaryDirectory[str]:
+def _prepare(data: str, plugins: tuple[tuple[str, str], ...]) -> tempfile.TemporaryDirectory[str]:
     """Once a worker: where MNIST is, and the plugins given with --plugin, in a folder that lives as long as it."""
-    if data is not None:
-        os.environ[DATA_VARIABLE] = data
+    if data:
+        look_in(data)
     folder = tempfile.TemporaryDirectory()
     files = [Path(folder.name) / name for name, _ in plugins]
     for file, (_, text) in zip(files, plugins, strict=True):
