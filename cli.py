@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Annotated
 
 import typer
 from dvae_bench import __version__
+from dvae_bench.bench.store.files import NO_ROOM
 from dvae_bench.commands import catalogue, check, compare, merge, new, report, run
 from dvae_bench.commands.exits import INTERRUPTED, USAGE
 from dvae_bench.commands.stopping import stoppable
 from dvae_bench.estimators.names import UsageError
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}

@@ -13,7 +13,8 @@ SCRIPT = """
 import json, resource, sys, time
 import torch
 from dvae_bench.bench.sources.timing.clock import steady_host
-from dvae_bench.bench.sources.draws import Layers, draw_gradients
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws.draws import draw_gradients
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 steady_host(1)

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,24 +22,26 @@ from dvae_bench.bench.run.context import context
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.run.session import Session
+from dvae_bench.bench.sources import CLOCK
+from dvae_bench.bench.sources.build import Layers
 from dvae_bench.bench.sources.capture import capture
-from dvae_bench.bench.sources.draws import Layers
 from dvae_bench.bench.sources.settings import ClockSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import device_from, steady_host
 from dvae_bench.bench.sources.timing.timing import timed_draws, timed_steps
-from dvae_bench.bench.sources.training.training import TrainStep
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.latents import Bernoulli
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from dvae_bench.tasks.contract import Toy
 from torch import Tensor
 
 BEST_KNOWN = ("reinforce", "rloo", "arm", "disarm", "rebar", "relax", "gumbel-softmax", "straight-through")
 FEW = ("reinforce", "disarm", "gumbel-softmax")
 BATCHES = "mnist-vae:batch={100,2000}"
 TRAINED = ("mnist-vae", "mnist-vae:arch={categorical,gaussian}", "mnist-vq:codebook={free,linear-codebook}")
-STEPS = 10
+COMPARED = 10
 SHOWN = r"^(time_\w+|host_bound|launches|memory_peak|rounds)$"
 SUM_OF_784, BFLOAT16 = 784 * 2**-24, 2**-8
 """How far a loss may be off, relative: a float32 sum of 784 terms in another order, and networks in bfloat16."""
@@ -99,10 +100,10 @@ def syncs(device: torch.device, folder: Path) -> bool:
 def draw_watched(cls: Any, task: Any) -> Sequence[float]:
     """Raises where a gradient waits for the device; not the first one, which may make what is kept."""
     layers = Layers(cls, {}, task, task.device)
-    if "steps" in task.sources:
-        timed = timed_steps(task, layers.whole, 0)
-    else:
+    if isinstance(task, Toy):
         timed = timed_draws(layers, task, ClockSettings(), 0)
+    else:
+        timed = timed_steps(task, layers.whole, 0)
     timed.gradient(stream(0, "check", task.device))
     generator = stream(1, "check", task.device)
     with no_sync(task.device):
@@ -125,11 +126,10 @@ def no_sync(device: torch.device) -> Iterator[None]:
 
 def core(device: torch.device, folder: Path) -> bool:
     """The core steps of the best-known estimators, timed: events, enqueueing, graph replays, host-bound or not."""
-    preset = replace(PRESETS["quick"], clock=ClockSettings(seconds=1.0))
+    preset, names = PRESETS["quick"].changed(CLOCK, seconds=1.0), ESTIMATORS.select(BEST_KNOWN)
     failed = False
     for task in TASKS.select([BATCHES]):
-        session = Session.prepare(ESTIMATORS.select(BEST_KNOWN), [task], preset, 1, str(device), 1, folder / "core")
-        session.cells = [cell for cell in session.cells if cell.source == "clock"]
+        session = Session.prepare(names, [task], preset, 1, str(device), 1, folder / "core", [CLOCK])
         counts = session.run(Progress(), fresh=True)
         rows = session.rows()
         ok = rows["status"] == "ok"
@@ -182,7 +182,7 @@ def paths(device: torch.device, folder: Path) -> bool:
 def against_plain(
     found: Findings, device: torch.device, rounding: float, tasks: Sequence[str], names: Sequence[str], **path: Any
 ) -> None:
-    """STEPS steps of each estimator by a speed path and as written, on the first of the tasks that it supports."""
+    """COMPARED steps of each estimator by a speed path and as written, on the first of the tasks that it supports."""
     what = ", ".join(f"{key}={value}" for key, value in path.items())
     left = list(names)
     for task in TASKS.select(tasks):
@@ -201,7 +201,7 @@ def compare(name: str, plain_task: Any, fast_task: Any, rounding: float) -> Sequ
     cls, device = ESTIMATORS.find(name).load(), plain_task.device
     plain, fast = (TrainStep(task, Layers(cls, {}, task, device).whole, 0) for task in (plain_task, fast_task))
     data = plain_task.batches(stream(0, "data", device))
-    batches, errors = [next(data) for _ in range(STEPS)], []
+    batches, errors = [next(data) for _ in range(COMPARED)], []
     for k, x in enumerate(batches):
         for step in (plain, fast):
             step.set_learning_rate(1e-3 / (1 + k))

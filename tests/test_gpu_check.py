@@ -12,6 +12,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,7 +126,7 @@ def lines(path: Path) -> list[dict[str, str]]:
 class TestSyncs:
     @pytest.fixture(autouse=True)
     def two_on_one_task(self, gpu_check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(gpu_check.PRESETS, "quick", gpu_check.replace(gpu_check.PRESETS["quick"], tasks=("bit",)))
+        monkeypatch.setitem(gpu_check.PRESETS, "quick", replace(gpu_check.PRESETS["quick"], tasks=("bit",)))
         monkeypatch.setattr(gpu_check, "ESTIMATORS", [ESTIMATORS.find(name) for name in ("rloo", "vq-st")])
 
     def test_gradients_are_drawn(self, gpu_check: Any, tmp_path: Path) -> None:

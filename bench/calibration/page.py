@@ -15,7 +15,8 @@ from scipy import stats
 from ..compare.effect import WORDS
 from ..compare.metrics import MARGINS
 from ..report.style import GREY, WIDTH, style
-from ..statistics.bias_test import ALPHA, POWER
+from ..statistics.bias_test import POWER
+from ..statistics.holm import ALPHA
 from .levels import LEVELS, PROMISED
 
 JUDGED = ("0.05", "0.01")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from ..report.verdicts import ALPHA, BIASED, NOT_TESTABLE, UNBIASED
-from ..statistics.holm import holm
+from ..report.verdicts import BIASED, NOT_TESTABLE, UNBIASED
+from ..statistics.holm import ALPHA, holm
 from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORSE
 from .runs import StoredCell, Subject
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ... import __version__
-from ..report.verdicts import ALPHA
+from ..statistics.holm import ALPHA
 from .leaderboard import FIGURES, leaderboard
 from .sections import context, failed, missing, sections
 from .study import Study

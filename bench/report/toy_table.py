@@ -10,11 +10,12 @@ import pandas as pd
 
 from ..rows import NOT_APPLICABLE, OWN
 from ..sources import CLOCK, DRAWS
+from ..statistics.holm import ALPHA
 from .best import SAID, not_worse
 from .numbers import MISSING, plain, with_interval
 from .rows import CELL, is_training, measured, sizes
 from .table import Table, informative
-from .verdicts import ALPHA, BIASED, UNBIASED, bias_tests, verdicts
+from .verdicts import BIASED, UNBIASED, bias_tests, verdicts
 
 
 def toy_table(rows: pd.DataFrame) -> Table:

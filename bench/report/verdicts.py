@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ..sources import DRAWS
-from ..statistics.holm import holm
+from ..statistics.holm import ALPHA, holm
 from .rows import CELL, failures, prepare
 
-ALPHA = 1e-3
 BIASED, UNBIASED, NOT_TESTABLE = "biased", "unbiased", "not testable"
 _KEYS = [*CELL, "group"]
 

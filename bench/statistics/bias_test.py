@@ -9,10 +9,12 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import ncfdtr, nctdtrinc
 
+from .holm import ALPHA
+
 if TYPE_CHECKING:
     from .moments import Moments
 
-ALPHA, POWER = 1e-3, 0.95
+POWER = 0.95
 PROJECTIONS, DIRECTIONS = 20, 101
 RARE_COORDINATE, RARE_ON_AVERAGE = 5.0, 0.64
 

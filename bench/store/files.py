@@ -14,7 +14,7 @@ from pathlib import Path
 from ...estimators.names import UsageError
 
 UNSEALED = b"0" * 64  # where the checksum stands while it is taken
-MAKE_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Unwritable(UsageError):
@@ -27,7 +27,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "make room" if error.errno in MAKE_ROOM else "make it writable"
+        remedy = "make room" if error.errno in NO_ROOM else "make it writable"
         raise Unwritable(
             f"cannot write {path} ({error.strerror or error}): {remedy}, or choose another folder with -o; "
             "what is finished there is kept, and the same command goes on"

@@ -1,8 +1,8 @@
 """Finding and reading MNIST: its IDX files, or the embedded 5,000 images when there is no way to get them.
 
 Looked for in this order: the folder given to `look_in`, or else in the environment variable DVAE_BENCH_DATA
-(`embedded` takes the embedded subset at once), the user cache, a download into that cache, and only then the embedded subset,
-announced on stderr.
+(`embedded` takes the embedded subset at once), the user cache, a download into that cache, and only then the embedded
+subset, announced on stderr.
 The SHA-256 of every file's uncompressed bytes is pinned: a file that differs is never used.
 """
 
