@@ -11,8 +11,7 @@ from .compare.comparison import compare
 from .compare.runs import Run
 from .compare.show import lines, summary
 from .page.page import write_page
-from .page.study import Study, labels
-from .report import write_report
+from .report import Study, labels, write_report
 from .store.store import Store
 
 
@@ -26,7 +25,7 @@ def write_reports(folders: Sequence[Path], out: Path | None) -> list[Path]:
     target = folders[0] if out is None else out
     studies = [Study.of(Store.open(folder), label) for folder, label in zip(folders, labels(folders), strict=True)]
     places = [target] if len(studies) == 1 else [target / f"run-{i}" for i in range(1, len(studies) + 1)]
-    files = [path for study, place in zip(studies, places, strict=True) for path in write_report(study.rows, place)]
+    files = [path for study, place in zip(studies, places, strict=True) for path in write_report(study, place)]
     base, *others = map(Run.open, folders)
     pairs = []
     for study, run in zip(studies[1:], others, strict=True):

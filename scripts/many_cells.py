@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dvae_bench.bench.page import Study, write_page
-from dvae_bench.bench.report import write_report
+from dvae_bench.bench.page import write_page
+from dvae_bench.bench.report import Study, write_report
 from dvae_bench.bench.rows import SCHEMA
 from dvae_bench.bench.run import executors
 from dvae_bench.bench.run.cells import Cell, Place, plan
@@ -86,7 +86,7 @@ def main() -> None:
     studies: list[Study] = []
     parts = [cell.part() for cell in cells]
     say("reading", spent(lambda: studies.append(Study.of(fresh, "tiny", parts))))
-    say("tables and figures", spent(lambda: write_report(studies[0].rows, folder)))
+    say("tables and figures", spent(lambda: write_report(studies[0], folder)))
     say("page", spent(lambda: write_page(studies, folder / "index.html")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from dvae_bench.bench.report import (
     FIGURES,
+    Study,
     calibration,
     families,
     probability,
@@ -24,6 +26,7 @@ from dvae_bench.bench.report import (
     write_report,
     write_tables,
 )
+from dvae_bench.bench.report import figures as figures_module
 from dvae_bench.bench.report.best import not_worse
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
@@ -393,7 +396,7 @@ def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
 
 def test_report_of_everything_writes_every_file(tmp_path: Path) -> None:
     lost = row(estimator="rebar", task=TOYS[0], status="error", reason="boom")
-    files = write_report(pd.concat([everything_rows(), pd.DataFrame([*swept_rows(), lost])]), tmp_path)
+    files = write_report(Study("run", pd.concat([everything_rows(), pd.DataFrame([*swept_rows(), lost])])), tmp_path)
     wanted = {
         f"tables/{name}.{end}"
         for name in ("toys", "efficiency", "training", "failures")
@@ -411,7 +414,8 @@ def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     written = []
     for given, folder in ((rows, tmp_path / "a"), (shuffled, tmp_path / "b")):
         files = (
-            write_tables(given, folder) + write_figures(given, folder, ["bias", "training", "families", "basket"])[0]
+            write_tables(tables(given), folder)
+            + write_figures(given, folder, ["bias", "training", "families", "basket"])[0]
         )
         written.append([path.read_bytes() for path in files])
     assert written[0] == written[1]
@@ -491,10 +495,10 @@ def test_panels_of_one_estimator_have_room_for_titles_of_many_lines(look: str) -
 
 def test_a_report_of_failures_only_has_tables_and_says_why_no_figures(tmp_path: Path) -> None:
     lost = pd.DataFrame([row(estimator="a", task="toy", status="error", reason="boom")])
-    names = {path.name for path in write_report(lost, tmp_path)}
+    names = {path.name for path in write_report(Study("run", lost), tmp_path)}
     assert names == {f"{t}.{end}" for t in ("toys", "failures") for end in ("csv", "md", "tex")} | {"skipped.txt"}
     assert len((tmp_path / "figures" / "skipped.txt").read_text().splitlines()) == len(FIGURES)
-    assert {path.name for path in write_report(lost.iloc[:0], tmp_path / "empty")} == {"skipped.txt"}
+    assert {path.name for path in write_report(Study("run", lost.iloc[:0]), tmp_path / "empty")} == {"skipped.txt"}
 
 
 def test_infinite_and_missing_numbers_draw() -> None:
@@ -634,3 +638,26 @@ def test_what_draws_nothing_has_no_variance() -> None:
     rows.append(row(**shared, metric="var_total", status="not applicable", reason="it draws nothing"))
     (toys, *_) = tables(pd.DataFrame(rows))
     assert toys.text["variance"].tolist() == ["not applicable"] and toys.numbers["variance"].isna().all()
+
+
+def test_a_figure_is_drawn_again_only_where_something_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, memory, drawn = small_rows(), tmp_path / "drawn.json", list[str]()
+    draw = figures_module._draw
+    monkeypatch.setattr(figures_module, "_draw", lambda name, *rest: drawn.append(name) or draw(name, *rest))
+
+    def report(of: pd.DataFrame = rows, look: str = "paper") -> tuple[list[Path], list[str]]:
+        drawn.clear()
+        return write_figures(of, tmp_path, ["bias", "basket"], look, memory=memory)
+
+    first = report()
+    assert drawn == ["bias", "basket"] and report() == first and drawn == []
+    other = rows.assign(value=rows["value"].where(rows.index > 0, rows["value"] + 1e-9))
+    for changed in (lambda: report(look="talk"), report, lambda: report(other), report):
+        changed()
+        assert drawn == ["bias", "basket"]
+    (tmp_path / "bias.svg").unlink()
+    report()
+    assert drawn == ["bias"]
+    for damage in (b"", b"[1]", b"[" * 100_000, json.dumps({"bias": 3}).encode()):
+        memory.write_bytes(damage)
+        assert report() == first and drawn == ["bias", "basket"]

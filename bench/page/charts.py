@@ -11,10 +11,10 @@ import pandas as pd
 
 from ..report.phases import COLOURS
 from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
+from ..report.study import Study
 from ..report.style import looks
 from ..sources import CLOCK
 from .plane import plane
-from .study import Study
 from .traces import Draw, Looks, View, points_of, text, trace, view, views_of
 
 

@@ -12,13 +12,11 @@ from dvae_bench.estimators.registry import ESTIMATORS
 
 from ..report.numbers import MISSING, plain, with_interval
 from ..report.rows import CELL, failures, is_training
+from ..report.study import Study
 from ..report.table import one_line
-from ..report.toy_table import toy_table
-from ..report.training_table import training_table
 from ..report.verdicts import BIASED, UNBIASED
 from ..sources import CLOCK, DRAWS, STEPS
 from .latents import latent_of
-from .study import Study
 
 UNSUPPORTED = "unsupported"
 FIGURES = {
@@ -77,8 +75,8 @@ def leaderboard(study: Study) -> list[Line]:
     """Toys, then trained tasks; a failed cell is a line too."""
     rows = study.rows
     counts, reasons, trained = _counts(rows), _reasons(rows), is_training(rows)
-    toys = toy_table(rows).numbers.to_dict("records")
-    models = training_table(rows).numbers.to_dict("records")
+    toys = study.tables.toys.numbers.to_dict("records")
+    models = study.tables.training.numbers.to_dict("records")
     evaluations = rows[trained & (rows["metric"] == "evaluations")].groupby(CELL)["value"].mean()
     lines = []
     for x in toys:

@@ -16,10 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ... import __version__
+from ..report.study import Study
 from ..statistics.holm import ALPHA
 from .leaderboard import FIGURES, leaderboard
 from .sections import context, failed, missing, sections
-from .study import Study
 
 Compared = tuple[str, list[str], pd.DataFrame]
 """A heading, notes, and the verdicts of a pair of runs."""

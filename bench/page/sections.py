@@ -9,8 +9,8 @@ from typing import Any
 from dvae_bench.estimators.registry import ESTIMATORS
 
 from ..report.rows import CELL, failures
+from ..report.study import Study
 from .leaderboard import Line
-from .study import Study
 
 
 @dataclass(frozen=True)

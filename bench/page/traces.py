@@ -10,8 +10,8 @@ import pandas as pd
 from markupsafe import escape
 
 from ..report.numbers import with_interval
+from ..report.study import Study
 from ..report.style import Look
-from .study import Study
 
 View = dict[str, Any]
 Point = tuple[float, float, float, float]

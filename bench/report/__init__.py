@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from .figures import FIGURES, write_figures
+from .study import Study, labels
 from .tables import tables, write_tables
 from .verdicts import verdicts
 
-__all__ = ["FIGURES", "tables", "verdicts", "write_figures", "write_report", "write_tables"]
+__all__ = ["FIGURES", "Study", "labels", "tables", "verdicts", "write_figures", "write_report", "write_tables"]
 
 
-def write_report(rows: pd.DataFrame, out: Path) -> list[Path]:
+def write_report(study: Study, out: Path) -> list[Path]:
     """Write tables/ and figures/ below `out`; figures/skipped.txt says which had no data. Returns the files."""
-    files = write_tables(rows, out / "tables")
-    drawn, notes = write_figures(rows, out / "figures")
+    files = write_tables(study.tables, out / "tables")
+    drawn, notes = write_figures(study.rows, out / "figures", memory=out / "figures" / "drawn.json")
     skipped = out / "figures" / "skipped.txt"
     skipped.unlink(missing_ok=True)
     if notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -31,34 +32,52 @@ _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": 
 
 
 def write_figures(
-    rows: pd.DataFrame, folder: Path, names: list[str] | None = None, look: str = "paper", columns: int = 2
+    rows: pd.DataFrame,
+    folder: Path,
+    names: list[str] | None = None,
+    look: str = "paper",
+    columns: int = 2,
+    memory: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Draw the named figures (all) as .pdf, .svg and .png, in a style of STYLES and for so many columns of a page.
 
     Returns the files, and a note for each figure without data. Raises UsageError for an unknown name. A figure that an
-    earlier report left in `folder` is removed.
+    earlier report left in `folder` is removed, or kept where it would be drawn the same, which the file `memory` knows.
     """
     names = list(FIGURES) if names is None else names
     for name in names:
         if name not in FIGURES:
             raise UsageError(f"no figure {name!r}{nearest(name, FIGURES)}")
+    from .drawn import Drawn
     from .style import style
 
     rows, notes = prepare(rows), []
     files: list[Path] = []
     folder.mkdir(parents=True, exist_ok=True)
+    drawn = Drawn(memory, rows, look, columns)
     for name in names:
-        paths = {folder / f"{name}{ending}": metadata for ending, metadata in _ENDINGS.items()}
-        for path in paths:
-            path.unlink(missing_ok=True)
-        with style(look, columns):
-            figure = import_module(f".{name.replace('-', '_')}", __package__).draw(rows)
-            if isinstance(figure, str):
-                notes.append(f"{name}: skipped, {figure}")
-                continue
-            figure.draw_without_rendering()
-            figure.set_layout_engine(None)  # not laid out again for each format
-            for path, metadata in paths.items():
-                figure.savefig(path, metadata=metadata)
-        files += paths
+        paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
+        reason = drawn.found(name, paths)
+        if reason is None:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            with style(look, columns):
+                reason = _draw(name, rows, paths)
+            drawn.add(name, reason)
+        if reason:
+            notes.append(f"{name}: skipped, {reason}")
+        else:
+            files += paths
     return files, notes
+
+
+def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
+    """Draw one figure to all paths; the reason where these rows give none."""
+    figure = import_module(f".{name.replace('-', '_')}", __package__).draw(rows)
+    if isinstance(figure, str):
+        return figure
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # not laid out again for each format
+    for path, metadata in zip(paths, _ENDINGS.values(), strict=True):
+        figure.savefig(path, metadata=metadata)
+    return ""

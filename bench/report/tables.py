@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,15 +17,24 @@ from .toy_table import toy_table
 from .training_table import training_table
 
 
-def tables(rows: pd.DataFrame) -> list[Table]:
-    """Toys, efficiency, training, seeds and failures; a table without lines has nothing to say and is not written."""
+class Tables(NamedTuple):
+    """The tables of a run; one without lines has nothing to say and is not written."""
+
+    toys: Table
+    efficiency: Table
+    training: Table
+    seeds: Table
+    failures: Table
+
+
+def tables(rows: pd.DataFrame) -> Tables:
     rows = prepare(rows)
     toys = toy_table(rows)
     efficiency = efficiency_table(rows, toys.numbers)
-    return [toys, efficiency, training_table(rows), seeds_table(rows), failures_table(rows)]
+    return Tables(toys, efficiency, training_table(rows), seeds_table(rows), failures_table(rows))
 
 
-def write_tables(rows: pd.DataFrame, folder: Path) -> list[Path]:
+def write_tables(all_tables: Iterable[Table], folder: Path) -> list[Path]:
     """Each as csv (numbers), Markdown and LaTeX (text)."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [path for table in tables(rows) for path in table.write(folder)]
+    return [path for table in all_tables for path in table.write(folder)]

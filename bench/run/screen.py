@@ -12,7 +12,6 @@ from rich.progress import Progress as Bar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ..report import tables
 from ..report.table import Table
 from .cells import Cell
 from .runner import Progress
@@ -100,11 +99,12 @@ class Screen:
     def finish(self, counts: dict[str, int], *more: Table) -> None:
         """The tables, `more` with their captions, where everything lies, and how the cells ended."""
         self.bar.stop()
-        for table in tables(self.session.rows()):
+        study = self.session.study()
+        for table in study.tables:
             if table.name not in IN_FILES_ONLY:
                 self._show(table)
         folder = self.session.store.folder
-        *files, page = self.session.report()
+        *files, page = self.session.report(study)
         for table in more:
             self._show(table)
             self.say(table.caption)

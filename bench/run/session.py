@@ -11,8 +11,8 @@ import pandas as pd
 from ...estimators.names import Name
 from ...tasks.vae.datasets import load_mnist
 from ...tasks.vae.speed import check_speed
-from ..page import Study, labels, write_page
-from ..report import write_report
+from ..page import write_page
+from ..report import Study, labels, write_report
 from ..sources import SOURCES, Source
 from ..sources.timing.clock import device_from, steady_host
 from ..store.store import Store
@@ -81,10 +81,13 @@ class Session:
         """The rows of this run's cells; older cells in the same folder are left out."""
         return self.store.rows([cell.part() for cell in self.cells])
 
-    def report(self) -> list[Path]:
-        """Write tables, figures and the page of this run's cells; returns the files, the page last."""
-        study = Study.of(self.store, labels([self.store.folder])[0], [cell.part() for cell in self.cells])
-        return [*write_report(study.rows, self.store.folder), write_page([study], self.store.folder / "index.html")]
+    def study(self) -> Study:
+        """The same as tables, figures and the page see them."""
+        return Study.of(self.store, labels([self.store.folder])[0], [cell.part() for cell in self.cells])
+
+    def report(self, study: Study) -> list[Path]:
+        """Write tables, figures and the page; returns the files, the page last."""
+        return [*write_report(study, self.store.folder), write_page([study], self.store.folder / "index.html")]
 
 
 class Estimate:

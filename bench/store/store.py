@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +19,17 @@ from .cell_file import ARROW_SCHEMA, Damaged, Part, pack, unpack
 from .files import replace_file, sweep, writing
 
 KEPT = ("ok", "unsupported", "diverged")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """rows: of all sound parts. settings: what each of them was measured with. damaged: the keys of the others."""
+
+    rows: pd.DataFrame
+    settings: list[Mapping[str, Any]]
+    damaged: list[str]
 
 
 class Store:
@@ -112,21 +124,25 @@ class Store:
         """Those of the keys whose parts are damaged."""
         return [part.stem for part in self._parts(keys) if self._sound(part) is None]
 
+    def read(self, keys: Sequence[str] | None = None) -> Contents:
+        """All that is stored, or of the given cells, each part read once; damaged parts are named and left out."""
+        tables, settings, damaged = [ARROW_SCHEMA.empty_table()], list[Mapping[str, Any]](), list[str]()
+        for path in self._parts(keys):
+            if (part := self._sound(path)) is None:
+                damaged.append(path.stem)
+                continue
+            tables.append(_named(path, part.table))
+            settings.append(part.settings)
+        return Contents(pa.concat_tables(tables).to_pandas(), settings, damaged)
+
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
         """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
-        tables = [self._read(part, Part.table) for part in self._parts(keys)]
+        tables = [_named(path, lambda: unpack(path.read_bytes()).table()) for path in self._parts(keys)]  # noqa: B023
         return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
 
     def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
         """The parts of all cells, or of the given ones. Raises UsageError naming a damaged one."""
-        return [self._read(part) for part in self._parts(keys)]
-
-    @staticmethod
-    def _read(part: Path, what: Callable[[Part], Any] = lambda part: part) -> Any:
-        try:
-            return what(unpack(part.read_bytes()))
-        except Damaged as error:
-            raise UsageError(f"{part} is damaged and cannot be read; delete it and run again ({error})") from error
+        return [_named(path, lambda: unpack(path.read_bytes())) for path in self._parts(keys)]  # noqa: B023
 
     @staticmethod
     def _sound(part: Path) -> Part | None:
@@ -145,6 +161,14 @@ class Store:
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
         return [part for part in map(self.part, self.stored() if keys is None else keys) if part.is_file()]
+
+
+def _named(path: Path, read: Callable[[], T]) -> T:
+    """What `read` makes of the part at this path. Raises UsageError naming it where it is damaged."""
+    try:
+        return read()
+    except Damaged as error:
+        raise UsageError(f"{path} is damaged and cannot be read; delete it and run again ({error})") from error
 
 
 @functools.cache

@@ -13,8 +13,9 @@ import pytest
 from dvae_bench import __version__
 from dvae_bench.bench.run import session
 from dvae_bench.bench.run.cells import plan
-from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.presets import PRESETS, Preset
 from dvae_bench.bench.sources import DRAWS
+from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.store.code_hash import ROOT
 from dvae_bench.bench.store.store import Store
 
@@ -27,7 +28,8 @@ Write = Callable[..., Path]
 @pytest.fixture
 def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws enough to see three per cent on one bit, and no timings."""
-    monkeypatch.setitem(PRESETS, "quick", TINY.changed(DRAWS, rows=2000))
+    draws = DrawSettings(rows=2000, tuning_steps=2)
+    monkeypatch.setitem(PRESETS, "quick", Preset("quick", {**TINY.settings, DRAWS: draws}))
     monkeypatch.setattr(session, "plan", lambda *grid: [cell for cell in plan(*grid) if cell.source is DRAWS])
 
 

@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def figures_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only figures that a command names are drawn: all of a run's take seconds."""
 
-    def write(rows: Any, folder: Path, names: Any = None, *style: Any) -> Any:
+    def write(rows: Any, folder: Path, names: Any = None, *style: Any, **more: Any) -> Any:
         return write_figures(rows, folder, names, *style) if names else ([], [])
 
     monkeypatch.setattr("dvae_bench.bench.report.write_figures", write)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dvae_bench import cli
 from dvae_bench.bench import report
-from dvae_bench.bench.run import screen, session
+from dvae_bench.bench.run import session
 from dvae_bench.bench.run.presets import PRESETS, Preset
 from dvae_bench.bench.run.process_state import shared_state
 from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
@@ -32,9 +32,8 @@ PRESETS["quick"] = Preset(
         CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
     },
 )
-screen.tables = lambda rows: []
-report.write_tables = lambda rows, folder: []
-report.write_figures = lambda rows, folder: ([], [])
+report.write_tables = lambda tables, folder: []
+report.write_figures = lambda *rest, **more: ([], [])
 session.write_page = lambda studies, path: path
 Checkpoint.every = 0.02
 

@@ -30,7 +30,7 @@ Run = Callable[..., tuple[int, str, str]]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line at next to no work: its exit code, and what it printed."""
     monkeypatch.setitem(PRESETS, "quick", TINY)
-    monkeypatch.setattr("dvae_bench.bench.report.write_figures", lambda *rest: ([], []))
+    monkeypatch.setattr("dvae_bench.bench.report.write_figures", lambda *rest, **more: ([], []))
     monkeypatch.setattr("dvae_bench.bench.run.session.write_page", lambda studies, path: path)
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvae_bench.bench.page import Study, write_page
+from dvae_bench.bench.page import write_page
+from dvae_bench.bench.report import Study
 from dvae_bench.bench.store.store import Store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.page import Study, write_page
+from dvae_bench.bench.page import write_page
 from dvae_bench.bench.page.charts import charts, data
 from dvae_bench.bench.page.leaderboard import leaderboard, work_normalised
 from dvae_bench.bench.page.plane import pareto
+from dvae_bench.bench.report import Study
 from dvae_bench.bench.reports import write_reports
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import UsageError

@@ -1,16 +1,18 @@
-"""A results folder as the page sees it: its label, rows, context and settings."""
+"""A results folder as tables, figures and the page see it: its label, rows, context and settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..report.rows import prepare
 from ..store.store import Store
+from .rows import prepare
+from .tables import Tables, tables
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,13 @@ class Study:
     @classmethod
     def of(cls, store: Store, label: str, keys: Sequence[str] | None = None) -> Study:
         """The named cells (all) of a store, without those whose parts are damaged."""
-        keys = store.stored() if keys is None else keys
-        damaged = store.damaged(keys)
-        sound = [key for key in keys if key not in damaged]
-        return cls(label, prepare(store.rows(sound)), store.context(), _settings(store, sound), damaged)
+        contents = store.read(keys)
+        return cls(label, prepare(contents.rows), store.context(), _settings(contents.settings), contents.damaged)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """All tables of the rows, made once however many show them."""
+        return tables(self.rows)
 
 
 def labels(folders: Sequence[Path]) -> list[str]:
@@ -38,10 +43,10 @@ def labels(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _settings(store: Store, keys: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
+def _settings(recipes: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for part in store.parts(keys):
-        source, settings = str(part.settings.get("source")), part.settings.get("settings")
+    for recipe in recipes:
+        source, settings = str(recipe.get("source")), recipe.get("settings")
         if isinstance(settings, dict) and settings not in found.setdefault(source, []):
             found[source].append(settings)
     return dict(sorted(found.items()))

@@ -1,0 +1,63 @@
+"""Which figures a folder holds already, and of what they were drawn: the same rows and code give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..store.code_hash import fingerprint
+from ..store.files import replace_file
+
+LIBRARIES = ("matplotlib", "pandas", "seaborn")
+
+
+class Drawn:
+    """The figures drawn of these rows; what was drawn of others counts as absent.
+
+    path: a JSON file that keeps for each figure what it was drawn of, and the reason where there was none. Without one,
+    nothing is kept and every figure is to be drawn.
+    """
+
+    def __init__(self, path: Path | None, rows: pd.DataFrame, *look: object) -> None:
+        self.path = path
+        self.known: dict[str, Any] = {}
+        if path is None:
+            return
+        self.shared = f"{look} {[version(library) for library in LIBRARIES]} {_digest(rows)}"
+        if path.is_file():
+            try:
+                found = json.loads(path.read_text(encoding="utf-8"))
+                self.known = found if isinstance(found, dict) else {}
+            except (ValueError, RecursionError):  # damaged: everything is drawn again
+                self.known = {}
+
+    def found(self, name: str, paths: Sequence[Path]) -> str | None:
+        """None where it is to be drawn; "" where it is there, or the reason why there was none."""
+        match self.known.get(name):
+            case [of, str(reason)] if of == self._of(name) and (reason or all(map(Path.is_file, paths))):
+                return reason
+        return None
+
+    def add(self, name: str, reason: str) -> None:
+        """Keep that it was drawn, or the reason why it was not. Raises Unwritable."""
+        if self.path is not None:
+            self.known[name] = [self._of(name), reason]
+            replace_file(self.path, json.dumps(self.known, indent=1).encode())
+
+    def _of(self, name: str) -> str:
+        """What a figure depends on: the rows, the look, and the code of its module."""
+        code = fingerprint(Path(__file__).with_name(f"{name.replace('-', '_')}.py"))
+        return hashlib.sha256(f"{self.shared} {code}".encode()).hexdigest()
+
+
+def _digest(rows: pd.DataFrame) -> str:
+    """Of all values in their order; lists, which pandas does not hash, as text."""
+    texts = {str(name): rows[name].map(str) for name in rows if rows[name].dtype == object}
+    plain = rows.assign(**texts)
+    return hashlib.sha256(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes()).hexdigest()
