@@ -12,6 +12,15 @@ from ..rows import Figure
 if TYPE_CHECKING:
     from .moments import Moments
 
+Z = float(stats.norm.isf(0.025))
+"""Half the width of a 95 % interval in standard errors, where they are known well enough for a normal one."""
+
+
+def jackknife_variance(left_out: np.ndarray) -> float:
+    """Of a statistic, from its m values with one of m observations left out, (m - 1)/m Σ (θ_i - mean θ)²."""
+    m = len(left_out)
+    return float((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())
+
 
 def bias_norm(moments: Moments, exact: np.ndarray) -> Figure:
     """||bias||, corrected for its own noise: sqrt(max(0, ||mean error||² - tr(S)/n)), with a delta-method interval."""
@@ -33,7 +42,7 @@ def bias_squared(moments: Moments, exact: np.ndarray) -> Figure:
     value = float(unbiased(m, total @ total, squares.sum()))
     without = total @ total - 2 * error @ total + squares
     leave_one_out = unbiased(m - 1, without, squares.sum() - squares)
-    se = float(np.sqrt((m - 1) / m * ((leave_one_out - leave_one_out.mean()) ** 2).sum()))
+    se = float(np.sqrt(jackknife_variance(leave_one_out)))
     t = stats.t.isf(0.025, m - 1)
     return Figure(value, se, value - t * se, value + t * se)
 
@@ -56,7 +65,7 @@ def total_variance(moments: Moments) -> Figure:
     half, peak = float(stats.t.isf(0.025, m - 1)) * relative, 0.0
     if np.isfinite(moments.kurtosis):
         bonett = float(np.sqrt(max(0.0, moments.kurtosis - (n - 3) / n) / (n - 1)))
-        half, peak = max(half, float(stats.norm.isf(0.025)) * bonett), moments.peak
+        half, peak = max(half, Z * bonett), moments.peak
         relative = max(relative, bonett)
     return Figure(value, relative * value, value / float(np.exp(half)), value * float(np.exp(half)) * (1 + peak))
 
@@ -73,7 +82,7 @@ def mean_squared_error(moments: Moments, exact: np.ndarray) -> Figure:
     """E ||g - exact||² = ||bias||² + tr Cov, each estimated without bias; independent standard errors added."""
     bias, variance = bias_squared(moments, exact), total_variance(moments)
     value, se = bias.value + variance.value, float(np.hypot(bias.se, variance.se))
-    return Figure(value, se, value - 1.96 * se, value + 1.96 * se)
+    return Figure(value, se, value - Z * se, value + Z * se)
 
 
 def signal_to_noise(moments: Moments) -> tuple[np.ndarray, float]:
@@ -105,22 +114,17 @@ def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Figure:
     without_g = (across.sum() - across.sum(1)) / ((n - 1) * m)
     without_r = (across.sum() - across.sum(0)) / (n * (m - 1))
     value = (g_g + r_r - 2 * across.mean()) / r_r
-    spread = _jackknife((g_g_without + r_r - 2 * without_g) / r_r)
-    spread += _jackknife((g_g + r_r_without - 2 * without_r) / r_r_without)
-    half = 1.96 * np.sqrt(spread)
-    root, lo, hi = (float(np.sqrt(max(0.0, bound))) for bound in (value, value - half, value + half))
-    return Figure(root, half / 1.96 / (2 * root) if root else float("nan"), lo, hi)
+    spread = jackknife_variance((g_g_without + r_r - 2 * without_g) / r_r)
+    spread += jackknife_variance((g_g + r_r_without - 2 * without_r) / r_r_without)
+    se = np.sqrt(spread)
+    root, lo, hi = (float(np.sqrt(max(0.0, bound))) for bound in (value, value - Z * se, value + Z * se))
+    return Figure(root, se / (2 * root) if root else float("nan"), lo, hi)
 
 
 def _squared_mean(gram: np.ndarray) -> tuple[float, np.ndarray]:
     """||E g||² without bias, the mean of the Gram matrix over pairs of different draws, and leaving each draw out."""
     n, rows = len(gram), gram.sum(1) - np.diag(gram)
     return float(rows.sum() / (n * (n - 1))), (rows.sum() - 2 * rows) / ((n - 1) * (n - 2))
-
-
-def _jackknife(without: np.ndarray) -> float:
-    """The jackknife variance from the values leaving one out."""
-    return float((len(without) - 1) * without.var())
 
 
 def median(samples: np.ndarray) -> Figure:
