@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Figure:
+class Quantity:
     """A number with its standard error and 95 % interval; NaN where there is none."""
 
     value: float
@@ -49,7 +49,7 @@ class Figure:
 
 def row(
     metric: str,
-    figure: Figure | float,
+    quantity: Quantity | float,
     n: int,
     *,
     unit: str = "",
@@ -61,10 +61,10 @@ def row(
     reason: str = "",
 ) -> Row:
     """A measured row, without the cell's identity. direction: "lower" or "higher" is better, or "none"."""
-    if not isinstance(figure, Figure):
-        figure = Figure(float(figure))
+    if not isinstance(quantity, Quantity):
+        quantity = Quantity(float(quantity))
     measured = dict(metric=metric, unit=unit, direction=direction, group=group, step=step, n=n, blocks=blocks)
-    return measured | vars(figure) | {"status": status, "reason": reason}
+    return measured | vars(quantity) | {"status": status, "reason": reason}
 
 
 def outcome(status: str, reason: str) -> Row:

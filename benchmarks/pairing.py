@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from dvae_bench.bench.statistics.intervals import Figure, median
+from dvae_bench.bench.statistics.intervals import Quantity, median
 
 PAIRS, LEAST, SECONDS, CALLS, WARM = 20, 6, 0.3, 2, 3
 
 
-def paired_ratio(step: Callable[[], object], floor: Callable[[], object], least: int = LEAST) -> Figure:
+def paired_ratio(step: Callable[[], object], floor: Callable[[], object], least: int = LEAST) -> Quantity:
     """step's time over floor's, CALLS of each a pair, the order within a pair alternating.
 
     At most PAIRS of them, or `least`, and no more than `least` (LEAST is the fewest with an interval) after SECONDS.

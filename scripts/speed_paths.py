@@ -24,11 +24,11 @@ from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import steady_host
 from dvae_bench.bench.sources.training.evaluation import evaluate
-from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, squared_distances
+from dvae_bench.bench.sources.training.logits_gradients import encoder_draws, logits_draws, squared_distances
 from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.bench.sources.training.trajectory import Trajectory
 from dvae_bench.bench.statistics import intervals as st
-from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 
@@ -66,7 +66,7 @@ def write(rows: list[dict[str, Any]], folder: Path) -> None:
     (folder / "speed-paths.md").write_text(table.markdown(), encoding="utf-8")
 
 
-def line(arch: str, name: str, path: str, quantity: str, figure: Figure, n: int) -> dict[str, Any]:
+def line(arch: str, name: str, path: str, quantity: str, figure: Quantity, n: int) -> dict[str, Any]:
     print(f"{arch} {name} {path} {quantity}: {figure.value:.4g} [{figure.lo:.4g}, {figure.hi:.4g}]", flush=True)
     found = {"task": f"mnist-vae:arch={arch}", "estimator": name, "path": path, "quantity": quantity}
     return found | {"value": figure.value, "lo": figure.lo, "hi": figure.hi, "n": n}
@@ -84,7 +84,7 @@ def times() -> Iterator[dict[str, Any]]:
         for path, values in PATHS.items():
             fast = step_of(name, arch=arch, **values)
             if "compile" in values and (arch, name) == TIMED[0]:
-                yield line(arch, name, path, "first step", Figure(first_step(fast, x)), 1)
+                yield line(arch, name, path, "first step", Quantity(first_step(fast, x)), 1)
             for step in (plain, fast):
                 seconds(step, x)
             quotients = [seconds(fast, x) / seconds(plain, x) for _ in range(PAIRS)]
@@ -114,7 +114,7 @@ def effects() -> Iterator[dict[str, Any]]:
         log = st.mean(np.log(variance))
         yield line("nonlinear", name, "plain", "test ELBO, plain", st.mean(plain), SEEDS)
         yield line("nonlinear", name, "bf16", "test ELBO, difference", st.mean(fast - plain), SEEDS)
-        ratio = Figure(float(np.exp(log.value)), lo=float(np.exp(log.lo)), hi=float(np.exp(log.hi)))
+        ratio = Quantity(float(np.exp(log.value)), lo=float(np.exp(log.lo)), hi=float(np.exp(log.hi)))
         yield line("nonlinear", name, "bf16", "variance", ratio, SEEDS)
         yield line("nonlinear", name, "bf16", "added bias", st.mean(bias), SEEDS)
 
@@ -127,7 +127,7 @@ def effect(name: str, seed: int) -> tuple[float, float, float, float]:
     x = plain.task.evaluation_images(plain.task.train, plain.task.batch)
     for step in (plain, fast):
         step.estimator.eval()
-    cuts = [cut_draws(step.vae, step.estimator, x, DRAWS, stream(seed, "evaluation")) for step in (plain, fast)]
+    cuts = [logits_draws(step.vae, step.estimator, x, DRAWS, stream(seed, "evaluation")) for step in (plain, fast)]
     spreads = [
         float(squared_distances(encoder_draws(step.vae, x, cut)).mean())
         for step, cut in zip((plain, fast), cuts, strict=True)

@@ -74,9 +74,9 @@ def mean_norm(draws: Tensor) -> float:
     return float((flat.sum(0).square().sum() - flat.square().sum()).div(n * (n - 1)).clamp_min(0).sqrt())
 
 
-def row(name: str, metric: str, found: float | st.Figure | np.ndarray) -> Row:
+def row(name: str, metric: str, found: float | st.Quantity | np.ndarray) -> Row:
     figure = st.mean(found) if isinstance(found, np.ndarray) else found
-    figure = figure if isinstance(figure, st.Figure) else st.Figure(figure)
+    figure = figure if isinstance(figure, st.Quantity) else st.Quantity(figure)
     return {"estimator": name, "metric": metric, "value": figure.value, "lo": figure.lo, "hi": figure.hi}
 
 

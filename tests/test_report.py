@@ -424,7 +424,7 @@ def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
 def drawn(rows: pd.DataFrame, name: str, look: str = "paper", columns: int = 2) -> Figure | str:
     """A figure as it would be saved."""
     with style(look, columns):
-        figure = import_module(f"dvae_bench.bench.report.{name.replace('-', '_')}").draw(prepare(rows))
+        figure = import_module(f"dvae_bench.bench.report.{name.replace('-', '_')}").plot(prepare(rows))
         if not isinstance(figure, str):
             figure.draw_without_rendering()
     return figure

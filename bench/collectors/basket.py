@@ -25,5 +25,5 @@ class Basket(Collector):
                     yield row("var_cut", math.nan, 0, group=group, step=point.step, status="unsupported", reason=found)
                     continue
                 for metric, samples in found.items():
-                    figure, n = (samples, 1) if isinstance(samples, st.Figure) else (st.mean(samples), len(samples))
-                    yield row(metric, figure, n, direction="lower", group=group, step=point.step)
+                    quantity, n = (samples, 1) if isinstance(samples, st.Quantity) else (st.mean(samples), len(samples))
+                    yield row(metric, quantity, n, direction="lower", group=group, step=point.step)

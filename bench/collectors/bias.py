@@ -32,7 +32,9 @@ class Bias(Collector):
             n = moments.n
             norm, size = st.bias_norm(moments, exact), float(np.linalg.norm(exact))
             relative = (
-                st.Figure(*(x / size for x in (norm.value, norm.se, norm.lo, norm.hi))) if size else st.Figure(np.nan)
+                st.Quantity(*(x / size for x in (norm.value, norm.se, norm.lo, norm.hi)))
+                if size
+                else st.Quantity(np.nan)
             )
             yield row("gradient_norm", size, n, group=group)
             yield row("bias_norm", norm, n, direction="lower", group=group)

@@ -35,6 +35,6 @@ class Quality(Collector):
                     yield row(f"snr_p{percent}", level, n, direction="higher", group=group)
                 yield row("snr_kept", kept, n, group=group)
             for metric, (mean, se) in (("dsnr", moments.directional_snr), ("cosine", moments.cosine)):
-                figure = st.Figure(mean, se, mean - st.Z * se, mean + st.Z * se)
-                yield row(metric, figure, n, direction="higher", group=group)
+                quantity = st.Quantity(mean, se, mean - st.Z * se, mean + st.Z * se)
+                yield row(metric, quantity, n, direction="higher", group=group)
             yield row("cosine_of_mean", st.cosine_of_mean(moments, exact), n, direction="higher", group=group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from ..rows import Figure, Row, row
+from ..rows import Quantity, Row, row
 from ..sources.training.point import Point
 from .collector import Collector
 
@@ -33,6 +33,6 @@ class Target(Collector):
             value = spent[at + 1]
             lo, hi = (spent[at], value) if reached else (value, math.inf)
             reason = "" if reached else f"the test ELBO did not reach {target:g} in {curve[-1].step} steps"
-            figure, status = Figure(value, lo=lo, hi=hi), "ok" if reached else "censored"
+            quantity, status = Quantity(value, lo=lo, hi=hi), "ok" if reached else "censored"
             step = curve[at].step
-            yield row(metric, figure, 1, unit=unit, direction="lower", step=step, status=status, reason=reason)
+            yield row(metric, quantity, 1, unit=unit, direction="lower", step=step, status=status, reason=reason)

@@ -31,8 +31,8 @@ class Time(Collector):
         medians = [block.median for block in measured.blocks]
         for phase, microseconds in measured.phases.items():
             blocks = medians if phase == "total" else None
-            figure = st.median(microseconds)
-            lower = row(f"time_{phase}", figure, len(microseconds), unit="us", direction="lower", blocks=blocks)
+            quantity = st.median(microseconds)
+            lower = row(f"time_{phase}", quantity, len(microseconds), unit="us", direction="lower", blocks=blocks)
             yield lower | fate
         how = f"{measured.stop_reason}; caches hot"
         yield row("rounds", len(medians), len(measured.phases["total"]), reason=how)
@@ -68,5 +68,5 @@ def _extras(measured: Timings) -> Iterator[Row]:
             yield row(metric, float("nan"), 0, status="unsupported", reason=value)
         else:
             samples = np.atleast_1d(value)
-            figure = st.median(samples) if len(samples) > 1 else float(samples[0])
-            yield row(metric, figure, len(samples), unit=units.get(metric, ""), direction="lower")
+            quantity = st.median(samples) if len(samples) > 1 else float(samples[0])
+            yield row(metric, quantity, len(samples), unit=units.get(metric, ""), direction="lower")

@@ -38,17 +38,17 @@ class Training(Collector):
         for before, point in zip([None, *measured], measured, strict=False):
             for metric, samples in point.metrics.items():
                 unit, direction = unit_and_direction(metric)
-                figure, n = (samples, 1) if isinstance(samples, st.Figure) else (st.mean(samples), len(samples))
-                yield row(metric, figure, n, unit=unit, direction=direction, step=point.step)
+                quantity, n = (samples, 1) if isinstance(samples, st.Quantity) else (st.mean(samples), len(samples))
+                yield row(metric, quantity, n, unit=unit, direction=direction, step=point.step)
             if before is not None and "loss_train" in point.metrics:
                 fallen = st.mean(np.asarray(before.metrics["loss_train"]) - np.asarray(point.metrics["loss_train"]))
-                per_step = st.Figure(*(x / (point.step - before.step) for x in astuple(fallen)))
+                per_step = st.Quantity(*(x / (point.step - before.step) for x in astuple(fallen)))
                 yield row("loss_decrease", per_step, 1, unit="nats", direction="higher", step=point.step)
             yield row("seconds", point.seconds, 1, unit="s", direction="lower", step=point.step)
 
 
 def unit_and_direction(metric: str) -> tuple[str, str]:
-    """Of a figure of images by its name without the split, else of a variance or bias."""
+    """Of a quantity of images by its name without the split, else of a variance or bias."""
     for split in SPLITS:
         name = metric.removesuffix(split)
         if name in NATS:

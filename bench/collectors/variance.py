@@ -34,13 +34,13 @@ class Variance(Collector):
             total, status, reason = st.total_variance(moments), "ok", ""
             if not measured.finite_variance(group):
                 status, reason = "infinite variance", INFINITE
-                total = st.Figure(float(np.median(spread)) if spread else total.value)
+                total = st.Quantity(float(np.median(spread)) if spread else total.value)
             elif st.heavy_tailed(moments):
                 status = "heavy-tailed, n too small"
                 reason = HEAVY.format(moments.kurtosis, moments.peak, n)
             fate = {"status": status, "reason": reason}
             yield row("var_total", total, n, direction="lower", group=group, blocks=spread) | fate
-            scaled = st.Figure(*(x / len(moments.mean) for x in (total.value, total.se, total.lo, total.hi)))
+            scaled = st.Quantity(*(x / len(moments.mean) for x in (total.value, total.se, total.lo, total.hi)))
             yield row("var_mean", scaled, n, direction="lower", group=group) | fate
             moving = moments.variance[moments.variance > 0]
             if len(moving):

@@ -42,7 +42,7 @@ Interval = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Figure:
+class Number:
     """A number as the page shows it: `order` sorts it and is None where it was not measured."""
 
     text: str = MISSING
@@ -50,7 +50,7 @@ class Figure:
     n: int = 0
 
     @classmethod
-    def of(cls, interval: Interval, n: int = 0) -> Figure:
+    def of(cls, interval: Interval, n: int = 0) -> Number:
         return cls() if math.isnan(interval[0]) else cls(with_interval(*interval), interval[0], n)
 
 
@@ -68,7 +68,7 @@ class Line:
     verdict: str
     state: str
     reason: str
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Number]
 
 
 def leaderboard(study: Study) -> list[Line]:
@@ -82,7 +82,7 @@ def leaderboard(study: Study) -> list[Line]:
     for x in toys:
         cell = _cell(x)
         n = counts.get(cell, {})
-        bias = Figure.of(_interval(x, "bias_rel"), n.get("bias", 0))
+        bias = Number.of(_interval(x, "bias_rel"), n.get("bias", 0))
         if x["verdict"] == UNBIASED:
             bias = replace(bias, text=f"{bias.text}; sdb {plain(x['sdb'])}")
         variance, time = _interval(x, "variance"), _interval(x, "time")
@@ -93,7 +93,7 @@ def leaderboard(study: Study) -> list[Line]:
         n = counts.get(cell, {})
         value, lo, hi = _interval(x, "ms_per_step")
         costs = _costs(_interval(x, "var_encoder"), "var_encoder", (1000 * value, 1000 * lo, 1000 * hi), n)
-        elbo = Figure.of(_interval(x, "elbo_test"), n.get("elbo", 0))
+        elbo = Number.of(_interval(x, "elbo_test"), n.get("elbo", 0))
         figures = {"elbo": elbo, "evaluations": _alone(evaluations.get(cell, math.nan)), **costs}
         lines.append(_line(study, cell, x["status"], reasons.get(cell, ""), figures))
     return lines
@@ -108,11 +108,11 @@ def work_normalised(variance: Interval, time: Interval) -> Interval:
     return product, product * math.exp(-below), product * math.exp(above)
 
 
-def _costs(variance: Interval, counted: str, time: Interval, n: Mapping[str, int]) -> dict[str, Figure]:
+def _costs(variance: Interval, counted: str, time: Interval, n: Mapping[str, int]) -> dict[str, Number]:
     return {
-        "variance": Figure.of(variance, n.get(counted, 0)),
-        "time": Figure.of(time, n.get("time", 0)),
-        "work": Figure.of(work_normalised(variance, time), n.get(counted, 0)),
+        "variance": Number.of(variance, n.get(counted, 0)),
+        "time": Number.of(time, n.get("time", 0)),
+        "work": Number.of(work_normalised(variance, time), n.get(counted, 0)),
     }
 
 
@@ -125,17 +125,17 @@ def _interval(line: Mapping[Any, Any], name: str) -> Interval:
     return float(line[name]), float(line[f"{name}_lo"]), float(line[f"{name}_hi"])
 
 
-def _alone(value: float) -> Figure:
-    return Figure.of((float(value), math.nan, math.nan))
+def _alone(value: float) -> Number:
+    return Number.of((float(value), math.nan, math.nan))
 
 
-def _line(study: Study, cell: _Cell, verdict: str, reason: str, figures: Mapping[str, Figure]) -> Line:
+def _line(study: Study, cell: _Cell, verdict: str, reason: str, figures: Mapping[str, Number]) -> Line:
     name = cell[-1].partition(":")[0]
     family = next((plugin.family for plugin in ESTIMATORS if plugin.name == name), "")
     measured = any(figure.order is not None for figure in figures.values())
     known = verdict if verdict in (BIASED, UNBIASED, UNSUPPORTED) else ""
     state = "failed" if reason and not measured and not known else known
-    shown = {key: figures.get(key, Figure()) for key in FIGURES}
+    shown = {key: figures.get(key, Number()) for key in FIGURES}
     latent, reason = latent_of(cell[0]), one_line(reason, 300)
     return Line(study.label, *cell, family, latent, verdict, state, reason, shown)
 

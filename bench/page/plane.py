@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ..report.rows import CELL, SETTING, final, is_training, measured, setting_label, variance_at_cut
+from ..report.rows import CELL, SETTING, final, is_training, logits_variance, measured, setting_label
 from ..report.verdicts import BIASED, verdicts
 from ..sources import CLOCK, DRAWS
 from .traces import Looks, View, points_of, trace, view
@@ -17,7 +17,7 @@ def plane(rows: pd.DataFrame, look: Looks) -> list[View]:
     """Toys: variance at the cut against evaluations, time and relative bias; training: the encoder's, against time."""
     trained = is_training(rows)
     toys, models = rows[~trained], rows[trained]
-    variance = pd.concat([variance_at_cut(toys), final(models, "var_encoder")])
+    variance = pd.concat([logits_variance(toys), final(models, "var_encoder")])
     costs = {
         "evaluations of f": measured(toys, DRAWS, "evaluations")["value"],
         "time (µs)": measured(rows, CLOCK, "time_total")["value"],

@@ -12,7 +12,7 @@ from ...estimators.names import resolve
 from ...estimators.registry import TASKS
 from ..report.numbers import MISSING, plain, with_interval
 from ..report.table import Table
-from ..rows import Figure
+from ..rows import Quantity
 from ..statistics import intervals as st
 from .protocol import Method, Protocol
 from .scale import Scale, Variant, variants
@@ -110,12 +110,12 @@ def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own
     return [reason for holds, reason in checks if holds]
 
 
-def _over_seeds(values: np.ndarray) -> Figure:
+def _over_seeds(values: np.ndarray) -> Quantity:
     if len(values) >= INTERVAL_SEEDS:
         return st.mean(values)
     if not len(values):
-        return Figure(float("nan"))
-    return Figure(float(values.mean()), lo=float(values.min()), hi=float(values.max()))
+        return Quantity(float("nan"))
+    return Quantity(float(values.mean()), lo=float(values.min()), hi=float(values.max()))
 
 
 def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[str]:

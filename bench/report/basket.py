@@ -14,7 +14,7 @@ _HEIGHT = 2.1
 _QUANTITIES = {"bias_encoder": "relative bias (encoder)", "var_encoder": "variance (encoder)"}
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """Two panels a training run: bias against the reference and variance, by step; seeds as mean and range."""
     own = (rows["source"] == STEPS.name) & (rows["group"] != "") & rows["metric"].isin(list(_QUANTITIES))
     points = over_seeds(rows[own & (rows["value"] > 0)], [*CELL, "group", "metric", "step"]).reset_index()

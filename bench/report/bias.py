@@ -17,7 +17,7 @@ from .verdicts import BIASED, UNBIASED, verdicts
 _LEAST = 1e-4
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a task, one line an estimator: filled where biased, else hollow with its smallest detectable bias.
 
     Panels have the estimators that support their task. Biases below 1e-4 of the gradient are drawn at the left edge; an

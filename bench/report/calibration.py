@@ -19,7 +19,7 @@ _BAND = "0.88"
 _TEST = [*CELL, "seed", "group"]
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One line a task: its sorted p-values over the i / (n + 1) expected of uniform ones.
 
     Below the diagonal the test alarms too often or a claim is wrong; above it is careful, as the smallest of several

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from ..sources import DRAWS
 from .panels import panels_by_estimator
-from .rows import SETTING, is_training, measured, variance_at_cut
+from .rows import SETTING, is_training, logits_variance, measured
 from .style import GREY, log_axis, whiskers
 
 _PARTS = {"variance": ("#56b4e9", -0.2), "squared bias": ("#d55e00", 0.2)}  # of "colorblind": colour, place
@@ -20,7 +20,7 @@ _LEAST = 1e-8
 _MOST, _OF_EACH = 30, 3
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a toy: E|g - ∇|² = |bias|² + variance, both over |∇|²; families are set apart by lines.
 
     Bars below 1e-8 start at the left edge, and so do those of what is zero. A panel of more than _MOST estimators has
@@ -70,7 +70,7 @@ def _parts(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator] -> (part, end): value, lo and hi of both parts over |∇|²."""
     bias = measured(rows, DRAWS, "bias_rel", "cut")[["value", "lo", "hi"]] ** 2
     norm = measured(rows, DRAWS, "gradient_norm", "cut")["value"]
-    variance = variance_at_cut(rows)[["value", "lo", "hi"]].div(norm**2, axis=0)
+    variance = logits_variance(rows)[["value", "lo", "hi"]].div(norm**2, axis=0)
     parts = pd.concat({"variance": variance, "squared bias": bias}, axis=1).replace(np.inf, np.nan)
     return parts.dropna(subset=[(part, "value") for part in _PARTS])
 

@@ -73,7 +73,7 @@ def write_figures(
 
 def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
     """Draw one figure to all paths; the reason where these rows give none."""
-    figure = import_module(f".{name.replace('-', '_')}", __package__).draw(rows)
+    figure = import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
     if isinstance(figure, str):
         return figure
     figure.draw_without_rendering()

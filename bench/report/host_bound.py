@@ -17,7 +17,7 @@ _ENDS = {"time_enqueue": ("o", "until Python had enqueued everything"), "time_ho
 _COLOURS = {0.0: "#0173b2", 1.0: "#d55e00"}  # of "colorblind": the device was the slower, or the host
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a task: the host's two times of a repetition; where they nearly meet, the host is the limit."""
     times = {metric: measured(rows, CLOCK, metric) for metric in _ENDS}
     bound = measured(rows, CLOCK, "host_bound")["value"]

@@ -12,7 +12,7 @@ from .style import estimator_handles, figure_with_legend, looks, set_title, side
 _HEIGHT, _COLUMNS = 2.1, 2
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a training task: the mean over test images with its interval, or the range of seeds."""
     curves = curve(rows, "kl_test").reset_index()
     if curves.empty:

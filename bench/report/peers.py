@@ -11,11 +11,11 @@ from . import bias
 _NEEDED = "no toy was run with an estimator from a plugin; run --plugin examples/my_estimator.py -e antithetic -e rloo"
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """The figure `bias` of the tasks that a plugin's estimator was measured on; the names of plugins are bold."""
     outside = {name for name in set(rows["estimator"]) if name.partition(":")[0] not in {"", *ESTIMATORS.builtin}}
     on = set(rows.loc[rows["estimator"].isin(outside), "task"])
-    figure = bias.draw(rows[rows["task"].isin(on)]) if on else ""
+    figure = bias.plot(rows[rows["task"].isin(on)]) if on else ""
     if isinstance(figure, str):
         return _NEEDED
     for label in (label for axes in figure.axes for label in axes.get_yticklabels()):

@@ -27,7 +27,7 @@ COLOURS = {  # of "Paired": forward light, backward dark
 _CUT = 5.0
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a training task, one bar an estimator that supports it: medians of the phases end to end, and of all.
 
     Bars beyond _CUT times the median step are cut, with their length written at the edge.

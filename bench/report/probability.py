@@ -10,14 +10,14 @@ import pandas as pd
 from dvae_bench.estimators.names import Name
 from matplotlib.figure import Figure
 
-from .rows import variance_at_cut
+from .rows import logits_variance
 from .style import estimator_handles, figure_with_legend, log_axis, looks, side_by_side, whiskers
 
 _HEIGHT, _COLUMNS = 2.2, 2
 _NEEDED = "no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'"
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a target t: the variance at the cut over p = σ(logit), with intervals; zeros are left out."""
     points = _points(rows)
     if points.empty:
@@ -46,7 +46,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """estimator, device, t, p, value, lo, hi of every single bit, for the targets with two probabilities or more."""
-    found = variance_at_cut(rows).reset_index()
+    found = logits_variance(rows).reset_index()
     found = found[(found["value"] > 0) & np.isfinite(found["value"]) & found["task"].str.fullmatch("bit(:.*)?")]
     given: list[dict[str, Any]] = [Name.parse(task).values for task in found["task"]]
     found = found.assign(

@@ -75,7 +75,7 @@ def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -
     )
 
 
-def variance_at_cut(rows: pd.DataFrame) -> pd.DataFrame:
+def logits_variance(rows: pd.DataFrame) -> pd.DataFrame:
     """`measured` of var_total at the cut, 0 where a standard deviation is float32's, not the estimator's."""
     variance = measured(rows, DRAWS, "var_total", "cut")
     gradient = measured(rows, DRAWS, "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)

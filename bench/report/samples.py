@@ -14,7 +14,7 @@ _LINE = 0.24  # inches
 _TITLE = 0.35
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """A panel a training task, a line an estimator (its first seed that finished): test images reconstructed from one
     draw of z on the left, below the images themselves, and samples on the right, where there are any."""
     shown = pd.concat([finished(rows, f"images_{kind}") for kind in ("original", "reconstruction", "sample")])

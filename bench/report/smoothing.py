@@ -17,7 +17,7 @@ BETAS = {2.0: ":", 5.0: "-", 15.0: "--"}
 _HEIGHT, _POINTS = 2.1, 2001
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """f(β, p, ε) against ε, one panel a function; colours are p, lines β."""
     smoothing = {plugin.name for plugin in ESTIMATORS if plugin.family == "smoothing"}
     if smoothing.isdisjoint(name.partition(":")[0] for name in rows["estimator"].unique()):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..sources import DRAWS
-from .rows import SETTING, is_training, measured, setting_label, variance_at_cut
+from .rows import SETTING, is_training, logits_variance, measured, setting_label
 from .style import GREY, Look, estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers, width
 from .verdicts import BIASED, verdicts
 
@@ -25,7 +25,7 @@ _HEIGHT = 2.1
 _QUANTITIES = {"bias": "relative bias", "variance": "variance (cut)"}
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """Two panels a toy and parameter, bias and variance at the cut; one line for names that differ in it alone.
 
     Hollow: not found biased, or, for the variance, claimed infinite: then the median of the blocks' variances.
@@ -52,7 +52,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each cell and swept parameter: x, bias and variance with their ends, and which are hollow."""
-    both = {"bias": measured(rows, DRAWS, "bias_rel", "cut"), "variance": variance_at_cut(rows)}
+    both = {"bias": measured(rows, DRAWS, "bias_rel", "cut"), "variance": logits_variance(rows)}
     numbers = pd.concat([of.add_prefix(f"{quantity}_") for quantity, of in both.items()], axis=1)
     words = verdicts(rows)["verdict"].unstack("group").reindex(columns=["cut"])["cut"]
     numbers["bias_hollow"] = words.reindex(numbers.index) != BIASED

@@ -12,7 +12,7 @@ from .rows import CELL, SETTING, final, is_training
 from .style import GREY, looks, whiskers
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One panel a training task: the mean over seeds with their range; who did not get there is named."""
     times = final(rows, "seconds_to_target")
     if times.empty:

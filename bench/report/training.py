@@ -16,7 +16,7 @@ _SPREAD_SHOWN, _RANGE_SHOWN = 1.5, 0.08  # below the best last ELBO: of the spre
 _WORTH_CUTTING = 0.6  # of the whole range
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """One line of panels a training task: against steps, and seconds. Test with intervals, training dotted.
 
     With several seeds: their mean and range. The steep start is cut off so that the ends can be told apart.

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..sources import CLOCK, DRAWS
-from .rows import SETTING, final, is_training, measured, setting_label, variance_at_cut
+from .rows import SETTING, final, is_training, logits_variance, measured, setting_label
 from .style import (
     GREY,
     Look,
@@ -41,7 +41,7 @@ class _Panel:
     points: pd.DataFrame
 
 
-def draw(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame) -> Figure | str:
     """Toys: variance at the cut against evaluations and time. Training: the encoder's last variance against time.
 
     Both axes are logarithmic; an estimator without variance is drawn on the lower axis.
@@ -77,7 +77,7 @@ def draw(rows: pd.DataFrame) -> Figure | str:
 def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
     """Two panels a task, side by side."""
     rows = rows[~is_training(rows)]
-    variance = _named("y", variance_at_cut(rows))
+    variance = _named("y", logits_variance(rows))
     evaluations = _named("x", measured(rows, DRAWS, "evaluations"))
     time = _named("x", measured(rows, CLOCK, "time_total"))
     panels = []

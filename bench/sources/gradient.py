@@ -61,7 +61,7 @@ class GradientDraw:
         return value if regulariser is None else value + regulariser
 
 
-def draw(
+def draw_gradient(
     problem: Problem,
     estimator: Estimator,
     params: Tensor,

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from ...estimators.contract import Estimator, Lower
 from ...estimators.tuning import Tuner
-from .gradient import Problem, draw
+from .gradient import Problem, draw_gradient
 
 RATE = 1e-2
 
@@ -27,5 +27,5 @@ def tune(
     tuner = Tuner(estimator, RATE)
     estimator.train()
     for _ in range(steps):
-        tuner.step(draw(problem, estimator, params, generator, lower).estimate.tuning_loss)
+        tuner.step(draw_gradient(problem, estimator, params, generator, lower).estimate.tuning_loss)
     return steps

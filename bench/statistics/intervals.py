@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from ..rows import Figure
+from ..rows import Quantity
+from .jackknife import jackknife_variance
 
 if TYPE_CHECKING:
     from .moments import Moments
@@ -16,21 +17,15 @@ Z = float(stats.norm.isf(0.025))
 """Half the width of a 95 % interval in standard errors, where they are known well enough for a normal one."""
 
 
-def jackknife_variance(left_out: np.ndarray) -> float:
-    """Of a statistic, from its m values with one of m observations left out, (m - 1)/m Σ (θ_i - mean θ)²."""
-    m = len(left_out)
-    return float((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())
-
-
-def bias_norm(moments: Moments, exact: np.ndarray) -> Figure:
+def bias_norm(moments: Moments, exact: np.ndarray) -> Quantity:
     """||bias||, corrected for its own noise: sqrt(max(0, ||mean error||² - tr(S)/n)), with a delta-method interval."""
     squared = bias_squared(moments, exact)
     value = float(np.sqrt(max(squared.value, 0.0)))
     lo, hi = (float(np.sqrt(max(bound, 0.0))) for bound in (squared.lo, squared.hi))
-    return Figure(value, squared.se / (2 * value) if value else float("nan"), lo, hi)
+    return Quantity(value, squared.se / (2 * value) if value else float("nan"), lo, hi)
 
 
-def bias_squared(moments: Moments, exact: np.ndarray) -> Figure:
+def bias_squared(moments: Moments, exact: np.ndarray) -> Quantity:
     """The unbiased estimate ||mean error||² - tr(S)/m from m block means; it can be negative. Jackknife interval."""
     error = moments.block_means - exact
     m = len(error)
@@ -44,10 +39,10 @@ def bias_squared(moments: Moments, exact: np.ndarray) -> Figure:
     leave_one_out = unbiased(m - 1, without, squares.sum() - squares)
     se = float(np.sqrt(jackknife_variance(leave_one_out)))
     t = stats.t.isf(0.025, m - 1)
-    return Figure(value, se, value - t * se, value + t * se)
+    return Quantity(value, se, value - t * se, value + t * se)
 
 
-def total_variance(moments: Moments) -> Figure:
+def total_variance(moments: Moments) -> Quantity:
     """tr Cov of one draw, with an interval on the log scale.
 
     Its relative half-width is the jackknife's over blocks, or Bonett's (2006) from the kurtosis κ of the squared
@@ -56,7 +51,7 @@ def total_variance(moments: Moments) -> Figure:
     """
     value, n, m = float(moments.variance.sum()), moments.n, len(moments.block_means)
     if value == 0:
-        return Figure(0.0, 0.0, 0.0, 0.0)
+        return Quantity(0.0, 0.0, 0.0, 0.0)
     if moments.block_spread is not None:
         parts = moments.block_spread
     else:
@@ -67,7 +62,7 @@ def total_variance(moments: Moments) -> Figure:
         bonett = float(np.sqrt(max(0.0, moments.kurtosis - (n - 3) / n) / (n - 1)))
         half, peak = max(half, Z * bonett), moments.peak
         relative = max(relative, bonett)
-    return Figure(value, relative * value, value / float(np.exp(half)), value * float(np.exp(half)) * (1 + peak))
+    return Quantity(value, relative * value, value / float(np.exp(half)), value * float(np.exp(half)) * (1 + peak))
 
 
 HEAVY_KURTOSIS, HEAVY_PEAK = 0.05, 0.1
@@ -78,11 +73,11 @@ def heavy_tailed(moments: Moments) -> bool:
     return moments.kurtosis / moments.n > HEAVY_KURTOSIS or moments.peak > HEAVY_PEAK
 
 
-def mean_squared_error(moments: Moments, exact: np.ndarray) -> Figure:
+def mean_squared_error(moments: Moments, exact: np.ndarray) -> Quantity:
     """E ||g - exact||² = ||bias||² + tr Cov, each estimated without bias; independent standard errors added."""
     bias, variance = bias_squared(moments, exact), total_variance(moments)
     value, se = bias.value + variance.value, float(np.hypot(bias.se, variance.se))
-    return Figure(value, se, value - Z * se, value + Z * se)
+    return Quantity(value, se, value - Z * se, value + Z * se)
 
 
 def signal_to_noise(moments: Moments) -> tuple[np.ndarray, float]:
@@ -101,7 +96,7 @@ def cosine_of_mean(moments: Moments, exact: np.ndarray) -> float:
     return float(moments.mean @ exact / lengths) if lengths else float("nan")
 
 
-def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Figure:
+def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Quantity:
     """||E g - E r|| / ||E r|| from draws g [n, D] and r [m, D], neither mean known: the reference's error is carried.
 
     Squares of means are U-statistics, so that noise does not look like bias; the interval is a jackknife over both.
@@ -118,7 +113,7 @@ def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Figure:
     spread += jackknife_variance((g_g + r_r_without - 2 * without_r) / r_r_without)
     se = np.sqrt(spread)
     root, lo, hi = (float(np.sqrt(max(0.0, bound))) for bound in (value, value - Z * se, value + Z * se))
-    return Figure(root, se / (2 * root) if root else float("nan"), lo, hi)
+    return Quantity(root, se / (2 * root) if root else float("nan"), lo, hi)
 
 
 def _squared_mean(gram: np.ndarray) -> tuple[float, np.ndarray]:
@@ -127,18 +122,18 @@ def _squared_mean(gram: np.ndarray) -> tuple[float, np.ndarray]:
     return float(rows.sum() / (n * (n - 1))), (rows.sum() - 2 * rows) / ((n - 1) * (n - 2))
 
 
-def median(samples: np.ndarray) -> Figure:
+def median(samples: np.ndarray) -> Quantity:
     """The median with its order-statistic interval (exact binomial, 95 %)."""
     ordered, n = np.sort(samples), len(samples)
     low = max(0, int(stats.binom.ppf(0.025, n, 0.5)) - 1)
-    return Figure(float(np.median(ordered)), float("nan"), float(ordered[low]), float(ordered[n - 1 - low]))
+    return Quantity(float(np.median(ordered)), float("nan"), float(ordered[low]), float(ordered[n - 1 - low]))
 
 
-def mean(samples: np.ndarray) -> Figure:
+def mean(samples: np.ndarray) -> Quantity:
     """The mean with Student's interval; no interval for a single sample."""
     value, n = float(np.mean(samples)), len(samples)
     if n < 2:
-        return Figure(value)
+        return Quantity(value)
     se = float(np.std(samples, ddof=1) / np.sqrt(n))
     t = float(stats.t.isf(0.025, n - 1))
-    return Figure(value, se, value - t * se, value + t * se)
+    return Quantity(value, se, value - t * se, value + t * se)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .intervals import jackknife_variance
+from .jackknife import jackknife_variance
 
 
 def paired_log_ratio(base: np.ndarray, new: np.ndarray) -> tuple[float, float]:

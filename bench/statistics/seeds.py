@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..rows import Figure
+from ..rows import Quantity
 
 ENOUGH = 5
 RESAMPLES = 2000
 
 
-def interquartile_mean(scores: Sequence[np.ndarray]) -> Figure:
+def interquartile_mean(scores: Sequence[np.ndarray]) -> Quantity:
     """The mean of the middle half of all scores, strata pooled; scores: one array [seeds] a stratum (task).
 
     Raises ValueError with fewer than five seeds in a stratum: show the points instead.
@@ -25,7 +25,7 @@ def interquartile_mean(scores: Sequence[np.ndarray]) -> Figure:
     return _bootstrap(lambda *strata: _middle(np.concatenate(strata)), [[stratum] for stratum in scores])
 
 
-def probability_of_improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Figure:
+def probability_of_improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Quantity:
     """P(a seed of ours scores above a seed of theirs), ties half, mean over strata. Raises as `interquartile_mean`."""
     _check([*ours, *theirs])
 
@@ -49,14 +49,14 @@ def _middle(scores: np.ndarray) -> float:
     return float((ordered[inside] * weights[inside]).sum() / weights.sum())
 
 
-def _bootstrap(statistic: Callable[..., float], strata: list[list[np.ndarray]]) -> Figure:
+def _bootstrap(statistic: Callable[..., float], strata: list[list[np.ndarray]]) -> Quantity:
     """The statistic with its percentile interval; each array of each stratum is resampled by itself."""
     generator, arrays = np.random.default_rng(0), [array for stratum in strata for array in stratum]
     resampled = [statistic(*(generator.choice(a, len(a)) for a in arrays)) for _ in range(RESAMPLES)]
     finite = np.sort(resampled)
     lo, hi = finite[round(0.025 * RESAMPLES)], finite[round(0.975 * RESAMPLES) - 1]
     spread = np.std(resampled) if np.isfinite(resampled).all() else float("nan")
-    return Figure(statistic(*arrays), float(spread), float(lo), float(hi))
+    return Quantity(statistic(*arrays), float(spread), float(lo), float(hi))
 
 
 def _check(scores: Sequence[np.ndarray]) -> None:

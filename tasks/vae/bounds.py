@@ -18,7 +18,7 @@ def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 10
     """
     parts = []
     for images in x.split(chunk):
-        latent, z = vae.draw(images, 1, generator)
+        latent, z = vae.sample_posterior(images, 1, generator)
         reconstruction, kl = vae.reconstruction(images, z)[0], vae.divergence(latent, z, generator)
         parts.append({"elbo": -reconstruction - kl, "reconstruction": reconstruction, "kl": kl})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

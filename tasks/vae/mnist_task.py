@@ -51,7 +51,7 @@ class MnistTask(Task):
         """A freshly initialised model, the same for every estimator at one seed."""
 
     @abstractmethod
-    def figures(
+    def metrics(
         self, model: Any, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
         """What an evaluation reports of images x [images, 784]: a number each, [images], or one of them all, [].

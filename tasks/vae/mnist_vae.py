@@ -144,7 +144,7 @@ class MnistVae(MnistTask):
         others = [parameter for parameter in model.parameters() if parameter is not prior]
         return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
 
-    def figures(
+    def metrics(
         self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
         """The ELBO with its two parts by one draw of z, and the active units of all layers; with `samples` log p(x) by
@@ -164,6 +164,6 @@ class MnistVae(MnistTask):
     def images(
         self, model: Vae, x: Tensor, generator: Generator, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        _, (z,) = model.draw(x, 1, generator)
-        drawn = model.draw_prior(len(x), generator)
+        _, (z,) = model.sample_posterior(x, 1, generator)
+        drawn = model.sample_prior(len(x), generator)
         return {"original": x, "reconstruction": model.pixel_means(z), "sample": model.pixel_means(drawn)}

@@ -83,7 +83,7 @@ class MnistVq(MnistTask):
             model.codebook.start_at(points, self.kmeans, torch.Generator(self.device).manual_seed(seed))
         return model
 
-    def figures(
+    def metrics(
         self, model: VqVae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
         """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = N log K, as codes

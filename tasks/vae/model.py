@@ -92,10 +92,10 @@ class Vae(LatentModel):
         deeper = self.deeper.posterior_means(latent.sample(draws, generator), 1, generator)
         return [latent.mean, *(mean.mean(0) for mean in deeper)]
 
-    def draw_prior(self, n: int, generator: Generator | None) -> Tensor:
+    def sample_prior(self, n: int, generator: Generator | None) -> Tensor:
         """n draws from p(z), [n, *event]."""
         if self.deeper is not None:
-            logits = self.deeper.logits(self.deeper.draw_prior(n, generator))
+            logits = self.deeper.logits(self.deeper.sample_prior(n, generator))
             return self.latent(logits).sample(1, generator)[0]
         uniform = next(self.parameters()).new_zeros(self.spec.param_shape)
         return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
@@ -104,7 +104,7 @@ class Vae(LatentModel):
         """log p(z) of z [n, *rows, batch, *event], hard or relaxed, [n, *rows, batch]; of several layers, the log of an
         unbiased estimate of p(z) by one draw."""
         if self.deeper is not None:
-            q, drawn = self.deeper.draw(z, 1, generator)
+            q, drawn = self.deeper.sample_posterior(z, 1, generator)
             return self.deeper.log_weight(z, drawn, q, generator)[0]
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
 
@@ -168,11 +168,11 @@ class Vae(LatentModel):
         with one draw of each of the others."""
         own = latent.log_prob(z)[0] if self.kl == "sampled" else self.kl_to_prior(latent)
         if self.deeper is not None:
-            q, drawn = self.deeper.draw(z[0], 1, generator)
+            q, drawn = self.deeper.sample_posterior(z[0], 1, generator)
             return own + self.deeper.reconstruction(z[0], drawn)[0] + self.deeper.divergence(q, drawn, generator)
         return own - self.prior_log_prob(latent, z)[0] if self.kl == "sampled" else own
 
-    def draw(self, x: Tensor, n: int, generator: Generator | None) -> tuple[Latent, Tensor]:
+    def sample_posterior(self, x: Tensor, n: int, generator: Generator | None) -> tuple[Latent, Tensor]:
         """q(z given x), and n draws from it, [n, *batch, *event]."""
         latent = self.latent(self.encode(x))
         return latent, latent.sample(n, generator)

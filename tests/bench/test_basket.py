@@ -18,7 +18,7 @@ from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.basket import Basket, block_means
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.point import Point
-from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
@@ -91,11 +91,11 @@ def test_leaves_the_trajectory_alone(embedded: None) -> None:
         assert one.basket == {} and set(other.basket) == {"rebar", "reinforce-ema", "arsm"}
         for metric, samples in one.metrics.items():
             again = other.metrics[metric]
-            assert repr(again) == repr(samples) if isinstance(samples, Figure) else np.array_equal(again, samples)
+            assert repr(again) == repr(samples) if isinstance(samples, Quantity) else np.array_equal(again, samples)
 
 
 def test_rows_carry_the_name_and_stay_out_of_curves() -> None:
-    measured = {"var_cut": np.array([1.0, 3.0]), "bias_encoder": Figure(0.5, 0.1, 0.3, 0.7)}
+    measured = {"var_cut": np.array([1.0, 3.0]), "bias_encoder": Quantity(0.5, 0.1, 0.3, 0.7)}
     rows = list(Collector().rows([Point(7, 1.0, {}, basket={"rebar": measured, "arsm": "not these latents"})]))
     assert [(row["group"], row["metric"], row["value"]) for row in rows[:2]] == [
         ("rebar", "var_cut", 2.0),

@@ -25,7 +25,7 @@ from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.bench.sources.training.step import TrainStep
-from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.contract import Unsupported
@@ -74,7 +74,7 @@ class TestFile:
         "tensors": [torch.arange(6.0).view(2, 3).T, torch.tensor(3), torch.empty(0, dtype=torch.long)],
         "arrays": {"float32": np.array([1.5, np.nan], np.float32), "float64": np.array([1e-300])},
         "shared": (torch.ones(3), torch.ones(3)[:2]),
-        "figure": Figure(0.1, lo=float("nan"), hi=float("inf")),
+        "figure": Quantity(0.1, lo=float("nan"), hi=float("inf")),
         "plain": {0: [None, True, 0.1 + 0.2, "word", (1, (2,))], "empty": {}},
     }
 

@@ -46,7 +46,7 @@ def drawn(generator: np.random.Generator, spread: float = 0.02, scale: float = 1
         row("gradient_norm", 0.2, N, group="cut"),
         row("bias_norm", norm, N, group="cut"),
         row("bias_p", math.erfc(z / math.sqrt(2)), N, group="cut"),
-        row("var_total", st.Figure(float(blocks.mean()), se), N, group="cut", blocks=blocks.tolist()),
+        row("var_total", st.Quantity(float(blocks.mean()), se), N, group="cut", blocks=blocks.tolist()),
     ]
 
 
@@ -150,7 +150,7 @@ class TestWords:
         swings = np.random.default_rng(0).uniform(0.9, 1.1, rounds)
         noise = np.random.default_rng(int(100 * factor)).uniform(0.99, 1.01, rounds)
         times = factor * swings * noise
-        rows = [row("time_total", st.Figure(t, math.nan, 0.99 * t, 1.01 * t), 30) for t in times.tolist()]
+        rows = [row("time_total", st.Quantity(t, math.nan, 0.99 * t, 1.01 * t), 30) for t in times.tolist()]
         return [cell([each], seed, source="clock") for seed, each in enumerate(rows)]
 
     @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ class TestWords:
         one, other, more = (
             [
                 row("gradient_norm", 1.0, N, group="cut"),
-                row("var_total", st.Figure(v, v / 9), N, group="cut", blocks=[v] * BLOCKS),
+                row("var_total", st.Quantity(v, v / 9), N, group="cut", blocks=[v] * BLOCKS),
             ]
             for v in (1e-15, 3e-15, 1e-3)
         )
@@ -181,7 +181,7 @@ class TestWords:
         assert words(one, more) == {"var_total": "worse"}
 
     def test_sums_of_draws_are_judged_between_the_same_draws_only(self) -> None:
-        one, other = ([row("var_total", st.Figure(v, v / 6), N, group="decoder")] for v in (1.0, 3.0))
+        one, other = ([row("var_total", st.Quantity(v, v / 6), N, group="decoder")] for v in (1.0, 3.0))
         assert words(one, other, seeds=(0, 1)) == {}
         assert words(one, other, seeds=(0, 0)) == {"var_total": "worse"}
         assert words(one, one, seeds=(0, 0)) == {"var_total": "same"}

@@ -301,7 +301,7 @@ class TestTotalVariance:
         assert covered / runs >= 0.9
 
     def test_a_constant_has_none(self) -> None:
-        assert st.total_variance(from_blocks(np.ones((BLOCKS, 2)), ROWS)) == st.Figure(0.0, 0.0, 0.0, 0.0)
+        assert st.total_variance(from_blocks(np.ones((BLOCKS, 2)), ROWS)) == st.Quantity(0.0, 0.0, 0.0, 0.0)
 
 
 class TestMedianAndMean:

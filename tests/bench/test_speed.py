@@ -22,7 +22,7 @@ from dvae_bench.bench.sources.training import graphed
 from dvae_bench.bench.sources.training import step as step_module
 from dvae_bench.bench.sources.training.evaluation import evaluate
 from dvae_bench.bench.sources.training.graphed import Graphed, rehearse, state_tensors
-from dvae_bench.bench.sources.training.logits_gradients import cut_draws, reference_draws
+from dvae_bench.bench.sources.training.logits_gradients import logits_draws, reference_draws
 from dvae_bench.bench.sources.training.speed_paths import Compiled
 from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
@@ -158,7 +158,7 @@ class TestBfloat16:
         draws = [reference_draws(vae, x, 16, stream(0, "evaluation")) for vae in (fast, plain)]
         assert torch.equal(*draws)
         rloo = build("rloo", fast.spec).eval()
-        assert not torch.equal(*(cut_draws(vae, rloo, x, 4, stream(0, "evaluation")) for vae in (fast, plain)))
+        assert not torch.equal(*(logits_draws(vae, rloo, x, 4, stream(0, "evaluation")) for vae in (fast, plain)))
 
     def test_each_layer_is_cast(self) -> None:
         fast, plain = (step_of(MnistVae(arch="two-layer-linear", **v)).vae for v in ({"autocast": "bf16"}, {}))

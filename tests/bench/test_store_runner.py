@@ -21,7 +21,7 @@ from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
 from dvae_bench.bench.sources.training.point import Diverged, Point
-from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.bench.store import code_hash as fingerprints
 from dvae_bench.bench.store import store as stores
 from dvae_bench.bench.store.cell_file import ARROW_SCHEMA
@@ -145,7 +145,7 @@ def one(source: str = "draws", **changes: object) -> Cell:
 
 def some_rows() -> list[dict[str, object]]:
     return [
-        row("var_total", Figure(2.5, 0.1, 2.3, 2.7), 640, direction="lower", group="cut", blocks=[2.0, 3.0]),
+        row("var_total", Quantity(2.5, 0.1, 2.3, 2.7), 640, direction="lower", group="cut", blocks=[2.0, 3.0]),
         row("bias_p", 0.25, 640, group="cut"),
         row("elbo_test", float("nan"), 10, unit="nats", step=300),
     ]

@@ -13,7 +13,7 @@ from dvae_bench.bench.rows import Row
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.point import Point
-from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 
@@ -21,7 +21,7 @@ CURVE = [(10, 1.5, -200.0, 20), (20, 3.0, -150.0, 40), (30, 4.5, -120.0, 60)]
 
 
 def rows(target: float | None, curve: list[tuple[int, float, float, int]] = CURVE) -> dict[str, Row]:
-    extra = {} if target is None else {"target_elbo": Figure(target)}
+    extra = {} if target is None else {"target_elbo": Quantity(target)}
     points = [Point(s, t, {"elbo_test": np.array([elbo - 1, elbo + 1]), **extra}, n) for s, t, elbo, n in curve]
     return {row["metric"]: row for row in Target().rows(points)}
 

@@ -16,11 +16,11 @@ from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.training.evaluation import evaluate
 from dvae_bench.bench.sources.training.gradient_ema import GradientEma
-from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, squared_distances
+from dvae_bench.bench.sources.training.logits_gradients import encoder_draws, logits_draws, squared_distances
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.point import Diverged
 from dvae_bench.bench.sources.training.step import TrainStep
-from dvae_bench.bench.statistics.intervals import Figure
+from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective
@@ -246,7 +246,7 @@ class TestGradientSpread:
         monkeypatch.setattr(
             rloo, "sample", lambda latent, _: torch.stack([next(given) for _ in range(len(latent.params))], 1)
         )
-        cut = cut_draws(vae, rloo, x, draws, stream(0, "sample"))
+        cut = logits_draws(vae, rloo, x, draws, stream(0, "sample"))
         spread = {"var_cut": cut, "var_encoder": encoder_draws(vae, x, cut)}
         spread = {name: squared_distances(gradients) for name, gradients in spread.items()}
 
@@ -264,7 +264,7 @@ class TestGradientSpread:
 
     def test_the_exact_gradient_has_none(self, tiny: tuple[Vae, Tensor]) -> None:
         vae, x = tiny
-        cut = cut_draws(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
+        cut = logits_draws(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
         assert float(squared_distances(cut).max()) < 1e-8
         assert float(squared_distances(encoder_draws(vae, x, cut)).max()) < 1e-8
 
@@ -291,7 +291,7 @@ class TestTrain:
         sizes = images | {"var_cut": 4, "var_encoder": 4}
         for point, iw in zip(points, (0, 0, 8), strict=True):
             expected = sizes | ({"iw_test": iw, "gap_test": iw} if iw else {})
-            samples = {name: s for name, s in point.metrics.items() if not isinstance(s, Figure)}
+            samples = {name: s for name, s in point.metrics.items() if not isinstance(s, Quantity)}
             assert {name: len(s) for name, s in samples.items()} == expected
             assert ("bias_reference" in point.metrics) == bool(iw) and point.metrics["var_ema"].value > 0
         seconds = [point.seconds for point in points]
@@ -311,7 +311,7 @@ class TestTrain:
         for point, again in zip(one, other, strict=True):
             for metric in point.metrics:
                 pair = (point.metrics[metric], again.metrics[metric])
-                np.testing.assert_array_equal(*(astuple(m) if isinstance(m, Figure) else m for m in pair))
+                np.testing.assert_array_equal(*(astuple(m) if isinstance(m, Quantity) else m for m in pair))
         assert not np.array_equal(one[-1].metrics["elbo_test"], seed_1[-1].metrics["elbo_test"])
 
     def test_ends_when_its_time_is_spent(self, linear: MnistVae) -> None:
@@ -344,7 +344,7 @@ class TestTrain:
         assert all(torch.equal(before[key], value) for key, value in step.estimator.state_dict().items())
         for metric in one:
             a, b = (
-                np.array(list(vars(m).values()) if isinstance(m, Figure) else m) for m in (one[metric], other[metric])
+                np.array(list(vars(m).values()) if isinstance(m, Quantity) else m) for m in (one[metric], other[metric])
             )
             np.testing.assert_array_equal(a, b, err_msg="the evaluation's noise is not fixed")
 

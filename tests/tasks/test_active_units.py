@@ -49,6 +49,6 @@ def test_samples_come_from_the_trained_prior(monkeypatch: pytest.MonkeyPatch) ->
     assert vae.prior is not None
     with torch.no_grad():
         vae.prior.copy_(torch.tensor([40.0, -40.0, 0.0]))
-    z = vae.draw_prior(4000, torch.Generator().manual_seed(0))
+    z = vae.sample_prior(4000, torch.Generator().manual_seed(0))
     assert z.shape == (4000, 3) and (z[:, 0] == 1).all() and (z[:, 1] == 0).all()
     assert abs(float(z[:, 2].mean()) - 0.5) < 4 * 0.5 / 4000**0.5

@@ -54,7 +54,7 @@ def test_the_squared_distance_reports_no_elbo(monkeypatch: pytest.MonkeyPatch) -
     for likelihood in ("bernoulli", "l2"):
         task = MnistVae(arch="linear", likelihood=likelihood)
         x = task.evaluation_images(task.test, 3)
-        images[likelihood] = task.figures(task.model(0), x, torch.Generator().manual_seed(0), samples=2)
+        images[likelihood] = task.metrics(task.model(0), x, torch.Generator().manual_seed(0), samples=2)
     assert images["bernoulli"].keys() == {"elbo", "reconstruction", "kl", "active_units", "iw", "gap"}
     assert images["l2"].keys() == {"loss", "reconstruction", "kl", "active_units"}
     vae = MnistVae(arch="linear", likelihood="l2").model(0)

@@ -16,7 +16,7 @@ from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.basket import Basket
 from dvae_bench.bench.sources.training.gradient_ema import GradientEma
-from dvae_bench.bench.sources.training.logits_gradients import cut_draws, encoder_draws, reference_draws
+from dvae_bench.bench.sources.training.logits_gradients import encoder_draws, logits_draws, reference_draws
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
@@ -136,7 +136,7 @@ class TestBounds:
 
 def test_samples_are_of_the_marginal_prior(enumerated: Enumerated) -> None:
     n = 20_000
-    z = toy().vae.draw_prior(n, stream(0, "images")).numpy()
+    z = toy().vae.sample_prior(n, stream(0, "images")).numpy()
     exact = np.exp(np.logaddexp.reduce(enumerated.log_prior[..., 0], axis=1))
     assert exact.sum() == pytest.approx(1)
     mean, second = exact @ codes(8), np.einsum("s,si,sj->ij", exact, codes(8), codes(8))
@@ -157,14 +157,14 @@ def test_posterior_means_and_active_units(enumerated: Enumerated) -> None:
 
 
 def test_gradients_at_the_cut(enumerated: Enumerated) -> None:
-    """Means of `cut_draws` and of the reference against the exact one, which has the analytic part too."""
+    """Means of `logits_draws` and of the reference against the exact one, which has the analytic part too."""
     vae, x = copy.deepcopy(toy().vae), toy().x
     params = vae.encode(x).detach().requires_grad_()
     latent = vae.latent(params)
     regulariser = vae.regulariser(latent)
     assert regulariser is not None
     exact = (toy().exact()["cut"] - torch.autograd.grad(regulariser.sum(), params)[0]) / len(x)
-    draws = cut_draws(vae, build("disarm", *vae.layers).eval(), x, 2000, stream(0, "sample"))
+    draws = logits_draws(vae, build("disarm", *vae.layers).eval(), x, 2000, stream(0, "sample"))
     reference = reference_draws(vae, x, 512, stream(0, "sample"))
     assert reference is not None
     moving = (params.detach().abs() < 3).nonzero(as_tuple=True)

@@ -41,9 +41,9 @@ def quantiser(task: MnistVq, name: str) -> Estimator:
     return build(name, task.layers[0])
 
 
-def figures(task: MnistVq, name: str, count: int = 30) -> tuple[dict[str, Tensor], Any, Tensor]:
+def metrics_of(task: MnistVq, name: str, count: int = 30) -> tuple[dict[str, Tensor], Any, Tensor]:
     model, x = task.model(0), task.evaluation_images(task.test, count)
-    return task.figures(model, x, stream(0, "evaluation"), 0, quantiser(task, name).eval()), model, x
+    return task.metrics(model, x, stream(0, "evaluation"), 0, quantiser(task, name).eval()), model, x
 
 
 @pytest.mark.parametrize("arch", ("mlp", "conv"))
@@ -68,7 +68,7 @@ def test_training_lowers_the_loss() -> None:
     x = conv.evaluation_images(conv.test, 50)
 
     def losses() -> Tensor:
-        return conv.figures(step.vae, x, stream(0, "evaluation"), 0, step.estimator.eval())["loss"]
+        return conv.metrics(step.vae, x, stream(0, "evaluation"), 0, step.estimator.eval())["loss"]
 
     before = losses()
     step.estimator.train()
@@ -82,7 +82,7 @@ def test_training_lowers_the_loss() -> None:
 @pytest.mark.parametrize("name", QUANTISERS)
 def test_figures_are_counted_right(name: str, likelihood: str) -> None:
     vq = task(likelihood=likelihood)
-    found, model, x = figures(vq, name)
+    found, model, x = metrics_of(vq, name)
     e = model.encode(x).detach()
     z = quantiser(vq, name).quantise(model.latent(e)).detach()
     codes = {"fsq": 5**4, "lfq": 2**4}.get(name, 16)
@@ -106,7 +106,7 @@ def test_figures_are_counted_right(name: str, likelihood: str) -> None:
 @pytest.mark.parametrize("name", ("vq-st", "vq-rotation"))
 def test_the_loss_of_an_evaluation_is_the_documents(name: str) -> None:
     """-log p(x given z) + (1 + β) distortion."""
-    found, *_ = figures(task(), name)
+    found, *_ = metrics_of(task(), name)
     assert_close(found["loss"], found["reconstruction"] + 1.25 * found["distortion"])
 
 
@@ -148,7 +148,7 @@ def test_an_evaluation_moves_nothing() -> None:
 
 def test_k_means_starts_at_the_encodings() -> None:
     """Each code is the mean of some encodings, and the distortion is less than from random codes."""
-    started, random = figures(task(kmeans=10), "vq-st", 200), figures(task(), "vq-st", 200)
+    started, random = metrics_of(task(kmeans=10), "vq-st", 200), metrics_of(task(), "vq-st", 200)
     assert started[0]["distortion"].mean() < random[0]["distortion"].mean() / 2
     assert started[0]["perplexity"] > random[0]["perplexity"]
     with pytest.raises(UsageError, match="leave out codebook"):
@@ -175,4 +175,4 @@ def test_only_quantisers_are_evaluated() -> None:
 
     vq = task()
     with pytest.raises(Unsupported, match="derives from Quantiser"):
-        vq.figures(vq.model(0), vq.evaluation_images(vq.test, 2), stream(0, "e"), 0, Nameless(vq.layers[0]))
+        vq.metrics(vq.model(0), vq.evaluation_images(vq.test, 2), stream(0, "e"), 0, Nameless(vq.layers[0]))

@@ -7,14 +7,14 @@ from torch import Generator, Tensor
 
 from ....tasks.contract import Toy, flatten
 from ..build import Layers
-from ..gradient import draw, toy_problem
+from ..gradient import draw_gradient, toy_problem
 
 
 def draw_replicates(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
     """One backward pass for `rows` replicates: value and cut [rows, D], each shared group's sum over rows [D]."""
     once = task.params()
     params = once.expand(rows, *once.shape)
-    loss = draw(toy_problem(task), layers.top, params, sample, layers.lower(lower)).loss
+    loss = draw_gradient(toy_problem(task), layers.top, params, sample, layers.lower(lower)).loss
     shared = task.groups()
     wanted = [params, *(tensor for group in shared.values() for tensor in group)]
     gradients = iter(torch.autograd.grad(loss.sum(), wanted, allow_unused=True, materialize_grads=True))

@@ -8,7 +8,7 @@ from ....estimators.counting import CountedObjective
 from ....tasks.contract import Toy
 from ..build import Layers
 from ..costs import Costs, count_costs
-from ..gradient import draw, toy_problem
+from ..gradient import draw_gradient, toy_problem
 from ..streams import stream
 from .replicates import draw_replicates
 
@@ -34,7 +34,7 @@ def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
     layers.eval()
     once, generator, counted = task.params(), stream(0, "count", task.device), CountedObjective()
     params = once.expand(1, *once.shape)
-    drawn = draw(toy_problem(task), layers.top, params, generator, layers.lower(generator), counted.watch)
+    drawn = draw_gradient(toy_problem(task), layers.top, params, generator, layers.lower(generator), counted.watch)
     shared = [tensor for group in task.groups().values() for tensor in group]
     drawn.value.sum().backward(inputs=[once, *shared])
     return counted.evaluations, counted.differentiations

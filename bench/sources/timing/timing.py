@@ -15,7 +15,7 @@ from ....tasks.vae.mnist_task import MnistTask
 from ..build import Layers, build_layers, build_task
 from ..costs import count_costs
 from ..draws.work import count_work
-from ..gradient import GradientDraw, draw, model_problem, toy_problem
+from ..gradient import GradientDraw, draw_gradient, model_problem, toy_problem
 from ..settings import ClockSettings
 from ..source import Hooks, Outcome, Result, S, attempt
 from ..streams import stream
@@ -77,14 +77,14 @@ def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -
 
     def call(timeline: Timeline) -> None:
         params = replicates()
-        drawn = draw(problem, layers.top, params, sample, layers.lower(lower), timeline=timeline)
+        drawn = draw_gradient(problem, layers.top, params, sample, layers.lower(lower), timeline=timeline)
         timeline.mark("objective_backward")
         torch.autograd.grad(drawn.value.sum(), params, allow_unused=True)
         timeline.mark("end")
 
     def gradient(generator: Generator | None) -> None:
         params = replicates()
-        drawn = draw(problem, layers.top, params, generator, layers.lower(generator))
+        drawn = draw_gradient(problem, layers.top, params, generator, layers.lower(generator))
         torch.autograd.grad(drawn.value.sum(), params, allow_unused=True)
 
     return Timed(call, gradient, per=rows)
@@ -109,8 +109,8 @@ def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
 
     def gradient(generator: Generator | None) -> None:
         params = vae.encode(batches[0])
-        differentiate(draw(problem, estimator, params, generator, estimator.lower(generator)))
+        differentiate(draw_gradient(problem, estimator, params, generator, estimator.lower(generator)))
 
     params = vae.encode(batches[0])
-    differentiate(draw(problem, estimator, params, generator, estimator.lower(generator), counted.watch))
+    differentiate(draw_gradient(problem, estimator, params, generator, estimator.lower(generator), counted.watch))
     return Timed(call, gradient, 1, count_costs(lambda: gradient(generator)), counted)

@@ -16,7 +16,7 @@ from ....tasks.vae.speed import in_float32
 from ..gradient import model_problem
 from ..settings import TrainSettings
 from ..tuning import tune
-from .logits_gradients import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
+from .logits_gradients import encoder_draws, logits_draws, reference_draws, relative_bias, squared_distances
 
 BLOCKS = 32
 
@@ -52,7 +52,7 @@ class Basket:
             problem, params, lower = model_problem(vae, x), vae.encode(x).detach(), estimator.lower(generator)
             tune(problem, estimator, params, self.settings.basket_tuning, generator, lower)
             estimator.eval()
-            cut = cut_draws(vae, estimator, x, self.settings.variance_draws, generator)
+            cut = logits_draws(vae, estimator, x, self.settings.variance_draws, generator)
             in_encoder = encoder_draws(vae, x, cut)
             metrics: dict[str, Any] = {
                 "var_cut": squared_distances(cut).cpu().numpy(),

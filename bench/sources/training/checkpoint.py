@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ...rows import Figure
+from ...rows import Quantity
 from ...store.files import UNSEALED, is_sound, replace_file, sealed
 from ..source import InFlight
 
@@ -23,7 +23,7 @@ _SEAL = b'"sha256":"'  # in the header, which stands before the tensors
 class Checkpoint(InFlight):
     """The state of one training run, in one file, due when `every` seconds have passed since the last time.
 
-    A state is dicts, lists and tuples of tensors, arrays, figures, numbers and words, and comes back as it was, its
+    A state is dicts, lists and tuples of tensors, arrays, quantities, numbers and words, and comes back as it was, its
     tensors on the CPU. Nothing that is read can execute code. Without a path nothing is kept.
     """
 
@@ -69,8 +69,8 @@ def _describe(value: Any, tensors: list[Tensor]) -> Any:
         return {"tensor": len(tensors) - 1}
     if isinstance(value, np.ndarray):
         return {"array": _describe(torch.from_numpy(value), tensors)}
-    if isinstance(value, Figure):
-        return {"figure": asdict(value)}
+    if isinstance(value, Quantity):
+        return {"quantity": asdict(value)}
     if isinstance(value, dict):
         return {"dict": [[key, _describe(each, tensors)] for key, each in value.items()]}
     if isinstance(value, list | tuple):
@@ -86,8 +86,8 @@ def _restore(described: Any, tensors: dict[str, Tensor]) -> Any:
         return tensors[str(content)]
     if kind == "array":
         return _restore(content, tensors).numpy()
-    if kind == "figure":
-        return Figure(**content)
+    if kind == "quantity":
+        return Quantity(**content)
     if kind == "dict":
         return {key: _restore(each, tensors) for key, each in content}
     return (tuple if kind == "tuple" else list)(_restore(each, tensors) for each in content)

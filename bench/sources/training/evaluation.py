@@ -11,11 +11,11 @@ from torch import Generator, Tensor
 from ....tasks.contract import flatten
 from ....tasks.vae.mnist_task import MnistTask
 from ....tasks.vae.speed import in_float32
-from ...statistics.intervals import Figure
-from ..gradient import draw, model_problem
+from ...statistics.intervals import Quantity
+from ..gradient import draw_gradient, model_problem
 from ..settings import TrainSettings
 from ..streams import stream
-from .logits_gradients import cut_draws, encoder_draws, reference_draws, relative_bias, squared_distances
+from .logits_gradients import encoder_draws, logits_draws, reference_draws, relative_bias, squared_distances
 from .step import TrainStep
 
 SHOWN = 8
@@ -23,7 +23,7 @@ SHOWN = 8
 
 def evaluate(
     step: TrainStep, task: MnistTask, settings: TrainSettings, seed: int, x: Tensor, final: bool
-) -> dict[str, np.ndarray | Figure]:
+) -> dict[str, np.ndarray | Quantity]:
     """The task's own figures on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
 
     At the last step also what takes importance sampling, and the bias at the cut against a reference, its own error
@@ -31,20 +31,20 @@ def evaluate(
     """
     step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
-    metrics: dict[str, np.ndarray | Figure] = {}
+    metrics: dict[str, np.ndarray | Quantity] = {}
     with in_float32(step.vae):
         for split, images in task.evaluated.items():
             images = task.evaluation_images(images, settings.images)
-            found = task.figures(step.vae, images, generator, 0, step.estimator)
+            found = task.metrics(step.vae, images, generator, 0, step.estimator)
             metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
         if final and settings.iw_images:
             images = task.evaluation_images(task.test, settings.iw_images)
-            found = task.figures(step.vae, images, generator, settings.iw_samples, step.estimator)
+            found = task.metrics(step.vae, images, generator, settings.iw_samples, step.estimator)
             metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
     if step.vae.spec.kind == "encodings":
         images = task.evaluation_images(task.train, settings.variance_draws * task.batch).split(task.batch)
         metrics["var_minibatch"] = _on_host(squared_distances(minibatch_gradients(step, images, generator)))
-    cut = cut_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
+    cut = logits_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
     if step.estimator.claim().random:
         metrics["var_cut"] = _on_host(squared_distances(cut))
         metrics["var_encoder"] = _on_host(squared_distances(encoder_draws(step.vae, x, cut)))
@@ -64,8 +64,8 @@ def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
     return {name: pixels.cpu().numpy() for name, pixels in images.items()}
 
 
-def _on_host(samples: Tensor) -> np.ndarray | Figure:
-    return samples.cpu().numpy() if samples.dim() else Figure(float(samples))
+def _on_host(samples: Tensor) -> np.ndarray | Quantity:
+    return samples.cpu().numpy() if samples.dim() else Quantity(float(samples))
 
 
 def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generator: Generator) -> Tensor:
@@ -73,6 +73,6 @@ def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generato
     vae, encoder = step.vae, list(step.vae.encoder.parameters())
     gradients = []
     for x in minibatches:
-        value = draw(model_problem(vae, x), step.estimator, vae.encode(x), generator).value
+        value = draw_gradient(model_problem(vae, x), step.estimator, vae.encode(x), generator).value
         gradients.append(flatten(torch.autograd.grad(value.mean(), encoder)))
     return torch.stack(gradients)

@@ -10,8 +10,8 @@ from ....estimators.contract import Estimator
 from ....estimators.counting import CountedObjective
 from ....tasks.vae.latent_model import LatentModel
 from ....tasks.vae.speed import in_float32
-from ...statistics.intervals import Figure, relative_bias_between
-from ..gradient import draw, model_problem
+from ...statistics.intervals import Quantity, relative_bias_between
+from ..gradient import draw_gradient, model_problem
 
 TOGETHER, AT_A_TIME = 10_000_000, 16
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
@@ -20,7 +20,7 @@ DEEP_REFERENCE = "disarm"
 """The same where there are several layers, in which evaluations multiply: it makes two in each."""
 
 
-def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
+def logits_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
     """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
 
     The cut is that of the first layer; the others are drawn inside f. As many draws at a time as evaluate f on about
@@ -32,7 +32,7 @@ def cut_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, gen
     while (made := sum(map(len, parts))) < draws:
         rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
         counted = CountedObjective()
-        drawn = draw(problem, estimator, rows, generator, estimator.lower(generator), counted.watch)
+        drawn = draw_gradient(problem, estimator, rows, generator, estimator.lower(generator), counted.watch)
         (cut,) = torch.autograd.grad(drawn.value.sum(), rows)
         parts.append(cut / len(x))
         together = max(1, TOGETHER // (max(1, counted.evaluations // len(rows)) * x.numel()))
@@ -61,9 +61,9 @@ def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generato
     name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCE
     reference = build(name, *vae.layers).eval()
     with in_float32(vae):
-        return torch.cat([cut_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
+        return torch.cat([logits_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
 
 
-def relative_bias(draws: Tensor, reference: Tensor) -> Figure:
+def relative_bias(draws: Tensor, reference: Tensor) -> Quantity:
     """||E g - E r|| / ||E r|| from gradient draws g and r [draws, ...], the reference's own error in its interval."""
     return relative_bias_between(draws.flatten(1).cpu().numpy(), reference.flatten(1).cpu().numpy())

@@ -11,7 +11,7 @@ from ....estimators.latents import Objective
 from ....estimators.tuning import Tuner
 from ....tasks.vae.mnist_task import MnistTask
 from ....tasks.vae.speed import in_bf16
-from ..gradient import draw, model_problem
+from ..gradient import draw_gradient, model_problem
 from ..streams import stream
 from ..timing.clock import Timeline
 from .speed_paths import path_of
@@ -44,7 +44,9 @@ class TrainStep:
         mark("encode")
         params = self.vae.encode(x)
         lower = self.estimator.lower(self.generator)
-        drawn = draw(model_problem(self.vae, x), self.estimator, params, self.generator, lower, self._counted, timeline)
+        drawn = draw_gradient(
+            model_problem(self.vae, x), self.estimator, params, self.generator, lower, self._counted, timeline
+        )
         mark("update")
         self.tuner.step(drawn.estimate.tuning_loss)
         loss = drawn.loss

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ....estimators.contract import Estimator
 from ....tasks.vae.mnist_task import MnistTask
-from ...statistics.intervals import Figure
+from ...statistics.intervals import Quantity
 from ..settings import TrainSettings
 from ..streams import stream
 from .basket import Basket
@@ -43,9 +43,9 @@ class Trajectory:
         """What there is to say of the model now; the next minibatch is the one whose gradients are drawn."""
         once, task, x = self.step_once, self.task, next(self.data)
         metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
-        metrics["var_ema"] = Figure(self.ema.variance())
+        metrics["var_ema"] = Quantity(self.ema.variance())
         if settings.target_elbo is not None:
-            metrics["target_elbo"] = Figure(settings.target_elbo)
+            metrics["target_elbo"] = Quantity(settings.target_elbo)
         images = shown(once, task, self.seed) if last else {}
         others = basket.measure(once.vae, x, stream(self.seed, f"basket/{step}", task.device))
         return Point(step, seconds, metrics, once.evaluations, images, others)
