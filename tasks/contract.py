@@ -88,15 +88,13 @@ class Toy(Task):
         """-log p(x, z), shaped as f, without the latent's parameters: what bounds are made of; by default f."""
         return self.objective(latent, lower)
 
-    def objective_of(self, estimator: Estimator | None, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
-        """What this estimator is given as f: for a bound the energy."""
+    def loss_parts(
+        self, estimator: Estimator | None, latent: Latent, lower: Sequence[Lower] = ()
+    ) -> tuple[Objective, Tensor | None]:
+        """What this estimator is given as f, and what is added to its loss: for a bound the energy, and nothing."""
         if estimator is not None and estimator.bound:
-            return self.energy(latent, lower)
-        return self.objective(latent, lower)
-
-    def regulariser_of(self, estimator: Estimator | None, latent: Latent) -> Tensor | None:
-        """What is added to this estimator's loss: for a bound nothing."""
-        return None if estimator is not None and estimator.bound else self.regulariser(latent)
+            return self.energy(latent, lower), None
+        return self.objective(latent, lower), self.regulariser(latent)
 
     @property
     def width(self) -> int:
@@ -131,10 +129,11 @@ class Toy(Task):
         """The value that `average` makes of f, and its gradients; nothing where it makes none."""
         params = self.params()
         latent = self.latent(params)
-        value = average(self.objective_of(estimator, latent, lower), latent)
+        f, regulariser = self.loss_parts(estimator, latent, lower)
+        value = average(f, latent)
         if value is None:
             return {}
-        if (regulariser := self.regulariser_of(estimator, latent)) is not None:
+        if regulariser is not None:
             value = value + regulariser
         shared = self.groups()
         wanted = [params, *(tensor for group in shared.values() for tensor in group)]

@@ -13,41 +13,48 @@ from ...tasks.contract import Toy
 from ...tasks.vae.latent_model import LatentModel
 from .timing.clock import Timeline, marked
 
+Parts = tuple[Objective, Callable[[], Tensor | None]]
+"""f, and what makes the analytic part of the loss [*batch], or None where there is none."""
+
 
 @dataclass(frozen=True)
 class Problem:
-    """What a gradient is of: the latent at given parameters, f, and the analytic part of the loss, if any.
+    """What a gradient is of: the latent at given parameters, and the two parts of the loss there.
 
-    The last two depend on whether the estimator is of a bound, which takes an energy for f and has no analytic part.
+    The parts depend on whether the estimator is of a bound, which takes an energy for f and has no analytic part.
     """
 
     latent: Callable[[Tensor], Latent]
-    objective: Callable[[Estimator, Latent, Sequence[Lower]], Objective]
-    regulariser: Callable[[Estimator, Latent], Tensor | None]
+    parts: Callable[[Estimator, Latent, Sequence[Lower]], Parts]
 
 
 def toy_problem(toy: Toy) -> Problem:
     """A toy at any parameters."""
-    return Problem(toy.latent, toy.objective_of, toy.regulariser_of)
+
+    def parts(estimator: Estimator, latent: Latent, lower: Sequence[Lower]) -> Parts:
+        f, regulariser = toy.loss_parts(estimator, latent, lower)
+        return f, lambda: regulariser
+
+    return Problem(toy.latent, parts)
 
 
 def model_problem(model: LatentModel, x: Tensor) -> Problem:
-    """A model's loss on the minibatch x, at any parameters of its posterior."""
-    return Problem(
-        model.latent,
-        lambda estimator, latent, lower: model.objective(x, latent, estimator.bound, lower),
-        lambda estimator, latent: model.regulariser(latent, estimator.bound),
-    )
+    """A model's loss on the minibatch x, at any parameters of its posterior; its analytic part is made when needed."""
+
+    def parts(estimator: Estimator, latent: Latent, lower: Sequence[Lower]) -> Parts:
+        f = model.objective(x, latent, estimator.bound, lower)
+        return f, lambda: model.regulariser(latent, estimator.bound)
+
+    return Problem(model.latent, parts)
 
 
 @dataclass(frozen=True)
 class GradientDraw:
     """An estimate at a latent; differentiating `value` or `loss` gives the gradient."""
 
-    problem: Problem
-    estimator: Estimator
     latent: Latent
     estimate: Estimate
+    regulariser: Callable[[], Tensor | None]
 
     @property
     def value(self) -> Tensor:
@@ -57,7 +64,7 @@ class GradientDraw:
     @property
     def loss(self) -> Tensor:
         """With the analytic part, [*batch]."""
-        value, regulariser = self.value, self.problem.regulariser(self.estimator, self.latent)
+        value, regulariser = self.value, self.regulariser()
         return value if regulariser is None else value + regulariser
 
 
@@ -76,13 +83,14 @@ def draw_gradient(
     the phases `sample`, `gradient` and, inside the latter, `objective`.
     """
     latent = problem.latent(params)
-    f = watch(problem.objective(estimator, latent, lower))
+    f, regulariser = problem.parts(estimator, latent, lower)
+    f = watch(f)
     if timeline is None:
-        return GradientDraw(problem, estimator, latent, estimator.estimate(f, latent, generator))
+        return GradientDraw(latent, estimator.estimate(f, latent, generator), regulariser)
     timeline.mark("sample")
     z = estimator.sample(latent, generator)
     timeline.mark("gradient")
     estimate = estimator.gradient(marked(f, timeline), latent, z)
     if estimator.training:
         estimator.update(z, estimate)
-    return GradientDraw(problem, estimator, latent, estimate)
+    return GradientDraw(latent, estimate, regulariser)
