@@ -7,6 +7,7 @@ standing: this script then writes each part again, its rows untouched, with toda
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,17 +41,17 @@ def rekey(folder: Path) -> None:
     for key in store.stored():
         (part,) = store.parts([key])
         cell = today(dict(part.settings))
-        recipe = cell.recipe()
+        recipe = json.loads(json.dumps(cell.recipe()))  # as it is stored: lists, not tuples
         for name in recipe.keys() | part.settings.keys():
             if name not in CODE and recipe.get(name) != part.settings.get(name):
                 changed[name] = changed.get(name, 0) + 1
         if (new := cell.key()) != key:
-            store.put(new, pack(new, part.status, recipe, store.rows([key]).to_dict("records")))
+            rows: Any = store.rows([key]).to_dict("records")
+            store.put(new, pack(new, part.status, recipe, rows))
             store.part(key).unlink()
             written += 1
-    print(
-        f"{folder}: {written} of {len(store.stored())} parts have a new key; besides code differ: {changed or 'none'}"
-    )
+    besides = ", ".join(f"{name} of {count}" for name, count in changed.items()) or "nothing"
+    print(f"{folder}: {written} of {len(store.stored())} parts have a new key; besides the code, {besides} differs")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Whether two checkouts give the same numbers, to the bit, on the CPU: what a refactoring must show.
+"""Whether two versions of the code give the same numbers, to the bit, on the CPU: what a refactoring must show.
 
-    python scripts/same_numbers.py measure FOLDER     # in each checkout, about 12 minutes on two idle cores
+    python scripts/same_numbers.py measure FOLDER     # with each version, 10 to 15 minutes on two idle cores
     python scripts/same_numbers.py compare BEFORE AFTER
 
-Measured are the draws of every estimator on all toys of the quick preset, which hold the regression gate's grid, and
-STEPS seeded training steps of each on bits, classes, two layers, a Gaussian and codes. Compared are all rows but times.
+Measured are the draws of every estimator on all toys of the quick preset, the grid of the regression gate among them,
+and STEPS seeded training steps of each on bits, classes, two layers, a Gaussian and codes. Compared are all rows but
+times.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,41 +40,42 @@ TIMES = ("seconds", "host_bound", "rounds", "repetitions", "calls")
 
 
 def measure(folder: Path) -> None:
+    """One thread for BLAS too: how many it takes moves the last digit of an exact gradient."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for part, tasks, more in (("toys", TOYS, ()), ("models", MODELS, ("--steps", str(STEPS)))):
         chosen = [word for task in tasks for word in ("-t", task)]
         command = [sys.executable, "-m", "dvae_bench.cli", "run", "-e", "all", "--jobs", "2", *more, *chosen]
-        subprocess.run([*command, "-o", str(folder / part)], check=True)
+        subprocess.run([*command, "-o", str(folder / part)], check=True, env=environment)
 
 
 def numbers(folder: Path) -> pd.DataFrame:
-    """Every row that is no time, one line each, by its key."""
-    parts = sorted(folder.rglob("cells/*.parquet"))
-    rows = pd.concat([part for path in parts if len(part := pd.read_parquet(path))], ignore_index=True)
+    """Every row that is no time, one line each, by its key. Raises SystemExit where two rows have one key."""
+    parts = (pd.read_parquet(path) for path in sorted(folder.rglob("cells/*.parquet")))
+    rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
     timed = rows["metric"].isin(TIMES) | rows["metric"].str.startswith("time")
     rows = rows[~timed].assign(blocks=rows["blocks"].map(lambda found: None if found is None else tuple(found)))
-    return rows.set_index(KEY).sort_index()
+    rows = rows.set_index(KEY).sort_index()
+    if rows.index.has_duplicates:
+        raise SystemExit(f"{folder} has two rows of one key: {rows.index[rows.index.duplicated()][0]}")
+    return rows
 
 
 def compare(before: Path, after: Path) -> int:
-    """Prints what differs; returns how many lines do."""
+    """Print what differs; returns how many rows do."""
     a, b = numbers(before), numbers(after)
-    for rows, name in ((a, before), (b, after)):
-        if rows.index.has_duplicates:
-            print(rows[rows.index.duplicated(keep=False)].head().to_string())
-            raise SystemExit(f"{name} has two rows of one key")
     gone, new, both = a.index.difference(b.index), b.index.difference(a.index), a.index.intersection(b.index)
     x, y = a.loc[both, NUMBERS], b.loc[both, NUMBERS]
-    differing = ~((x == y) | (x.isna() & y.isna())).all(axis=1)
-    for title, lines in (("only before", gone), ("only after", new), ("differs", both[differing])):
-        for line in list(lines)[:20]:
-            print(title, *line)
+    differs = ~((x == y) | (x.isna() & y.isna()))
+    lines = differs.any(axis=1)
+    for title, keys in (("only before", gone), ("only after", new), ("differs", both[lines])):
+        for key in list(keys)[:20]:
+            columns = [name for name in NUMBERS if title == "differs" and differs.loc[key, name]]
+            print(title, *key, *columns)
+    by_metric = differs[lines].groupby("metric").size().to_dict()
     reasons = int((a.loc[both, "reason"] != b.loc[both, "reason"]).sum())
-    print(
-        f"{len(both)} rows in both: {int(differing.sum())} differ, {len(gone)} only before, {len(new)} only after;",
-        end=" ",
-    )
-    print(f"{reasons} reasons read otherwise")
-    return int(differing.sum()) + len(gone) + len(new)
+    print(f"{len(both)} rows in both, {int(lines.sum())} differ: {by_metric or 'none'}")
+    print(f"{len(gone)} rows only before, {len(new)} only after; {reasons} reasons read otherwise")
+    return int(lines.sum()) + len(gone) + len(new)
 
 
 if __name__ == "__main__":
