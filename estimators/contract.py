@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 
 from .latents import Latent, LatentSpec, Objective, expectation
 from .names import Unsupported, resolve
+from .validation import check_latent
 
 Lower = Callable[[Objective, Any], Tensor]
 """How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
@@ -158,7 +159,11 @@ class Estimator(nn.Module, ABC):
         """Move running state (baselines), after use. Called in train() only."""
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
-        """Sample, estimate and, in train(), move the running state."""
+        """Sample, estimate and, in train(), move the running state.
+
+        Raises UsageError for a latent of another spec.
+        """
+        check_latent(self, latent)
         draw = self.sample(latent, generator)
         estimate = self.gradient(f, latent, draw)
         if self.training:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from typing import ParamSpec, Self, TypeVar, cast
 
 import torch
 from torch import Generator, Tensor
 
 from ..names import UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def remembered(make: Callable[P, T]) -> Callable[P, T]:
+    """functools.cache with the types of `make`: specs of equal sizes are one object, and comparing them is free."""
+    return cast(Callable[P, T], functools.cache(make))
 
 
 @dataclass(frozen=True)
@@ -30,18 +39,22 @@ class LatentSpec:
     codes: int = 0
 
     @classmethod
+    @remembered
     def bernoulli(cls, bits: int) -> LatentSpec:
         return cls("bernoulli", (bits,), (bits,))
 
     @classmethod
+    @remembered
     def categorical(cls, sites: int, classes: int) -> LatentSpec:
         return cls("categorical", (sites, classes), (sites, classes))
 
     @classmethod
+    @remembered
     def encodings(cls, sites: int, width: int, codes: int, family: str = "") -> LatentSpec:
         return cls("encodings", (sites, width), (sites, width), family, codes)
 
     @classmethod
+    @remembered
     def continuous(cls, family: str, sites: int, columns: int) -> LatentSpec:
         return cls("continuous", (sites,), (sites, columns), family)
 

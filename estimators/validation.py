@@ -1,0 +1,36 @@
+"""What a caller gives an estimator, checked as it enters: the latent, and each value of f.
+
+Shapes, types and specs only, which the host knows: nothing here waits for the device. Whether numbers are finite is
+asked elsewhere (`Latent.validate`, the statistics).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .latents import Latent, LatentSpec
+from .names import UsageError
+
+if TYPE_CHECKING:
+    from .contract import Estimator
+
+
+def check_latent(estimator: Estimator, latent: Any) -> None:
+    """Raises UsageError unless the latent has the spec that the estimator was made for.
+
+    Not Unsupported, which a run records and passes over: here the method may well be able, and the call is wrong.
+    """
+    spec, own = getattr(latent, "spec", None), estimator.spec
+    if spec is own or spec == own:
+        return
+    if not isinstance(latent, Latent):
+        given = type(latent).__name__
+        raise UsageError(f"{estimator.name} takes a latent, such as Bernoulli(logits), and not a {given}")
+    raise UsageError(
+        f"this {estimator.name} was made for {_described(own)}, not for {_described(latent.spec)}: make another one "
+        f'for this latent, estimator("{estimator.name}", latent.spec)'
+    )
+
+
+def _described(spec: LatentSpec) -> str:
+    return f"{spec} of {spec.codes} codes" if spec.codes else str(spec)

@@ -1,0 +1,64 @@
+"""What a caller gives an estimator: a latent of its spec, and an f that answers with one number for each z."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from dvae_bench.bench.check.case import Case
+from dvae_bench.bench.sources.costs import count_costs
+from dvae_bench.estimators import estimator
+from dvae_bench.estimators.latents import Bernoulli, LatentSpec, latent_at
+from dvae_bench.estimators.names import Name, UsageError
+from dvae_bench.estimators.registry import ESTIMATORS, Plugin
+
+every_estimator = pytest.mark.parametrize("plugin", list(ESTIMATORS.builtin.values()), ids=lambda plugin: plugin.name)
+BITS = LatentSpec.bernoulli(6)
+OTHERS = {
+    "bernoulli": (LatentSpec.bernoulli(5), LatentSpec.categorical(2, 4)),
+    "categorical": (LatentSpec.categorical(2, 4), LatentSpec.categorical(3, 3), BITS),
+    "continuous": (LatentSpec.continuous("laplace", 4, 2), LatentSpec.continuous("gaussian", 3, 2), BITS),
+    "encodings": (LatentSpec.encodings(2, 2, 5), LatentSpec.encodings(2, 3, 4), BITS),
+}
+
+
+@every_estimator
+def test_a_latent_of_another_spec_is_refused(plugin: Plugin) -> None:
+    """`estimator("disarm", LatentSpec.bernoulli(6))` took a categorical without a word, and its gradient was wrong."""
+    for kind in plugin.facts["latents"]:
+        case = Case(plugin, Name(plugin.name), plugin.load(), kind)
+        made = case.fresh()
+        for other in OTHERS[kind]:
+            latent = latent_at(other, torch.zeros(2, *other.param_shape))
+            for call in (made, made.estimate):
+                with pytest.raises(UsageError, match=f"made for {case.spec}.*, not for {other}"):
+                    call(lambda z: z.flatten(2).sum(-1), latent)
+
+
+def test_encodings_of_another_codebook_are_told_apart_in_words() -> None:
+    quantiser = estimator("vq-st", LatentSpec.encodings(2, 2, 4))
+    with pytest.raises(UsageError, match="encodings 2x2 of 4 codes, not for encodings 2x2 of 5 codes"):
+        quantiser(lambda z: z.sum((-2, -1)), latent_at(LatentSpec.encodings(2, 2, 5), torch.zeros(2, 2)))
+
+
+def test_a_lower_layer_of_another_spec_is_refused() -> None:
+    layers = estimator("rloo", LatentSpec.bernoulli(2), LatentSpec.bernoulli(3))
+    (lower,) = layers.lower(None)
+    with pytest.raises(UsageError, match="made for bernoulli 3, not for bernoulli 2"):
+        layers(lambda z: lower(lambda below: below.sum(-1), Bernoulli(z)), Bernoulli(torch.zeros(2)))
+
+
+def test_validation_asks_nothing_of_the_device() -> None:
+    """The same operations, none of which waits, as sampling and estimating without it."""
+    reinforce, latent = estimator("reinforce", BITS), Bernoulli(torch.zeros(4, 6))
+
+    def f(z: torch.Tensor) -> torch.Tensor:
+        return z.sum(-1)
+
+    bare = count_costs(lambda: reinforce.gradient(f, latent, reinforce.sample(latent, None)))
+    assert count_costs(lambda: reinforce.estimate(f, latent)) == bare
+    assert bare.syncs == 0
+
+
+def test_logits_in_place_of_a_latent_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"disarm takes a latent, such as Bernoulli\(logits\), and not a Tensor"):
+        estimator("disarm", BITS)(lambda z: z.sum(-1), torch.zeros(6))
