@@ -23,7 +23,7 @@ from torch import Generator, Tensor, nn
 
 from .latents import Latent, LatentSpec, Objective, expectation
 from .names import Unsupported, resolve
-from .validation import check_latent
+from .validation import check_latent, checked
 
 Lower = Callable[[Objective, Any], Tensor]
 """How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
@@ -161,11 +161,11 @@ class Estimator(nn.Module, ABC):
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
         """Sample, estimate and, in train(), move the running state.
 
-        Raises UsageError for a latent of another spec.
+        Raises UsageError for a latent of another spec, and where f answers with anything but [n, *batch].
         """
         check_latent(self, latent)
         draw = self.sample(latent, generator)
-        estimate = self.gradient(f, latent, draw)
+        estimate = self.gradient(checked(f, self, latent), latent, draw)
         if self.training:
             self.update(draw, estimate)
         return estimate

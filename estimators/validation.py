@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .latents import Latent, LatentSpec
+from torch import Tensor
+
+from .latents import Latent, LatentSpec, Objective
 from .names import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +32,28 @@ def check_latent(estimator: Estimator, latent: Any) -> None:
         f"this {estimator.name} was made for {_described(own)}, not for {_described(latent.spec)}: make another one "
         f'for this latent, estimator("{estimator.name}", latent.spec)'
     )
+
+
+def checked(f: Objective, estimator: Estimator, latent: Latent) -> Objective:
+    """f, its values checked: one for each z, [n, *batch], and floating; counts and truths become numbers.
+
+    It raises UsageError for anything else. A scalar would broadcast, and most often against itself: gradients of 0.
+    """
+    event_dims, dtype = len(estimator.spec.event_shape), latent.params.dtype
+
+    def objective(z: Tensor) -> Tensor:
+        value = f(z)
+        if not isinstance(value, Tensor):
+            raise UsageError(f"f must return a tensor, not a {type(value).__name__}")
+        wanted = z.shape[: z.dim() - event_dims]
+        if value.shape != wanted:
+            raise UsageError(
+                f"f must return one number per z, here {list(wanted)} for z of shape {list(z.shape)}, not "
+                f'{list(value.shape)}: sum over the event dimensions only, and give a torch loss reduction="none"'
+            )
+        return value if value.is_floating_point() else value.to(dtype)
+
+    return objective
 
 
 def _described(spec: LatentSpec) -> str:

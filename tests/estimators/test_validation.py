@@ -7,9 +7,10 @@ import torch
 from dvae_bench.bench.check.case import Case
 from dvae_bench.bench.sources.costs import count_costs
 from dvae_bench.estimators import estimator
-from dvae_bench.estimators.latents import Bernoulli, LatentSpec, latent_at
+from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective, latent_at
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, Plugin
+from torch import Tensor
 
 every_estimator = pytest.mark.parametrize("plugin", list(ESTIMATORS.builtin.values()), ids=lambda plugin: plugin.name)
 BITS = LatentSpec.bernoulli(6)
@@ -47,11 +48,55 @@ def test_a_lower_layer_of_another_spec_is_refused() -> None:
         layers(lambda z: lower(lambda below: below.sum(-1), Bernoulli(z)), Bernoulli(torch.zeros(2)))
 
 
+FORGOTTEN = {
+    "a scalar, as of a loss without its reduction": lambda z: z.square().mean(),
+    "one number for all draws": lambda z: z.square().flatten(2).sum(-1)[:1].mean(0),
+    "one number for each dimension of z": lambda z: z.square().sum(-1) if z.dim() > 3 else z.square(),
+}
+
+
+@every_estimator
+@pytest.mark.parametrize("f", FORGOTTEN.values(), ids=FORGOTTEN)
+def test_f_must_return_one_number_per_z(plugin: Plugin, f: Objective) -> None:
+    """21 pairs of estimator and latent took a scalar, `exact` with a gradient of 1e-8."""
+    for kind in plugin.facts["latents"]:
+        case = Case(plugin, Name(plugin.name), plugin.load(), kind)
+        latent = case.latent(case.params(3, dtype=torch.float32).requires_grad_())
+        with pytest.raises(UsageError, match=r"f must return one number per z.*reduction=\"none\""):
+            case.fresh()(f, latent)
+
+
+def hits(z: Tensor) -> Tensor:
+    """How many coordinates of z [n, batch, *event] are at least a half: a whole number."""
+    return (z.flatten(2) >= 0.5).sum(-1)
+
+
+@every_estimator
+@pytest.mark.parametrize("count", [hits, lambda z: hits(z) > 1], ids=["whole numbers", "true or false"])
+def test_a_count_is_taken_as_a_number(plugin: Plugin, count: Objective) -> None:
+    if plugin.facts.get("differentiates"):
+        pytest.skip("a count has no derivative")
+    for kind in plugin.facts["latents"]:
+        case = Case(plugin, Name(plugin.name), plugin.load(), kind)
+        found = []
+        for f in (count, lambda z: count(z).to(torch.float64)):
+            leaf = case.params(3).requires_grad_()
+            loss = case.fresh(torch.float64)(f, case.latent(leaf), torch.Generator().manual_seed(0))
+            assert loss.dtype == torch.float64
+            found.append(torch.autograd.grad(loss.sum(), leaf, allow_unused=True)[0])
+        assert torch.equal(*found)
+
+
+def test_what_is_no_tensor_is_refused() -> None:
+    with pytest.raises(UsageError, match="f must return a tensor, not a float"):
+        estimator("rloo", BITS)(lambda z: 1.0, Bernoulli(torch.zeros(6)))
+
+
 def test_validation_asks_nothing_of_the_device() -> None:
     """The same operations, none of which waits, as sampling and estimating without it."""
     reinforce, latent = estimator("reinforce", BITS), Bernoulli(torch.zeros(4, 6))
 
-    def f(z: torch.Tensor) -> torch.Tensor:
+    def f(z: Tensor) -> Tensor:
         return z.sum(-1)
 
     bare = count_costs(lambda: reinforce.gradient(f, latent, reinforce.sample(latent, None)))
