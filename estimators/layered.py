@@ -35,6 +35,7 @@ class Layered(Estimator):
         estimate = layers.estimate(f, latent, generator)
 
     Wherever f is evaluated, the layers below are drawn anew, and tuned if gradients are on, each on its own loss alone.
+    Its facts (`name`, `cost`, ...), hyper-parameters, claim and targets are those of the first.
 
     Raises Unsupported for bounds, which are of one layer, and where f would be evaluated more than MOST times.
     """
@@ -42,6 +43,8 @@ class Layered(Estimator):
     def __init__(self, estimators: Sequence[Estimator]) -> None:
         super(Estimator, self).__init__()
         self.top, *deeper = estimators
+        for fact in (*Estimator.__annotations__, *self.top.hyperparameters):
+            setattr(self, fact, getattr(self.top, fact))
         self.deeper = nn.ModuleList(deeper)
         self.spec = self.top.spec
         self.losses: list[Tensor] = []
@@ -54,6 +57,16 @@ class Layered(Estimator):
 
     def claim(self) -> Claim:
         return self.top.claim()
+
+    def target(self, f: Objective, latent: Any) -> Tensor:
+        return self.top.target(f, latent)
+
+    def relaxed_target(self, f: Objective, latent: Any) -> Tensor | None:
+        return self.top.relaxed_target(f, latent)
+
+    @property
+    def targets_expectation(self) -> bool:
+        return self.top.targets_expectation
 
     def lower(self, generator: Generator | None) -> Sequence[Lower]:
         return [self._average(estimator, generator) for estimator in self.deeper]

@@ -21,7 +21,8 @@ from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimate, Unsupported
-from dvae_bench.estimators.latents import LatentSpec
+from dvae_bench.estimators.costs import documented
+from dvae_bench.estimators.latents import Bernoulli, LatentSpec
 from dvae_bench.estimators.layered import Layered
 from dvae_bench.tasks.vae.active_units import active_units
 from dvae_bench.tasks.vae.architectures import Architecture
@@ -191,6 +192,26 @@ class TestLayered:
         with pytest.raises(Unsupported, match="local-expectation of 2 layers evaluates f 201 x 201 times"):
             build("local-expectation", *self.SPECS)
         assert isinstance(build("rloo:n=4", *self.SPECS, self.SPECS[0], self.SPECS[0]), Layered)
+
+    @pytest.mark.parametrize("name", ["rloo:n=4", "straight-through", "imle:tau=2.0", "sparsemax", "gumbel-softmax"])
+    def test_its_facts_and_targets_are_those_of_its_top(self, name: str) -> None:
+        """`.name` raised, so that an error that names the estimator was another error."""
+        layers = build(name, LatentSpec.bernoulli(2), LatentSpec.bernoulli(3))
+        assert isinstance(layers, Layered)
+        facts = ("name", "aliases", "latents", "differentiates", "bound", "hyperparameters", "cost", "reference")
+        for fact in (*facts, "formula", *layers.hyperparameters):
+            assert getattr(layers, fact) == getattr(layers.top, fact), fact
+        assert documented(layers) == documented(layers.top)
+        assert layers.claim() == layers.top.claim() and layers.targets_expectation == layers.top.targets_expectation
+        latent = Bernoulli(torch.tensor([0.3, -1.0]))
+        for target in ("target", "relaxed_target"):
+            both = (getattr(each, target) for each in (layers, layers.top))
+            found, expected = (average(lambda z: z.square().sum(-1), latent) for average in both)
+            assert (found is None and expected is None) or torch.equal(found, expected)
+
+    def test_the_bound_of_one_layer_is_one(self) -> None:
+        layers = Layered([build("vimco", LatentSpec.bernoulli(2))])
+        assert layers.bound and layers.name == "vimco" and not layers.targets_expectation
 
     @pytest.mark.parametrize("name", ["rebar", "relax", "nvil", "simple-muprop", "double-cv"])
     def test_each_layer_is_tuned_on_its_own_loss_alone(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
