@@ -103,6 +103,8 @@ class Estimator(nn.Module, ABC):
 
     latents: the kinds it is defined for, of estimators.latents.KINDS; `latent` below is of one of them.
 
+    n: how many z the default `sample` draws; the hyper-parameter of that name where there is one, else 1.
+
     bound: f is the joint energy -log p(x, z), with no φ in it; the estimator makes the log weights
     -f(z) - log q(z) itself, and its loss is minus its bound on log p(x).
     """
@@ -116,6 +118,7 @@ class Estimator(nn.Module, ABC):
     cost: ClassVar[str]
     reference: ClassVar[str]
     formula: ClassVar[str] = ""
+    n: int = 1
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         """Set each hyper-parameter as an attribute. Raises UsageError on a bad one, Unsupported on a bad latent."""
@@ -126,13 +129,15 @@ class Estimator(nn.Module, ABC):
         for key, value in resolve(self.name, self.hyperparameters, values).items():
             setattr(self, key, value)
 
-    @abstractmethod
     def claim(self) -> Claim:
-        """What this estimator, with these hyper-parameters, says it estimates."""
+        """What this estimator, with these hyper-parameters, says it estimates; by default ∇ E_q f, without bias."""
+        return Claim()
 
-    @abstractmethod
     def sample(self, latent: Any, generator: Generator | None) -> Any:
-        """Everything random the gradient needs; the only place that uses the generator for z."""
+        """Everything random the gradient needs, the only place that uses the generator for z; by default n draws of z,
+        [n, *batch, *event].
+        """
+        return latent.sample(self.n, generator)
 
     @abstractmethod
     def gradient(self, f: Objective, latent: Any, draw: Any) -> Estimate:

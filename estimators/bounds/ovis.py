@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
@@ -38,9 +38,6 @@ class Ovis(Estimator):
 
     def claim(self) -> Claim:
         return Claim(target="bound", unbiased=self.gamma == 0)
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(self.n, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w = log_weights(f, latent, draw)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
@@ -45,9 +45,6 @@ class Tvo(Estimator):
 
     def claim(self) -> Claim:
         return Claim(target="bound", unbiased=self.points == 1)
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(self.n, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_joint, log_q = -f(draw), latent.log_prob(draw)

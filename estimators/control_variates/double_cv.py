@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, LatentSpec, Objective
 from .leave_one_out import differentiate, leave_one_out
 
@@ -38,12 +38,6 @@ class DoubleCv(Estimator):
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
         self.alpha = nn.Parameter(torch.zeros(()))
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(self.n, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, slope = differentiate(f, draw)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
 from .perturbed import Perturbed, controlled_gradient, perturb
 
@@ -40,9 +40,6 @@ class Rebar(Estimator):
         super().__init__(spec, **values)
         self.log_tau = nn.Parameter(torch.full((), math.log(self.tau)))
         self.scale = nn.Parameter(torch.full((), self.eta))
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Perturbed:
         return perturb(latent, generator)

@@ -10,7 +10,7 @@ import torch
 from torch import Generator
 from torch.nn.functional import leaky_relu
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
 from ..networks import Network
 from .perturbed import Perturbed, controlled_gradient, perturb
@@ -45,9 +45,6 @@ class RelaxNetwork(Estimator):
         super().__init__(spec, **values)
         activation = partial(leaky_relu, negative_slope=0.3)
         self.free = Network(math.prod(spec.event_shape), self.hidden, 1, activation=activation, start_at_zero=True)
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Perturbed:
         return perturb(latent, generator)

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, LatentSpec, Objective
 from ..networks import Network
 from .leave_one_out import differentiate, leave_one_out
@@ -51,12 +51,6 @@ class Rodeo(Estimator):
         self.alpha = nn.Parameter(torch.zeros(()))
         self.beta = nn.Parameter(torch.zeros(()))
         self.h = Network(2, 100, 100, 2, activation=partial(leaky_relu, negative_slope=0.3))
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(self.n, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, slope = differentiate(f, draw)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, LatentSpec, Objective
 
 
@@ -29,12 +29,6 @@ class SimpleMuProp(Estimator):
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
         self.scale = nn.Parameter(torch.full((), self.eta))
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw[0])

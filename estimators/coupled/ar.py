@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, LatentSpec, Objective
 
 
@@ -35,9 +35,6 @@ class AugmentReinforce(Estimator):
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
         self.classes = 2 if spec.kind == "bernoulli" else spec.event_shape[-1]
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)

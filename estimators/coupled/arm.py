@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import antithetic
@@ -24,9 +24,6 @@ class Arm(Estimator):
     latents = ("bernoulli",)
     cost = "2 evaluations"
     reference = "Yin & Zhou 2019, ARM: augment-REINFORCE-merge gradient for stochastic binary networks, theorem 1"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return uniform(tuple(latent.params.shape), latent.params, generator)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 
@@ -43,9 +43,6 @@ class Arms(Estimator):
 
     n: int
     copula: str
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         logits, shape = latent.params.detach(), (self.n, *latent.params.shape)

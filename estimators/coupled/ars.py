@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from .swaps import ReferenceSwaps, centred, swap_with_reference
 
@@ -24,9 +24,6 @@ class Ars(Estimator):
     latents = ("categorical",)
     cost = "K evaluations"
     reference = "Yin, Yue & Zhou 2019, ARSM: Augment-REINFORCE-Swap-Merge Estimator (ARS)"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> ReferenceSwaps:
         return swap_with_reference(latent, generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from .swaps import ReferenceSwaps, centred, integrated_reference, swap_with_reference
 
@@ -29,9 +29,6 @@ class ArsPlus(Estimator):
     latents = ("categorical",)
     cost = "K evaluations"
     reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (ARS+)"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> ReferenceSwaps:
         return swap_with_reference(latent, generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from .swaps import AllSwaps, centred, swap_all, table
 
@@ -25,9 +25,6 @@ class Arsm(Estimator):
     latents = ("categorical",)
     cost = "K * (K - 1) / 2 + 1 evaluations"
     reference = "Yin, Yue & Zhou 2019, ARSM: Augment-REINFORCE-Swap-Merge Estimator"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> AllSwaps:
         return swap_all(latent, generator)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import averaged, bitflip, flip
@@ -38,9 +38,6 @@ class Bitflip(Estimator):
         "Kunes, Yin, Land, Haviv, Pe'er & Tavaré 2023, Gradient estimation for binary latent variables via gradient "
         "variance clipping"
     )
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Flipped:
         z = latent.sample(1, generator)[0]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective
 from .couplings import COUPLINGS, pairs
 
@@ -43,9 +43,6 @@ class Carms(Estimator):
 
     n: int
     coupling: str
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CoupledDraws:
         return CoupledDraws(*COUPLINGS[self.coupling](latent, self.n, generator))

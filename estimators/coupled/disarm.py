@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 from .pairs import antithetic, disarm
@@ -22,9 +22,6 @@ class Disarm(Estimator):
     latents = ("bernoulli",)
     cost = "2 evaluations"
     reference = "Dong, Mnih & Tucker 2020, DisARM, eq. 4; Yin, Ho & Zhou 2020 (U2G)"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return antithetic(latent, uniform(tuple(latent.params.shape), latent.params, generator))

@@ -6,7 +6,7 @@ import torch
 from torch import Generator
 from torch.nn.functional import logsigmoid
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from .binary_codes import CodedPair, antithetic_pair, node_logits, path, stick_breaking
 
@@ -28,9 +28,6 @@ class DisarmIw(Estimator):
     latents = ("categorical",)
     cost = "2 evaluations"
     reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-IW)"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(stick_breaking(latent.params), latent, generator)

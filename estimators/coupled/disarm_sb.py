@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from .binary_codes import CodedPair, antithetic_pair, disarm_gradient, stick_breaking
 
@@ -30,9 +30,6 @@ class DisarmSb(Estimator):
     latents = ("categorical",)
     cost = "2 evaluations"
     reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-SB)"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(stick_breaking(latent.params, descending=True), latent, generator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
 from .binary_codes import CodedPair, antithetic_pair, balanced_tree, disarm_gradient
 
@@ -31,9 +31,6 @@ class DisarmTree(Estimator):
     latents = ("categorical",)
     cost = "2 evaluations"
     reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-Tree)"
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(balanced_tree(latent.params), latent, generator)

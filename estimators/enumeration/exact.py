@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from ..contract import Claim, Estimate, Estimator, Unsupported, expand_right
+from ..contract import Estimate, Estimator, Unsupported, expand_right
 from ..latents import Discrete, LatentSpec, Objective
 
 
@@ -32,9 +32,6 @@ class Exact(Estimator):
         super().__init__(spec, **values)
         if spec.configurations > self.LIMIT:
             raise Unsupported(f"{spec} has more than {self.LIMIT} configurations to enumerate")
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> None:
         return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Generator, Tensor
+from torch import Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective, sites
 
 
@@ -26,12 +26,6 @@ class LocalExpectation(Estimator):
         "Titsias & Lázaro-Gredilla 2015, Local expectation gradients for black box variational inference; "
         "De Smet, Sansone & Zuidberg Dos Martires 2023, IndeCateR"
     )
-
-    def claim(self) -> Claim:
-        return Claim()
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         pi = sites.log_probs(latent).exp()

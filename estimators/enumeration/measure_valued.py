@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator
+from ..contract import Estimate, Estimator
 from ..latents import Continuous, Discrete, Latent, Objective, sites
 from ..latents.latent import gumbel
 from . import weak_derivatives
@@ -46,9 +46,6 @@ class MeasureValued(Estimator):
         "Pflug 1989, Sampling derivatives of probabilities; Mohamed, Rosca, Figurnov & Mnih 2020, "
         "Monte Carlo Gradient Estimation in Machine Learning, section 6"
     )
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Latent, generator: Generator | None) -> Parts | weak_derivatives.Draw:
         if isinstance(latent, Continuous):

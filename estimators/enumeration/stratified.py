@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective, sites
 from ..latents.latent import uniform
 
@@ -32,9 +32,6 @@ class Stratified(Estimator):
     reference = "McKay, Beckman & Conover 1979 (Latin hypercube sampling); Owen 1997 (its variance bound)"
 
     n: int
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         shape = (self.n, *sites.shape(latent))

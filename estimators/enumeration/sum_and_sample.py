@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective, sites
 from .without_replacement import draw_rest, log_rest, most_probable
 
@@ -42,9 +42,6 @@ class SumAndSample(Estimator):
     )
 
     k: int
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Weighted:
         log_pi = sites.log_probs(latent)

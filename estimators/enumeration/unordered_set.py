@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective, sites
 from .without_replacement import draw_rest, log_rest
 
@@ -53,9 +53,6 @@ class UnorderedSet(Estimator):
     )
 
     k: int
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         drawn = sites.classes(latent, latent.sample(1, generator))

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, Unsupported
+from ..contract import Estimate, Estimator, Unsupported
 from ..latents import FAMILIES, Continuous, LatentSpec, Objective
 
 
@@ -37,9 +37,6 @@ class Pathwise(Estimator):
             raise Unsupported(
                 f"the path through the scale of a {spec.family} latent has no mean, so no unbiased gradient"
             )
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Continuous, generator: Generator | None) -> Tensor:
         return latent.rsample(self.n, generator)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective, sites
 from ..latents.latent import uniform
 
@@ -46,9 +46,6 @@ class StochasticTriples(Estimator):
         "Arya, Schauer, Schäfer & Rackauckas 2022, Automatic differentiation of programs with discrete randomness "
         "(stochastic derivatives by inversion, pruning)"
     )
-
-    def claim(self) -> Claim:
-        return Claim()
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Triple:
         pi, own = sites.log_probs(latent).exp(), sites.classes(latent, latent.sample(1, generator))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
 from ..latents import Latent, Objective, finite_score
@@ -23,9 +23,6 @@ class Reinforce(Estimator):
 
     def claim(self) -> Claim:
         return Claim(finite_variance=finite_score(self.spec))
-
-    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
-        return latent.sample(self.n, generator)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
@@ -29,9 +29,6 @@ class IdentitySt(Estimator):
 
     def claim(self) -> Claim:
         return Claim(unbiased=False)
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         return Estimate(f(pulled_back(draw, latent.params, lambda j: j)).mean(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
@@ -57,9 +57,6 @@ class Mve(Estimator):
 
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f linear in each site (and quadratic in each as temp → ∞)")
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         logits, t = latent.params.detach(), self.schedule()

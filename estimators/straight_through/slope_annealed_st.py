@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
@@ -51,9 +51,6 @@ class SlopeAnnealedSt(Estimator):
     def slope(self) -> Tensor:
         """a."""
         return (self.start * (1 + self.rate * self.calls)).clamp_max(self.max_slope)
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         p = (self.slope() * latent.params).sigmoid()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
@@ -27,9 +27,6 @@ class StraightThrough(Estimator):
 
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f linear in each site (multilinear) at tau=1")
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         p = latent.tempered_probs(self.tau)

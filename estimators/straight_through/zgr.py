@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
@@ -32,9 +32,6 @@ class Zgr(Estimator):
 
     def claim(self) -> Claim:
         return Claim(unbiased=False, exact_for="f quadratic in each site")
-
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        return latent.sample(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         pi = latent.probs.detach()

@@ -79,3 +79,43 @@ def test_nothing_is_overwritten(command: Command, tmp_path: Path) -> None:
     assert ended.code == 2 and "is not an empty folder" in ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert command("new", "estimator", "mine", "-o", tmp_path / "README.md").code == 2
+
+
+OLD_FORM = '''"""A plugin as `new` wrote it before claim() and sample() had defaults and all of it was public."""
+
+from dvae_bench import Claim, Estimate, Estimator
+from dvae_bench.bench.rows import row
+from dvae_bench.estimators.contract import expand_right
+
+
+class OldForm(Estimator):
+    """g = ½ (f(z₁) - f(z₂)) (∇ log q(z₁) - ∇ log q(z₂)), with z₁ and z₂ drawn from q."""
+
+    formula = r"g = \\tfrac12 (f(z_1) - f(z_2))(\\nabla \\log q(z_1) - \\nabla \\log q(z_2))"
+    name = "old-form"
+    latents = ("bernoulli", "categorical")
+    hyperparameters = {"scale": {"default": 0.5, "above": 0.0}}
+    cost = "2 evaluations"
+    reference = "where it was published"
+
+    def claim(self):
+        return Claim()
+
+    def sample(self, latent, generator):
+        return latent.sample(2, generator)
+
+    def gradient(self, f, latent, draw):
+        f_z, score = f(draw), latent.score(draw)
+        weight = (f_z[0] - f_z[1]).detach() * self.scale
+        return Estimate(f_z.mean(0), expand_right(weight, score[0]) * (score[0] - score[1]))
+
+
+assert row("metric", 1.0, 1)["value"] == 1
+'''
+
+
+def test_a_plugin_of_the_old_form_conforms(command: Command, tmp_path: Path) -> None:
+    plugin = tmp_path / "old_form.py"
+    plugin.write_text(OLD_FORM, encoding="utf-8")
+    checked = command("check", "--plugin", plugin)
+    assert checked.code == 0 and checked.out.startswith("old-form  facts        ok"), checked.out
