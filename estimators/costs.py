@@ -70,11 +70,8 @@ def documented(estimator: Estimator) -> tuple[int, int]:
 
 
 def _sites_and_classes(spec: LatentSpec) -> tuple[int, int]:
-    """D and K, where K - 1 is the number of free parameters of a site."""
-    sites = spec.event_shape[0]
-    if spec.kind == "continuous":
-        return sites, spec.param_shape[1] + 1
-    return sites, spec.event_shape[1] if spec.kind == "categorical" else 2
+    """D and K, where K - 1 is the number of free parameters of a site, of a continuum too."""
+    return spec.event_shape[0], spec.classes or spec.param_shape[-1] + 1
 
 
 def _names(node: ast.expr) -> set[str]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .latents import Discrete, Objective
+from .latents import Bernoulli, Discrete, Objective
 
 NODES, RANGE = 57, 3.1
 MOST_POINTS = 2**21
@@ -30,7 +30,7 @@ def smoothed_expectation(
     """
     bits, p = latent.spec.event_shape[0], latent.probs
     s, weight = (x.view(-1, *[1] * p.dim()).expand(-1, *p.shape) for x in nodes(p, breaks))
-    if latent.spec.kind != "bernoulli" or (2 * len(s)) ** bits > MOST_POINTS:
+    if not isinstance(latent, Bernoulli) or (2 * len(s)) ** bits > MOST_POINTS:
         return None
     zeta = torch.cat([smoothed(0, s), smoothed(1, s)])
     weight = torch.cat([(1 - p) * weight, p * weight])

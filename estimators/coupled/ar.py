@@ -34,7 +34,7 @@ class AugmentReinforce(Estimator):
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
-        self.classes = 2 if spec.kind == "bernoulli" else spec.event_shape[-1]
+        self.classes = spec.classes
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)

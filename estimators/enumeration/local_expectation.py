@@ -28,8 +28,8 @@ class LocalExpectation(Estimator):
     )
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
-        pi = sites.log_probs(latent).exp()
-        f_class = sites.every_class(f, latent, sites.classes(latent, draw))
+        pi = latent.log_class_probs.exp()
+        f_class = sites.every_class(f, latent, latent.classes(draw))
         mean = (pi * f_class).sum(-1, keepdim=True)
         grad = pi * (f_class - mean).detach()
-        return Estimate(mean.squeeze(-1).mean(-1), sites.at_params(latent, grad))
+        return Estimate(mean.squeeze(-1).mean(-1), latent.coordinates(grad))

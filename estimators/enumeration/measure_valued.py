@@ -51,26 +51,26 @@ class MeasureValued(Estimator):
         if isinstance(latent, Continuous):
             return weak_derivatives.draw(latent, generator)
         assert isinstance(latent, Discrete)
-        log_pi = sites.log_probs(latent)
+        log_pi = latent.log_class_probs
         classes = log_pi.shape[-1]
         noise = gumbel((classes - 1, *log_pi.shape), log_pi, generator)
         every = torch.arange(classes, device=log_pi.device)
         excluded = (every[1:].unsqueeze(-1) == every).view(classes - 1, *[1] * (log_pi.dim() - 1), classes)
         negative = (log_pi + noise).masked_fill(excluded, -torch.inf).argmax(-1)
-        return Parts(sites.classes(latent, latent.sample(1, generator)), negative)
+        return Parts(latent.classes(latent.sample(1, generator)), negative)
 
     def gradient(self, f: Objective, latent: Latent, draw: Parts | weak_derivatives.Draw) -> Estimate:
         if isinstance(draw, weak_derivatives.Draw):
             return weak_derivatives.estimate(f, draw)
         assert isinstance(latent, Discrete)
-        pi = sites.log_probs(latent).exp()
+        pi = latent.log_class_probs.exp()
         count, classes = pi.shape[-2:]
         every = torch.arange(1, classes, device=pi.device).view(-1, *[1] * (draw.own.dim() - 1))
         parts = torch.cat([every.expand_as(draw.negative), draw.negative])
-        z = sites.configurations(latent, sites.one_replaced(draw.own, parts).flatten(0, 1))
+        z = latent.from_classes(sites.one_replaced(draw.own, parts).flatten(0, 1))
 
         f_positive, f_negative = f(z).unflatten(0, (2, classes - 1, count)).movedim((1, 2), (-1, -2))
         pi = pi[..., 1:]
         grad = pi * (1 - pi) * (f_positive - f_negative).detach()
         grad = torch.cat([-grad.sum(-1, keepdim=True), grad], -1)
-        return Estimate((pi * f_positive + (1 - pi) * f_negative).mean((-2, -1)), sites.at_params(latent, grad))
+        return Estimate((pi * f_positive + (1 - pi) * f_negative).mean((-2, -1)), latent.coordinates(grad))

@@ -55,13 +55,11 @@ class Sparsemax(Estimator):
 
     def target(self, f: Objective, latent: Discrete) -> Tensor:
         """Σ_z s(z) f(z), [*batch]."""
-        bits = latent.spec.kind == "bernoulli"
-        logits = torch.stack([torch.zeros_like(latent.params), latent.params], -1) if bits else latent.params
-        s = sparsemax(logits)
-        value = torch.zeros((), device=logits.device, dtype=logits.dtype)
+        s = sparsemax(latent.class_logits(latent.params))
+        value = torch.zeros((), device=s.device, dtype=s.dtype)
         for z in latent.blocks(self.block):
-            site = (torch.stack([1 - z, z], -1) if bits else z) * s
-            value = value + (reduce(torch.mul, site.sum(-1).unbind(-1)) * f(z)).sum(0)
+            site = (latent.class_weights(z) * s).sum(-1)
+            value = value + (reduce(torch.mul, site.unbind(-1)) * f(z)).sum(0)
         return value
 
     def sample(self, latent: Discrete, generator: Generator | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective, sites
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 
 
@@ -34,10 +34,10 @@ class Stratified(Estimator):
     n: int
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        shape = (self.n, *sites.shape(latent))
+        shape = (self.n, *latent.site_shape)
         stratum = uniform(shape, latent.params, generator).argsort(0)
         u = (stratum + uniform(shape, latent.params, generator)) / self.n
-        return sites.configurations(latent, sites.inverse_cdf(latent, u))
+        return latent.icdf(u)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective, sites
+from ..latents import Discrete, Objective
 from .without_replacement import draw_rest, log_rest, most_probable
 
 
@@ -44,9 +44,9 @@ class SumAndSample(Estimator):
     k: int
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Weighted:
-        log_pi = sites.log_probs(latent)
+        log_pi = latent.log_class_probs
         top = most_probable(log_pi, min(self.k, latent.spec.configurations) - 1)
-        z = sites.configurations(latent, torch.cat([top, draw_rest(latent, top, generator)]))
+        z = latent.from_classes(torch.cat([top, draw_rest(latent, top, generator)]))
         log_weight = torch.cat([latent.log_prob(z[:-1]).detach(), log_rest(log_pi, top).unsqueeze(0)])
         return Weighted(z, log_weight)
 

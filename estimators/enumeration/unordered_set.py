@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective, sites
+from ..latents import Discrete, Objective
 from .without_replacement import draw_rest, log_rest
 
 
@@ -55,14 +55,14 @@ class UnorderedSet(Estimator):
     k: int
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        drawn = sites.classes(latent, latent.sample(1, generator))
+        drawn = latent.classes(latent.sample(1, generator))
         for _ in range(min(self.k, latent.spec.configurations) - 1):
             drawn = torch.cat([drawn, draw_rest(latent, drawn, generator)])
-        return sites.configurations(latent, drawn)
+        return latent.from_classes(drawn)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, score, log_q = f(draw), latent.score(draw), latent.log_prob(draw).detach()
-        log_v = log_completions(log_q, log_rest(sites.log_probs(latent), sites.classes(latent, draw)))
+        log_v = log_completions(log_q, log_rest(latent.log_class_probs, latent.classes(draw)))
         one = [1 << s for s in range(draw.shape[0])]
         first = torch.stack([log_v[s] - log_v[0] for s in one])
         second = torch.stack([torch.stack([log_v[s | other] - log_v[s] for other in one]) for s in one])

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from ..contract import expand_right
-from ..latents import Discrete, sites
+from ..latents import Discrete
 from ..latents.latent import gumbel
 
 
@@ -67,11 +67,11 @@ def log_rest(log_pi: Tensor, taken: Tensor) -> Tensor:
 
 def draw_rest(latent: Discrete, taken: Tensor, generator: Generator | None) -> Tensor:
     """One configuration [1, *batch, D] from q given that it is not in `taken`; any where nothing is left."""
-    log_pi = sites.log_probs(latent)
+    log_pi = latent.log_class_probs
     count, classes = log_pi.shape[-2:]
     log_q = subtrees(log_pi, taken).movedim(0, -3).flatten(-3)
     chosen = (log_q + gumbel(tuple(log_q.shape), log_q, generator)).argmax(-1, keepdim=True)
     prefix = taken.take_along_dim((chosen // (count * classes)).unsqueeze(0), 0)
-    free = sites.classes(latent, latent.sample(1, generator))
+    free = latent.classes(latent.sample(1, generator))
     site, own = torch.arange(count, device=taken.device), chosen // classes % count
     return torch.where(site < own, prefix, torch.where(site == own, chosen % classes, free))

@@ -6,25 +6,23 @@ from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .codebook import CODEBOOKS, Codebook, LinearCodebook
 from .continuous import FAMILIES, Continuous, Gaussian
+from .discrete import Discrete
 from .encodings import Encodings
-from .latent import Discrete, Latent, LatentSpec, Objective, expectation
+from .latent import Latent, LatentSpec, Objective, expectation
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
+OF_KIND: dict[str, type[Latent]] = {**LATENTS, "encodings": Encodings}
 KINDS = (*LATENTS, "continuous", "encodings")
+
+
+def class_of(spec: LatentSpec) -> type[Latent]:
+    """The class of this spec's latents."""
+    return FAMILIES.get(spec.family) or OF_KIND[spec.kind]
 
 
 def latent_at(spec: LatentSpec, params: Tensor) -> Latent:
     """The latent of this spec with these parameters [*batch, *param_shape]; encodings with a random codebook."""
-    if spec.kind == "continuous":
-        return FAMILIES[spec.family](params)
-    if spec.kind == "encodings":
-        return Encodings(params, CODEBOOKS[spec.family].random(spec.codes, spec.event_shape[-1], params.detach()))
-    return LATENTS[spec.kind](params)
-
-
-def finite_score(spec: LatentSpec) -> bool:
-    """Whether the score of this spec's latents has a variance."""
-    return spec.kind != "continuous" or FAMILIES[spec.family].finite_score
+    return class_of(spec).from_spec(spec, params)
 
 
 __all__ = [
@@ -43,7 +41,7 @@ __all__ = [
     "LatentSpec",
     "LinearCodebook",
     "Objective",
+    "class_of",
     "expectation",
-    "finite_score",
     "latent_at",
 ]

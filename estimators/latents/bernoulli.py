@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from .latent import Discrete, LatentSpec, uniform
+from .discrete import Discrete
+from .latent import LatentSpec, uniform
 from .natural import PROBABILITY, unconstrained
 
 
@@ -76,6 +77,51 @@ class Bernoulli(Discrete):
         v = uniform((n, *self.logits.shape), self.logits, generator)
         sign = 1 - 2 * z
         return sign * (logsigmoid(sign * self.logits - v.log()) + torch.log1p(-v))
+
+    @property
+    def site_shape(self) -> torch.Size:
+        return self.logits.shape
+
+    @property
+    def log_class_probs(self) -> Tensor:
+        logits = self.logits.detach()
+        return torch.stack([logsigmoid(-logits), logsigmoid(logits)], -1)
+
+    def classes(self, z: Tensor) -> Tensor:
+        return z.long()
+
+    def from_classes(self, classes: Tensor) -> Tensor:
+        return classes.to(self.logits.dtype)
+
+    @staticmethod
+    def class_logits(logits: Tensor) -> Tensor:
+        return torch.stack([torch.zeros_like(logits), logits], -1)
+
+    @staticmethod
+    def class_weights(z: Tensor) -> Tensor:
+        return torch.stack([1 - z, z], -1)
+
+    @staticmethod
+    def coordinates(of_classes: Tensor) -> Tensor:
+        return of_classes[..., 1]
+
+    @staticmethod
+    def softmax_jacobian(p: Tensor, v: Tensor) -> Tensor:
+        return p * (1 - p) * v
+
+    @staticmethod
+    def second_moment(p: Tensor, z: Tensor, v: Tensor) -> Tensor:
+        """|z - p| v."""
+        return (z - p).abs() * v
+
+    def midpoint(self, z: Tensor) -> Self:
+        logits = self.logits.detach()
+        return type(self)((logits.sigmoid() + z).log() - ((-logits).sigmoid() + 1 - z).log())
+
+    def gapped(self, z: Tensor, gap: float) -> Tensor:
+        """s max(s φ, gap) with s = 2 z - 1."""
+        sign = 2 * z - 1
+        return sign * (sign * self.logits.detach()).clamp_min(gap)
 
     def kl_to_prior(self) -> Tensor:
         """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""

@@ -8,7 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from .latent import Discrete, LatentSpec, gumbel, log_exponential
+from .discrete import Discrete
+from .latent import LatentSpec, gumbel, log_exponential
 from .natural import SIMPLEX, unconstrained
 
 LANES = 16
@@ -90,6 +91,53 @@ class Categorical(Discrete):
         log_e_chosen = (log_e * z).sum(-1, keepdim=True)
         other = -torch.logaddexp(log_e - log_softmax(self.logits), log_e_chosen)
         return torch.where(z > 0.5, -log_e_chosen, other)
+
+    @property
+    def site_shape(self) -> torch.Size:
+        return self.logits.shape[:-1]
+
+    @property
+    def log_class_probs(self) -> Tensor:
+        return self.logits.detach().log_softmax(-1)
+
+    def classes(self, z: Tensor) -> Tensor:
+        return z.argmax(-1)
+
+    def from_classes(self, classes: Tensor) -> Tensor:
+        every = torch.arange(self.logits.shape[-1], device=classes.device)
+        return (classes.unsqueeze(-1) == every).to(self.logits.dtype)
+
+    @staticmethod
+    def class_logits(logits: Tensor) -> Tensor:
+        return logits
+
+    @staticmethod
+    def class_weights(z: Tensor) -> Tensor:
+        return z
+
+    @staticmethod
+    def coordinates(of_classes: Tensor) -> Tensor:
+        return of_classes
+
+    @staticmethod
+    def softmax_jacobian(p: Tensor, v: Tensor) -> Tensor:
+        return p * (v - (p * v).sum(-1, keepdim=True))
+
+    @staticmethod
+    def second_moment(p: Tensor, z: Tensor, v: Tensor) -> Tensor:
+        """p_c (v_c - v_z) for the classes c that z is not, and minus their sum for the one that it is."""
+        others = p * (v - (z * v).sum(-1, keepdim=True))
+        return others - z * others.sum(-1, keepdim=True)
+
+    def midpoint(self, z: Tensor) -> Self:
+        log_pi = self.logits.detach().log_softmax(-1)
+        return type(self)(torch.where(z > 0.5, torch.log1p(log_pi.exp()), log_pi))
+
+    def gapped(self, z: Tensor, gap: float) -> Tensor:
+        """max φ for the class drawn, min(φ_c, max φ - gap) for the others."""
+        logits = self.logits.detach()
+        top = logits.amax(-1, keepdim=True)
+        return torch.where(z > 0.5, top, torch.minimum(logits, top - gap))
 
     def kl_to_prior(self) -> Tensor:
         """KL(q || uniform) = Σ π log π + N log K, [*batch]."""

@@ -9,7 +9,7 @@ from torch.nn.functional import embedding
 
 from ..names import UsageError
 from .categorical import Categorical
-from .codebook import Codebook, LinearCodebook, nearest
+from .codebook import CODEBOOKS, Codebook, LinearCodebook, nearest
 from .latent import Enumerable, LatentSpec
 
 
@@ -31,6 +31,11 @@ class Encodings(Enumerable):
             )
         if not temperature > 0:
             raise UsageError(f"the temperature must be above 0, got {temperature}")
+
+    @classmethod
+    def from_spec(cls, spec: LatentSpec, params: Tensor) -> Encodings:
+        """With a random codebook."""
+        return cls(params, CODEBOOKS[spec.family].random(spec.codes, spec.event_shape[-1], params.detach()))
 
     @property
     def spec(self) -> LatentSpec:

@@ -6,9 +6,9 @@ import functools
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ParamSpec, Self, TypeVar, cast
+from typing import ClassVar, ParamSpec, Self, TypeVar, cast
 
 import torch
 from torch import Generator, Tensor
@@ -59,13 +59,14 @@ class LatentSpec:
         return cls("continuous", (sites,), (sites, columns), family)
 
     @property
+    def classes(self) -> int:
+        """How many values one site can take: 2 for bits, the codes for encodings; 0 for a continuum."""
+        return {"bernoulli": 2, "categorical": self.event_shape[-1]}.get(self.kind, self.codes)
+
+    @property
     def configurations(self) -> int:
-        """The number of values z can take; sys.maxsize for a continuum."""
-        if self.kind == "bernoulli":
-            return int(2 ** self.event_shape[0])
-        if self.kind == "categorical":
-            return int(self.event_shape[1] ** self.event_shape[0])
-        return int(self.codes ** self.event_shape[0]) if self.codes else sys.maxsize
+        """How many values z can take; sys.maxsize for a continuum."""
+        return int(self.classes ** self.event_shape[0]) if self.classes else sys.maxsize
 
     def __str__(self) -> str:
         return f"{self.family or self.kind} {'x'.join(map(str, self.event_shape))}"
@@ -80,6 +81,14 @@ class Latent(ABC):
 
     def __init__(self, params: Tensor) -> None:
         self.params = params
+
+    finite_score: ClassVar[bool] = True
+    """Whether the score has a variance."""
+
+    @classmethod
+    def from_spec(cls, spec: LatentSpec, params: Tensor) -> Self:
+        """The latent of this spec with these parameters [*batch, *param_shape]."""
+        return cls(params)
 
     @property
     @abstractmethod
@@ -140,55 +149,6 @@ class Enumerable(Latent):
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         return z.new_full(z.shape[: z.dim() - len(self.spec.event_shape)], -math.log(self.spec.configurations))
-
-
-class Discrete(Enumerable):
-    """Bits or one-hot sites. `log_prob` is linear in z and defined for relaxed z too; the noise sees detached
-    parameters; `probs`, `perturb` and `condition` are differentiable.
-    """
-
-    @property
-    @abstractmethod
-    def probs(self) -> Tensor:
-        """The probability of each 1, [*batch, *event]."""
-
-    @property
-    def mean(self) -> Tensor:
-        return self.probs
-
-    @abstractmethod
-    def noise(self, n: int, generator: Generator | None) -> Tensor:
-        """Parameter-free noise for `perturb` (logistic or Gumbel), [n, *batch, *event]."""
-
-    @abstractmethod
-    def perturb(self, noise: Tensor) -> Tensor:
-        """The perturbed logits whose `harden` is a draw of z."""
-
-    @abstractmethod
-    def harden(self, perturbed: Tensor) -> Tensor:
-        """The discrete z of perturbed logits; no gradient."""
-
-    @abstractmethod
-    def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
-        """The relaxed z of perturbed logits at temperature tau."""
-
-    @abstractmethod
-    def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
-        """Draw perturbed logits given that `harden` of them is z, differentiably in params."""
-
-    @abstractmethod
-    def tempered_probs(self, tau: float) -> Tensor:
-        """`probs` with the logits divided by tau."""
-
-    def sample(self, n: int, generator: Generator | None) -> Tensor:
-        with torch.no_grad():
-            return self.harden(self.perturb(self.noise(n, generator)))
-
-    def blocks(self, size: int) -> Iterator[Tensor]:
-        """`support` in blocks of at most `size` configurations."""
-        total = self.spec.configurations
-        for start in range(0, total, size):
-            yield self.configurations(start, min(start + size, total))
 
 
 Objective = Callable[[Tensor], Tensor]

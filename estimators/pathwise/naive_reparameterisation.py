@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective, sites
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 
 
@@ -31,8 +31,8 @@ class NaiveReparameterisation(Estimator):
         return Claim(target="none", unbiased=False, exact_for="f constant in z")
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
-        u = uniform((1, *sites.shape(latent)), latent.params, generator)
-        return sites.configurations(latent, sites.inverse_cdf(latent, u))
+        u = uniform((1, *latent.site_shape), latent.params, generator)
+        return latent.icdf(u)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         return Estimate(f(draw).squeeze(0), torch.zeros_like(latent.params))

@@ -43,13 +43,10 @@ class DirectLoss(Estimator):
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         perturbed = latent.perturb(draw).detach()
-        own = sites.classes(latent, latent.harden(perturbed))
-        pi = sites.log_probs(latent).exp()
+        own = latent.classes(latent.harden(perturbed))
+        pi = latent.log_class_probs.exp()
         f_class = sites.every_class(f, latent, own)
-
-        if latent.spec.kind == "bernoulli":
-            perturbed = torch.stack([torch.zeros_like(perturbed), perturbed], -1)
-        moved = (perturbed[0] - self.eps * f_class.detach()).argmax(-1, keepdim=True)
+        moved = (latent.class_logits(perturbed[0]) - self.eps * f_class.detach()).argmax(-1, keepdim=True)
         every = torch.arange(pi.shape[-1], device=pi.device)
         grad = ((every == own[0].unsqueeze(-1)).to(pi.dtype) - (every == moved).to(pi.dtype)) / self.eps
-        return Estimate((pi * f_class).sum(-1).mean(-1), sites.at_params(latent, grad))
+        return Estimate((pi * f_class).sum(-1).mean(-1), latent.coordinates(grad))

@@ -10,7 +10,7 @@ from ..latents import Discrete, Objective
 
 
 class GumbelEntmax(Estimator):
-    """∇_φ f(entmax_α((log π + G) / τ)); a bit is the first of two classes with perturbed logits (φ + logistic, 0).
+    """∇_φ f(entmax_α((log π + G) / τ)); a bit is the second of two classes with perturbed logits (0, φ + logistic).
 
     alpha=1.5 is the smallest α with an exact algorithm, alpha=2 is sparsemax, and α → 1 would be the Gumbel-softmax. A
     sample that is already one-hot has no gradient. As for `gumbel-softmax`, f must accept relaxed z, and this is the
@@ -38,12 +38,8 @@ class GumbelEntmax(Estimator):
         return latent.noise(1, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
-        x = latent.perturb(draw) / self.tau
-        if latent.spec.kind == "bernoulli":
-            z = entmax(torch.stack([x, torch.zeros_like(x)], -1), self.alpha)[..., 0]
-        else:
-            z = entmax(x, self.alpha)
-        return Estimate(f(z).mean(0))
+        weights = entmax(latent.class_logits(latent.perturb(draw) / self.tau), self.alpha)
+        return Estimate(f(latent.coordinates(weights)).mean(0))
 
 
 def entmax(x: Tensor, alpha: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective, sites
+from ..latents import Discrete, Objective
 from ..latents.latent import uniform
 
 
@@ -48,7 +48,7 @@ class StochasticTriples(Estimator):
     )
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Triple:
-        pi, own = sites.log_probs(latent).exp(), sites.classes(latent, latent.sample(1, generator))
+        pi, own = latent.log_class_probs.exp(), latent.classes(latent.sample(1, generator))
         x, c = own[0].unsqueeze(-1), torch.arange(pi.shape[-1], device=pi.device)
         side = torch.stack([pi * (c < x), pi * (c > x)], -2)
         other = pi.unsqueeze(-2) - side
@@ -62,7 +62,7 @@ class StochasticTriples(Estimator):
         contrast = side / p_side.clamp_min(tiny).unsqueeze(-1) - other / p_other.unsqueeze(-1)
         weight = 0.5 * rate.sum((-2, -1), keepdim=True) * (kept.unsqueeze(-1) * contrast).sum(-2)
         y = (own + (kept[..., 1] - kept[..., 0]).long()).clamp(0, len(c) - 1)
-        return Triple(sites.configurations(latent, torch.cat([own, y])), sites.at_params(latent, weight))
+        return Triple(latent.from_classes(torch.cat([own, y])), latent.coordinates(weight))
 
     def gradient(self, f: Objective, latent: Discrete, draw: Triple) -> Estimate:
         f_z, f_y = f(draw.z)

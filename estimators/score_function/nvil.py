@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective, finite_score
+from ..latents import Latent, LatentSpec, Objective, class_of
 from ..networks import Network
 
 
@@ -59,7 +59,7 @@ class Nvil(Estimator):
             self.register_buffer(average, torch.zeros(()))
 
     def claim(self) -> Claim:
-        finite = finite_score(self.spec)
+        finite = class_of(self.spec).finite_score
         if self.normalise == "no":
             return Claim(finite_variance=finite)
         exact_for = "f of standard deviation at most 1; else shrunk by 1 / √v"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, Objective, finite_score
+from ..latents import Latent, Objective, class_of
 
 
 class Reinforce(Estimator):
@@ -22,7 +22,7 @@ class Reinforce(Estimator):
     n: int
 
     def claim(self) -> Claim:
-        return Claim(finite_variance=finite_score(self.spec))
+        return Claim(finite_variance=class_of(self.spec).finite_score)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)

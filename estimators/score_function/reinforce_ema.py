@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Latent, LatentSpec, Objective, finite_score
+from ..latents import Latent, LatentSpec, Objective, class_of
 
 
 class ReinforceEma(Estimator):
@@ -35,7 +35,7 @@ class ReinforceEma(Estimator):
         self.register_buffer("weight", torch.zeros(()))
 
     def claim(self) -> Claim:
-        return Claim(finite_variance=finite_score(self.spec))
+        return Claim(finite_variance=class_of(self.spec).finite_score)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)

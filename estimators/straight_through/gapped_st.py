@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from .surrogates import pulled_back, softmax_jacobian
+from .surrogates import pulled_back
 
 
 class GappedSt(Estimator):
@@ -41,15 +40,6 @@ class GappedSt(Estimator):
         return Claim(unbiased=False)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
-        y = latent.relax(self.gapped(latent, draw), self.tau)
-        z = pulled_back(draw, latent.params, lambda j: softmax_jacobian(latent, y, j) / self.tau)
+        y = latent.relax(latent.gapped(draw, self.gap), self.tau)
+        z = pulled_back(draw, latent.params, lambda j: latent.softmax_jacobian(y, j) / self.tau)
         return Estimate(f(z).mean(0))
-
-    def gapped(self, latent: Discrete, z: Tensor) -> Tensor:
-        """φ', no gradient."""
-        logits = latent.params.detach()
-        if latent.spec.kind == "bernoulli":
-            sign = 2 * z - 1
-            return sign * (sign * logits).clamp_min(self.gap)
-        top = logits.amax(-1, keepdim=True)
-        return torch.where(z > 0.5, top, torch.minimum(logits, top - self.gap))

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
-from .surrogates import Relaxed, pulled_back, softmax_jacobian
+from .surrogates import Relaxed, pulled_back
 
 
 class GumbelRao(Estimator):
@@ -63,7 +63,7 @@ class GumbelRao(Estimator):
         temperature = self.temperature()
 
         def pullback(j: Tensor) -> Tensor:
-            return softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / temperature
+            return latent.softmax_jacobian(draw.soft, j).mean(0, keepdim=True) / temperature
 
         return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, LatentSpec, Objective
-from .surrogates import pulled_back, softmax_jacobian
+from ..latents import Categorical, Discrete, LatentSpec, Objective
+from .surrogates import pulled_back
 
 
 class Mve(Estimator):
@@ -61,17 +61,27 @@ class Mve(Estimator):
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         logits, t = latent.params.detach(), self.schedule()
 
-        def pullback(j: Tensor) -> Tensor:
-            if latent.spec.kind == "categorical":
-                pi = logits.softmax(-1)
-                return softmax_jacobian(latent, pi, (1 + t * pi) / (1 + 2 * t * pi) * solve(pi, draw, j, t))
-            variance, other = logits.sigmoid() * (-logits).sigmoid(), ((1 - 2 * draw) * logits).sigmoid()
-            return j * variance * (1 + 2 * t * other) / (1 + 4 * t * variance)
-
-        return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))
+        pullback = OF_KIND[latent.spec.kind]
+        z = pulled_back(draw, latent.params, lambda j: pullback(logits, draw, j, t))
+        return Estimate(f(z).mean(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
         self.schedule.step()
+
+
+def of_bits(logits: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
+    """J p (1 - p) (1 + 2 t π_o) / (1 + 4 t p (1 - p))."""
+    variance, other = logits.sigmoid() * (-logits).sigmoid(), ((1 - 2 * z) * logits).sigmoid()
+    return j * variance * (1 + 2 * t * other) / (1 + 4 * t * variance)
+
+
+def of_classes(logits: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
+    """(diag(π) - ππᵀ) (β ∘ w)."""
+    pi = logits.softmax(-1)
+    return Categorical.softmax_jacobian(pi, (1 + t * pi) / (1 + 2 * t * pi) * solve(pi, z, j, t))
+
+
+OF_KIND = {"bernoulli": of_bits, "categorical": of_classes}
 
 
 def solve(pi: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:

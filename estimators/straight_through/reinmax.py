@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from .surrogates import pulled_back, softmax_jacobian
+from .surrogates import pulled_back
 
 
 class Reinmax(Estimator):
@@ -39,6 +39,6 @@ class Reinmax(Estimator):
         half = 0.5 * (tempered + draw)
 
         def pullback(j: Tensor) -> Tensor:
-            return 2 * softmax_jacobian(latent, half, j) - 0.5 * softmax_jacobian(latent, pi, j)
+            return 2 * latent.softmax_jacobian(half, j) - 0.5 * latent.softmax_jacobian(pi, j)
 
         return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))

@@ -7,8 +7,7 @@ from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from .reinmax_rao import midpoint
-from .surrogates import Relaxed, pulled_back, softmax_jacobian
+from .surrogates import Relaxed, pulled_back
 
 
 class ReinmaxCv(Estimator):
@@ -48,7 +47,7 @@ class ReinmaxCv(Estimator):
     def sample(self, latent: Discrete, generator: Generator | None) -> Relaxed:
         with torch.no_grad():
             z = latent.sample(1, generator)
-            middle = midpoint(latent, z[0])
+            middle = latent.midpoint(z[0])
             return Relaxed(z, middle.relax(middle.condition(z[0], 1 + self.k, generator), self.tau))
 
     def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
@@ -56,8 +55,8 @@ class ReinmaxCv(Estimator):
         half = 0.5 * (pi + draw.hard)
 
         def pullback(j: Tensor) -> Tensor:
-            reinmax = 2 * softmax_jacobian(latent, half, j) - 0.5 * softmax_jacobian(latent, pi, j)
-            given = softmax_jacobian(latent, draw.soft, j)
+            reinmax = 2 * latent.softmax_jacobian(half, j) - 0.5 * latent.softmax_jacobian(pi, j)
+            given = latent.softmax_jacobian(draw.soft, j)
             return reinmax + self.eta / self.tau * (given[1:].mean(0) - given[0])
 
         return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))

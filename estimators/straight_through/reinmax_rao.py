@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from .surrogates import Relaxed, pulled_back, softmax_jacobian
+from .surrogates import Relaxed, pulled_back
 
 
 class ReinmaxRao(Estimator):
@@ -40,23 +40,14 @@ class ReinmaxRao(Estimator):
     def sample(self, latent: Discrete, generator: Generator | None) -> Relaxed:
         with torch.no_grad():
             z = latent.sample(1, generator)
-            middle = midpoint(latent, z[0])
+            middle = latent.midpoint(z[0])
             return Relaxed(z, middle.relax(middle.condition(z[0], self.k, generator), self.tau))
 
     def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
         pi = latent.probs.detach()
 
         def pullback(j: Tensor) -> Tensor:
-            rao = softmax_jacobian(latent, draw.soft, j).mean(0, keepdim=True) / self.tau
-            return 2 * rao - 0.5 * softmax_jacobian(latent, pi, j)
+            rao = latent.softmax_jacobian(draw.soft, j).mean(0, keepdim=True) / self.tau
+            return 2 * rao - 0.5 * latent.softmax_jacobian(pi, j)
 
         return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
-
-
-def midpoint(latent: Discrete, z: Tensor) -> Discrete:
-    """The latent with probabilities π_D = ½ (π + z), halfway to the draw z [*batch, *event]; no gradient."""
-    logits = latent.params.detach()
-    if latent.spec.kind == "bernoulli":
-        return type(latent)((logits.sigmoid() + z).log() - ((-logits).sigmoid() + 1 - z).log())
-    log_pi = logits.log_softmax(-1)
-    return type(latent)(torch.where(z > 0.5, torch.log1p(log_pi.exp()), log_pi))

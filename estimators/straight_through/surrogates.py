@@ -1,4 +1,4 @@
-"""What straight-through estimators share: a hard z with a gradient of their own, and the Jacobian of the softmax."""
+"""What straight-through estimators share: a hard z with a gradient of their own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-
-from ..latents import Discrete
 
 
 class Relaxed(NamedTuple):
@@ -32,10 +30,3 @@ class _PulledBack(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
         return None, ctx.pullback(gradient).sum(0), None
-
-
-def softmax_jacobian(latent: Discrete, p: Tensor, v: Tensor) -> Tensor:
-    """S(p) v = (diag(p) - p pᵀ) v over the classes of each site; p (1 - p) v for bits."""
-    if latent.spec.kind == "bernoulli":
-        return p * (1 - p) * v
-    return p * (v - (p * v).sum(-1, keepdim=True))

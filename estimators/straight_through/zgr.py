@@ -35,11 +35,5 @@ class Zgr(Estimator):
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         pi = latent.probs.detach()
-
-        def pullback(j: Tensor) -> Tensor:
-            if latent.spec.kind == "bernoulli":
-                return 0.5 * (draw - pi).abs() * j
-            others = 0.5 * pi * (j - (draw * j).sum(-1, keepdim=True))
-            return others - draw * others.sum(-1, keepdim=True)
-
-        return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))
+        z = pulled_back(draw, latent.params, lambda j: 0.5 * latent.second_moment(pi, draw, j))
+        return Estimate(f(z).mean(0))

@@ -20,7 +20,7 @@ from dvae_bench.estimators.enumeration.stratified import Stratified
 from dvae_bench.estimators.enumeration.sum_and_sample import SumAndSample, Weighted
 from dvae_bench.estimators.enumeration.unordered_set import UnorderedSet
 from dvae_bench.estimators.enumeration.without_replacement import draw_rest, log_rest, most_probable, subtrees
-from dvae_bench.estimators.latents import Bernoulli, Categorical, Latent, expectation, sites
+from dvae_bench.estimators.latents import Bernoulli, Categorical, Latent, expectation
 from dvae_bench.estimators.score_function.reinforce import Reinforce
 from dvae_bench.estimators.score_function.rloo import Rloo
 from scipy import stats
@@ -50,7 +50,7 @@ class Table:
         self.values = torch.randn(latent.spec.configurations, generator=seeded(1), dtype=torch.float64).requires_grad_()
 
     def number(self, z: Tensor) -> Tensor:
-        classes = sites.classes(self.latent, z)
+        classes = self.latent.classes(z)
         width = 2 if self.latent.spec.kind == "bernoulli" else self.latent.spec.event_shape[-1]
         return (classes * width ** torch.arange(classes.shape[-1])).sum(-1)
 
@@ -99,9 +99,9 @@ def local_expectation(latent: Latent, f: Table) -> tuple[Estimate, Tensor]:
 
 def measure_valued(latent: Latent, f: Table) -> tuple[Estimate, Tensor]:
     """At every z and every choice of the negative classes."""
-    pi = sites.log_probs(latent).exp()
+    pi = latent.log_class_probs.exp()
     count, classes = pi.shape
-    own = sites.classes(latent, latent.support())
+    own = latent.classes(latent.support())
     options = [[c for c in range(classes) if c != excluded] for excluded in range(1, classes) for _ in range(count)]
     negative = torch.tensor(list(itertools.product(*options))).view(-1, classes - 1, count)
     chosen = pi.expand(classes - 1, count, classes).gather(-1, negative.movedim(0, -1)).movedim(-1, 0)
@@ -178,17 +178,17 @@ def test_local_expectation_never_has_more_variance_than_reinforce(kind: str) -> 
 def test_local_expectation_is_its_formula(kind: str) -> None:
     """π_dc (f(z_{-d}, c) - Σ_c' π_dc' f(z_{-d}, c')), site by site and class by class."""
     latent = LATENTS[kind]
-    f, pi = Table(latent), sites.log_probs(latent).exp()
+    f, pi = Table(latent), latent.log_class_probs.exp()
     (z,) = latent.sample(1, seeded())
     wanted = torch.zeros_like(pi)
     for d in range(len(pi)):
-        local = sites.classes(latent, z).expand(pi.shape[-1], -1).clone()
+        local = latent.classes(z).expand(pi.shape[-1], -1).clone()
         local[:, d] = torch.arange(pi.shape[-1])
-        f_local = f(sites.configurations(latent, local)).detach()
+        f_local = f(latent.from_classes(local)).detach()
         wanted[d] = pi[d] * (f_local - (pi[d] * f_local).sum())
     grad = LocalExpectation(latent.spec).gradient(f, latent, z.unsqueeze(0)).grad
     assert grad is not None
-    close(grad, sites.at_params(latent, wanted))
+    close(grad, latent.coordinates(wanted))
 
 
 def test_local_expectation_is_exact_on_one_site() -> None:
@@ -221,7 +221,7 @@ def test_measure_valued_is_local_expectation_with_noise_added() -> None:
 def test_most_probable_configurations(count: int, classes: int, m: int) -> None:
     latent = Categorical(torch.randn(3, count, classes, generator=seeded(m), dtype=torch.float64))
     m = min(m, classes**count)
-    found = latent.log_prob(sites.configurations(latent, most_probable(sites.log_probs(latent), m)))
+    found = latent.log_prob(latent.from_classes(most_probable(latent.log_class_probs, m)))
     close(found, latent.log_prob(latent.support()).topk(m, 0).values)
 
 
@@ -229,7 +229,7 @@ def test_most_probable_configurations(count: int, classes: int, m: int) -> None:
 @pytest.mark.parametrize("m", [1, 2, 5])
 def test_subtrees_cover_everything_else_once(kind: str, m: int) -> None:
     latent = LATENTS[kind]
-    log_pi, every = sites.log_probs(latent), sites.classes(latent, latent.support())
+    log_pi, every = latent.log_class_probs, latent.classes(latent.support())
     taken = every[torch.randperm(len(every), generator=seeded())[:m]]
     log_q = subtrees(log_pi, taken)
     covered = torch.zeros(len(every))
@@ -245,10 +245,10 @@ def test_subtrees_cover_everything_else_once(kind: str, m: int) -> None:
 def test_the_mass_of_the_rest_keeps_its_precision() -> None:
     """1 - q(T) is 4 e^-40 here: in float32 the subtraction would leave nothing."""
     latent = Bernoulli(torch.tensor([40.0, -40.0, 40.0, 40.0]))
-    log_pi = sites.log_probs(latent)
+    log_pi = latent.log_class_probs
     rest = log_rest(log_pi, most_probable(log_pi, 1))
     torch.testing.assert_close(rest, torch.tensor(math.log(4) - 40))
-    assert log_rest(log_pi, sites.classes(latent, latent.support())) == -math.inf
+    assert log_rest(log_pi, latent.classes(latent.support())) == -math.inf
 
 
 def g_test(counts: Tensor, probability: Tensor) -> float:
@@ -260,12 +260,12 @@ def g_test(counts: Tensor, probability: Tensor) -> float:
 def test_draws_from_the_rest_follow_q(kind: str) -> None:
     latent, count = LATENTS[kind], 20_000
     f, z = Table(latent), latent.support()
-    taken = most_probable(sites.log_probs(latent), 3)
+    taken = most_probable(latent.log_class_probs, 3)
     batch = rows(latent, count)
     drawn = draw_rest(batch, taken.unsqueeze(1).expand(-1, count, -1), seeded())
-    counts = torch.bincount(f.number(sites.configurations(batch, drawn))[0], minlength=len(z))
+    counts = torch.bincount(f.number(batch.from_classes(drawn))[0], minlength=len(z))
     others = torch.ones(len(z), dtype=torch.bool)
-    others[f.number(sites.configurations(latent, taken))] = False
+    others[f.number(latent.from_classes(taken))] = False
     assert not counts[~others].any()
     q = latent.log_prob(z).exp()[others]
     assert g_test(counts[others], q / q.sum()) > FALSE_ALARM

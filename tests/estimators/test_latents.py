@@ -216,3 +216,75 @@ def test_two_classes_are_a_bit() -> None:
     bit, site = Bernoulli(logits), Categorical(torch.stack([torch.zeros_like(logits), logits], -1))
     torch.testing.assert_close(site.probs[:, 1], bit.probs)
     torch.testing.assert_close(site.kl_to_prior(), bit.kl_to_prior())
+
+
+@every_kind
+def test_sites_and_classes_stand_for_z(kind: str) -> None:
+    """The K^D configurations are the K^D choices of a class at each site, each of the probability of its classes."""
+    latent = make(kind, 5)
+    z, spec = latent.support(), latent.spec
+    classes = latent.classes(z)
+    assert classes.shape[1:] == latent.site_shape and len(classes) == spec.classes ** latent.site_shape[-1]
+    assert len(classes[:, 0].unique(dim=0)) == spec.configurations and classes.max() == spec.classes - 1
+    assert torch.equal(latent.from_classes(classes), z)
+    log_pi = latent.log_class_probs
+    own = log_pi.expand(*classes.shape, -1).gather(-1, classes.unsqueeze(-1)).squeeze(-1).sum(-1)
+    torch.testing.assert_close(own, latent.log_prob(z).detach())
+    assert torch.equal(latent.class_weights(z).argmax(-1), classes)
+    assert torch.equal(latent.class_weights(z).sum(-1), torch.ones(classes.shape, dtype=z.dtype))
+    assert torch.equal(latent.coordinates(latent.class_weights(z)), z)
+    torch.testing.assert_close(latent.class_logits(latent.params).log_softmax(-1).detach(), log_pi)
+
+
+@every_kind
+def test_a_gradient_in_the_logits_of_every_class_in_the_parameters_own_coordinates(kind: str) -> None:
+    latent = make(kind, 3)
+    logits = latent.class_logits(latent.params)
+    inner = torch.randn(logits.shape, generator=seeded(5), dtype=logits.dtype)
+    (grad,) = torch.autograd.grad((logits * inner).sum(), latent.params)
+    assert torch.equal(latent.coordinates(inner), grad)
+
+
+@every_kind
+def test_the_inverse_of_the_cdf(kind: str) -> None:
+    """At the middle of each class's interval, and at its left end, which belongs to it."""
+    latent = make(kind)
+    pi = latent.log_class_probs.exp()
+    right = pi.cumsum(-1)
+    for c in range(latent.spec.classes):
+        expected = torch.full(latent.site_shape, c)
+        left = right[..., c - 1] if c else torch.zeros(latent.site_shape, dtype=pi.dtype)
+        for u in (left, left + 0.5 * pi[..., c]):
+            assert torch.equal(latent.classes(latent.icdf(u.unsqueeze(0)))[0], expected)
+
+
+@every_kind
+def test_the_second_moment_about_a_draw_and_the_jacobian_of_the_softmax(kind: str) -> None:
+    """Against the moment by enumeration, and against autograd."""
+    latent = make(kind)
+    v = torch.randn(latent.params.shape, generator=seeded(6), dtype=torch.float64)
+    every, others = latent.support(), tuple(range(2, latent.params.dim() + 1))
+    q = latent.log_prob(every).exp().detach()
+    for z in every:
+        apart = every - z
+        within = (apart * v).sum(others, keepdim=True) if others else apart * v
+        expected = (q.view(-1, *[1] * latent.params.dim()) * apart * within).sum(0)
+        torch.testing.assert_close(latent.second_moment(latent.probs.detach(), z, v), expected)
+    (expected,) = torch.autograd.grad(latent.probs, latent.params, v)
+    torch.testing.assert_close(latent.softmax_jacobian(latent.probs.detach(), v), expected)
+
+
+@every_kind
+def test_gapped_logits_agree_with_the_draw(kind: str) -> None:
+    """The class drawn leads by the gap or by as much as it did, and where it led by that nothing is changed."""
+    latent, gap = make(kind), 0.7
+    for z in latent.support():
+        own = latent.class_logits(latent.gapped(z, gap))
+        drawn, weights = latent.classes(z.unsqueeze(0))[0].unsqueeze(-1), latent.class_weights(z)
+        rivals = own.masked_fill(weights > 0.5, -math.inf).amax(-1)
+        lead = own.gather(-1, drawn).squeeze(-1) - rivals
+        before = latent.class_logits(latent.params.detach())
+        led = before.gather(-1, drawn).squeeze(-1) - before.masked_fill(weights > 0.5, -math.inf).amax(-1)
+        torch.testing.assert_close(lead, led.clamp_min(gap))
+        kept = (led >= gap).unsqueeze(-1).expand_as(own)
+        torch.testing.assert_close(own[kept], before[kept])

@@ -15,11 +15,10 @@ from dvae_bench.estimators.contract import Estimator
 from dvae_bench.estimators.latents import LATENTS, Bernoulli, Categorical, Latent, expectation
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.estimators.straight_through.decoupled_st_gumbel_softmax import DecoupledStGumbelSoftmax
-from dvae_bench.estimators.straight_through.gapped_st import GappedSt
 from dvae_bench.estimators.straight_through.gumbel_rao import GumbelRao
 from dvae_bench.estimators.straight_through.mve import Mve
 from dvae_bench.estimators.straight_through.reinmax_cv import ReinmaxCv
-from dvae_bench.estimators.straight_through.reinmax_rao import ReinmaxRao, midpoint
+from dvae_bench.estimators.straight_through.reinmax_rao import ReinmaxRao
 from dvae_bench.estimators.straight_through.slope_annealed_st import SlopeAnnealedSt
 from dvae_bench.estimators.straight_through.st_gumbel_softmax import StGumbelSoftmax
 from dvae_bench.estimators.straight_through.surrogates import Relaxed
@@ -301,7 +300,7 @@ def test_the_gap_as_the_paper_writes_it() -> None:
     top = logits.amax(-1, keepdim=True)
     m1 = top - (z * logits).sum(-1, keepdim=True)
     m2 = (logits - top + gap).clamp_min(0) * (1 - z)
-    close(GappedSt(latent.spec, gap=gap).gapped(latent, z), logits + m1 * z - m2)
+    close(latent.gapped(z, gap), logits + m1 * z - m2)
 
 
 @KINDS
@@ -408,7 +407,7 @@ def test_mve_in_single_precision(temp: float) -> None:
 def test_the_midpoint_has_the_mean_of_pi_and_the_draw(kind: str) -> None:
     latent = LATENTS[kind](20 * logits_of(kind))
     z = latent.support()
-    close(midpoint(latent, z).probs, 0.5 * (latent.probs + z))
+    close(latent.midpoint(z).probs, 0.5 * (latent.probs + z))
 
 
 @KINDS
@@ -427,7 +426,7 @@ def test_the_relaxed_samples_of_reinmax_rao_are_gumbel_softmax_samples_given_the
     logits, tau, k = logits_of(kind), 0.7, 20000
     latent = LATENTS[kind](logits)
     draw = ReinmaxRao(latent.spec, tau=tau, k=k).sample(latent, torch.Generator().manual_seed(20))
-    middle = midpoint(latent, draw.hard[0])
+    middle = latent.midpoint(draw.hard[0])
     free = middle.perturb(middle.noise(k, torch.Generator().manual_seed(21)))
     fits = middle.harden(free) == draw.hard
     kept = fits if kind == "bernoulli" else fits.all(-1, keepdim=True).expand_as(fits)

@@ -18,14 +18,12 @@ from ..natural import Constraint, unconstrained
 class Continuous(Latent):
     """Abstract: z [*batch, D] with params [*batch, D, P], unconstrained: logarithms of what must be positive.
 
-    family: its name. natural: its natural parameters, in the order of the columns of params. finite_score: whether the
-    score has a variance. finite_path: whether the path's gradient has a mean under every f of bounded derivative.
-    The prior is the family at params = 0.
+    family: its name. natural: its natural parameters, in the order of the columns of params. finite_path: whether the
+    path's gradient has a mean under every f of bounded derivative. The prior is the family at params = 0.
     """
 
     family: ClassVar[str]
     natural: ClassVar[Mapping[str, Constraint]]
-    finite_score: ClassVar[bool] = True
     finite_path: ClassVar[bool] = True
 
     @classmethod
