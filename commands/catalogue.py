@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ..bench import protocols
-from ..estimators.names import Name, UsageError, nearest
+from ..estimators.names import Name, UsageError, allowed, nearest
 from ..estimators.registry import Plugin
 from .plugins import KINDS, add_plugins
 
@@ -43,7 +45,7 @@ def show(
     name: Annotated[str, typer.Argument(help="An estimator, task, collector or protocol.")],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Show one plugin: formula, facts, costs, reference; or a protocol's file."""
+    """Show one plugin: formula, facts, costs, reference, parameters; or a protocol's file."""
     family = Name.parse(name).family
     everything = {p.name: p for p in chain(*KINDS.values(), protocols.plugins())}
     everything |= {alias: p for p in everything.values() for alias in p.facts.get("aliases", ())}
@@ -54,8 +56,26 @@ def show(
         typer.echo(json.dumps(facts, indent=1))
         return
     typer.echo(f"{facts.pop('name')}  ({facts.pop('family')})\n{facts.pop('about', '')}\n\n{facts.pop('doc', '')}\n")
+    rules = facts.pop("hyperparameters", {})
     for key, value in facts.items():
         typer.echo(f"{key}: {_plain(value)}")
+    if rules:
+        typer.echo()
+        _show_rules(rules)
+
+
+def _show_rules(rules: Mapping[str, Mapping[str, Any]]) -> None:
+    """A table of hyper-parameters."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("parameter", "default", "allowed", "about"):
+        table.add_column(column)
+    for key, rule in rules.items():
+        table.add_row(*map(Text, (key, str(rule["default"]), allowed(rule), rule.get("about", ""))))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def _list_figures(as_json: bool) -> None:

@@ -44,7 +44,8 @@ class Layered(Estimator):
         super(Estimator, self).__init__()
         self.top, *deeper = estimators
         for fact in (*Estimator.__annotations__, *self.top.hyperparameters):
-            setattr(self, fact, getattr(self.top, fact))
+            if hasattr(self.top, fact):  # a plugin may lack one, which `check` reports
+                setattr(self, fact, getattr(self.top, fact))
         self.deeper = nn.ModuleList(deeper)
         self.spec = self.top.spec
         self.losses: list[Tensor] = []

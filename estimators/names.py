@@ -80,17 +80,18 @@ def _literal(text: str) -> Any:
 def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, value: Any) -> Any:
     """`value` in the type of its default, if its rule allows it.
 
-    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)}.
+    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)}, and
+    says what the parameter is under "about".
     Raises UsageError naming the nearest keys or the range.
     """
     if key not in rules:
         known = ", ".join(rules) or "none"
         raise UsageError(f"{owner} has no parameter {key!r}{nearest(key, rules)}; its parameters: {known}")
     rule = rules[key]
-    kind, wanted = type(rule["default"]), _describe(rule)
+    kind = type(rule["default"])
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) <= sys.float_info.max else math.inf
-    allowed = (
+    fits = (
         isinstance(value, kind)
         and (kind is not float or math.isfinite(value))
         and value in rule.get("choices", (value,))
@@ -99,8 +100,8 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
         and ("above" not in rule or value > rule["above"])
         and ("below" not in rule or value < rule["below"])
     )
-    if not allowed:
-        raise UsageError(f"{owner}: {key} must be {wanted}, got {value!r}")
+    if not fits:
+        raise UsageError(f"{owner}: {key} must be {allowed(rule)}, got {value!r}")
     return value
 
 
@@ -110,10 +111,12 @@ def resolve(owner: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[
     return {key: rule["default"] for key, rule in rules.items()} | given
 
 
-def _describe(rule: Mapping[str, Any]) -> str:
+def allowed(rule: Mapping[str, Any]) -> str:
+    """The values that a rule allows, in words: `a whole number >= 2`."""
     if "choices" in rule:
         return "one of " + ", ".join(map(str, rule["choices"]))
-    words = {int: "a whole number", float: "a number", str: "a word"}[type(rule["default"])]
+    kind = type(rule["default"])
+    words = {int: "a whole number", float: "a number", str: "a word"}.get(kind, kind.__name__)
     bounds = {"min": ">=", "above": ">", "max": "<=", "below": "<"}
     limits = " and ".join(f"{sign} {rule[key]}" for key, sign in bounds.items() if key in rule)
     return f"{words} {limits}".strip()

@@ -40,6 +40,7 @@ def _arithmetic(cls: type[Estimator]) -> None:
     try:
         for key, rule in cls.hyperparameters.items():
             check_value(cls.name, cls.hyperparameters, key, rule["default"])
+            require(isinstance(rule.get("about", ""), str), f"`about` of {key} must be a str")
         names = Cost.parse(cls.cost).names() - {"D", "K", *cls.hyperparameters}
     except KeyError as error:
         raise Failed(f"a rule of hyperparameters has no {error}") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dvae_bench.estimators.names import allowed
 from dvae_bench.estimators.registry import ESTIMATORS
 
 from ..report.rows import CELL, failures
@@ -44,8 +45,7 @@ def sections(lines: Iterable[Line]) -> list[Section]:
 def _shown(facts: Mapping[str, Any]) -> dict[str, str]:
     shown = {key: facts[key] for key in ("latents", "differentiates", "cost", "reference") if key in facts}
     for key, rule in facts.get("hyperparameters", {}).items():
-        limits = ", ".join(f"{word} {bound}" for word, bound in rule.items() if word != "default")
-        shown[key] = f"default {rule['default']}" + (f"; {limits}" if limits else "")
+        shown[key] = "; ".join(filter(None, (rule.get("about"), f"default {rule['default']}", allowed(rule))))
     return {key: ", ".join(value) if isinstance(value, tuple | list) else str(value) for key, value in shown.items()}
 
 

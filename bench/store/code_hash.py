@@ -8,7 +8,8 @@ import hashlib
 from pathlib import Path
 
 FOR_READERS = ("formula", "layer")
-"""Facts of a class that say what its code does; like docstrings and comments, they change no number."""
+"""Facts of a class that say what its code does; like docstrings and comments, and like "about" in the rule of a
+hyper-parameter, they change no number."""
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -34,6 +35,8 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body[:] = body[1:] or [ast.Pass()]
         if isinstance(node, ast.ClassDef):
+            for statement in node.body:
+                _forget_about(statement)
             node.body[:] = [statement for statement in node.body if not _is_for_readers(statement)] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
 
@@ -51,6 +54,20 @@ def _is_for_readers(statement: ast.AST) -> bool:
         case ast.Assign(targets=[ast.Name(id=name)]):
             return name in FOR_READERS
     return False
+
+
+def _forget_about(statement: ast.AST) -> None:
+    """Take "about" out of the rules where the statement is `hyperparameters = {name: rule, ...}`."""
+    match statement:
+        case (
+            ast.Assign(targets=[ast.Name(id="hyperparameters")], value=ast.Dict(values=rules))
+            | ast.AnnAssign(target=ast.Name(id="hyperparameters"), value=ast.Dict(values=rules))
+        ):
+            for rule in rules:
+                if isinstance(rule, ast.Dict):
+                    pairs = zip(rule.keys, rule.values, strict=True)
+                    kept = [(key, value) for key, value in pairs if getattr(key, "value", None) != "about"]
+                    rule.keys, rule.values = [key for key, _ in kept], [value for _, value in kept]
 
 
 def _imports(node: ast.AST, path: Path) -> list[Path]:

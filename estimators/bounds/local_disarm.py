@@ -29,7 +29,14 @@ class LocalDisarm(Estimator):
     name = "local-disarm"
     latents = ("bernoulli",)
     bound = True
-    hyperparameters = {"n": {"default": 5, "min": 1}, "symmetrized": {"default": "no", "choices": ("no", "yes")}}
+    hyperparameters = {
+        "n": {"default": 5, "min": 1, "about": "antithetic pairs of z in the bound"},
+        "symmetrized": {
+            "default": "no",
+            "choices": ("no", "yes"),
+            "about": "whether to average over both orders of each pair",
+        },
+    }
     cost = "2 * n evaluations"
     reference = "Dong, Mnih & Tucker 2020, DisARM, the local version for multi-sample bounds"
 

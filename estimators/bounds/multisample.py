@@ -25,7 +25,7 @@ class Multisample(Estimator):
     aliases = ("iwae",)
     latents = ("bernoulli", "categorical")
     bound = True
-    hyperparameters = {"n": {"default": 5, "min": 1}}
+    hyperparameters = {"n": {"default": 5, "min": 1, "about": "draws of z in the bound"}}
     cost = "n evaluations"
     reference = "Burda, Grosse & Salakhutdinov 2016, Importance weighted autoencoders"
 

@@ -29,7 +29,15 @@ class Ovis(Estimator):
     name = "ovis"
     latents = ("bernoulli", "categorical")
     bound = True
-    hyperparameters = {"n": {"default": 5, "min": 2}, "gamma": {"default": 1.0, "min": 0.0, "max": 1.0}}
+    hyperparameters = {
+        "n": {"default": 5, "min": 2, "about": "draws of z in the bound"},
+        "gamma": {
+            "default": 1.0,
+            "min": 0.0,
+            "max": 1.0,
+            "about": "near 1 for large effective sample sizes, near 0 for small ones; 0 is unbiased",
+        },
+    }
     cost = "n evaluations"
     reference = "Liévin, Dittadi, Christensen & Winther 2020, Optimal variance control of the score-function gradient"
 

@@ -26,7 +26,7 @@ class RwsWake(Estimator):
     aliases = ("wake-wake",)
     latents = ("bernoulli", "categorical")
     bound = True
-    hyperparameters = {"n": {"default": 5, "min": 1}}
+    hyperparameters = {"n": {"default": 5, "min": 1, "about": "draws of z whose weights are normalised"}}
     cost = "n evaluations"
     reference = (
         "Bornschein & Bengio 2015, Reweighted wake-sleep; Le, Kosiorek, Siddharth, Teh & Wood 2019, Revisiting RWS"

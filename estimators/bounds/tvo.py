@@ -32,9 +32,14 @@ class Tvo(Estimator):
     latents = ("bernoulli", "categorical")
     bound = True
     hyperparameters = {
-        "n": {"default": 5, "min": 2},
-        "points": {"default": 2, "min": 1},
-        "beta": {"default": 0.05, "above": 0.0, "below": 1.0},
+        "n": {"default": 5, "min": 2, "about": "draws of z"},
+        "points": {"default": 2, "min": 1, "about": "intervals of the Riemann sum"},
+        "beta": {
+            "default": 0.05,
+            "above": 0.0,
+            "below": 1.0,
+            "about": "second inverse temperature, after 0; the others are log-spaced up to 1",
+        },
     }
     cost = "n evaluations"
     reference = "Masrani, Le & Wood 2019, The thermodynamic variational objective"

@@ -26,8 +26,12 @@ class Vimco(Estimator):
     latents = ("bernoulli", "categorical")
     bound = True
     hyperparameters = {
-        "n": {"default": 5, "min": 2},
-        "mean": {"default": "geometric", "choices": ("geometric", "arithmetic")},
+        "n": {"default": 5, "min": 2, "about": "draws of z in the bound"},
+        "mean": {
+            "default": "geometric",
+            "choices": ("geometric", "arithmetic"),
+            "about": "mean of the other weights that replaces a draw's own in its baseline",
+        },
     }
     cost = "n evaluations"
     reference = "Mnih & Rezende 2016, Variational inference for Monte Carlo objectives"

@@ -29,7 +29,7 @@ class DoubleCv(Estimator):
     name = "double-cv"
     latents = ("bernoulli",)
     differentiates = True
-    hyperparameters = {"n": {"default": 2, "min": 2}}
+    hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of z"}}
     cost = "n evaluations, n differentiations"
     reference = "Titsias & Shi 2022, Double control variates for gradient estimation in discrete latent variable models"
 

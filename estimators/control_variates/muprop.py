@@ -27,7 +27,7 @@ class MuProp(Estimator):
     name = "muprop"
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"eta": {"default": 1.0}}
+    hyperparameters = {"eta": {"default": 1.0, "about": "initial scale of the control variate, then tuned"}}
     cost = "2 evaluations, 1 differentiation"
     reference = "Gu, Levine, Sutskever & Mnih 2016, MuProp, section 3; scale η as in Tucker et al. 2017, REBAR"
 

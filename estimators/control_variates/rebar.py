@@ -29,7 +29,10 @@ class Rebar(Estimator):
     name = "rebar"
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}, "eta": {"default": 1.0}}
+    hyperparameters = {
+        "tau": {"default": 0.5, "above": 0.0, "about": "initial temperature of the relaxation, then tuned"},
+        "eta": {"default": 1.0, "about": "initial scale of the control variate, then tuned"},
+    }
     cost = "3 evaluations, 2 differentiations (second order while tuning)"
     reference = "Tucker, Mnih, Maddison, Lawson & Sohl-Dickstein 2017, REBAR, eq. 7 and appendix"
 

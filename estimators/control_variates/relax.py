@@ -34,9 +34,9 @@ class Relax(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "tau": {"default": 0.5, "above": 0.0},
-        "eta": {"default": 1.0},
-        "hidden": {"default": 137, "min": 1},
+        "tau": {"default": 0.5, "above": 0.0, "about": "initial temperature of the relaxation, then tuned"},
+        "eta": {"default": 1.0, "about": "initial scale of the relaxed f in the control variate, then tuned"},
+        "hidden": {"default": 137, "min": 1, "about": "hidden units of the free network"},
     }
     cost = "3 evaluations, 2 differentiations (second order while tuning)"
     reference = (

@@ -32,7 +32,7 @@ class RelaxNetwork(Estimator):
     )
     name = "relax-network"
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"hidden": {"default": 137, "min": 1}}
+    hyperparameters = {"hidden": {"default": 137, "min": 1, "about": "hidden units of the free network"}}
     cost = "1 evaluation"
     reference = (
         "Grathwohl, Choi, Wu, Roeder & Duvenaud 2018, Backpropagation through the void, section 3.2; "

@@ -40,7 +40,7 @@ class Rodeo(Estimator):
     name = "rodeo"
     latents = ("bernoulli",)
     differentiates = True
-    hyperparameters = {"n": {"default": 2, "min": 2}}
+    hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of z"}}
     cost = "n evaluations, n differentiations"
     reference = "Shi, Zhou, Hwang, Titsias & Mackey 2022, Gradient estimation with discrete Stein operators"
 

@@ -20,7 +20,7 @@ class SimpleMuProp(Estimator):
     formula = r"g = (f(z) - \eta f(\mu))\, \nabla \log q(z),\quad \mu = \mathbb{E}\, z"
     name = "simple-muprop"
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"eta": {"default": 1.0}}
+    hyperparameters = {"eta": {"default": 1.0, "about": "initial scale of the baseline, then tuned"}}
     cost = "2 evaluations"
     reference = "Tucker, Mnih, Maddison, Lawson & Sohl-Dickstein 2017, REBAR (there SimpleMuProp)"
 

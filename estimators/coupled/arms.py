@@ -35,8 +35,12 @@ class Arms(Estimator):
     name = "arms"
     latents = ("bernoulli",)
     hyperparameters = {
-        "n": {"default": 4, "min": 2},
-        "copula": {"default": "dirichlet", "choices": ("dirichlet", "gaussian")},
+        "n": {"default": 4, "min": 2, "about": "antithetic draws of z"},
+        "copula": {
+            "default": "dirichlet",
+            "choices": ("dirichlet", "gaussian"),
+            "about": "copula of the draws of a bit",
+        },
     }
     cost = "n evaluations"
     reference = "Dimitriev & Zhou 2021, ARMS: Antithetic-REINFORCE-Multi-Sample gradient for binary variables"

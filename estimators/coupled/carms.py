@@ -35,8 +35,12 @@ class Carms(Estimator):
     name = "carms"
     latents = ("categorical",)
     hyperparameters = {
-        "n": {"default": 4, "min": 2},
-        "coupling": {"default": "inverse-cdf", "choices": ("inverse-cdf", "stick-breaking", "independent")},
+        "n": {"default": 4, "min": 2, "about": "coupled draws of z"},
+        "coupling": {
+            "default": "inverse-cdf",
+            "choices": ("inverse-cdf", "stick-breaking", "independent"),
+            "about": "how the draws of a site are coupled",
+        },
     }
     cost = "n evaluations"
     reference = "Dimitriev & Zhou 2021, CARMS: Categorical-Antithetic-REINFORCE Multi-Sample Gradient Estimator"

@@ -21,7 +21,7 @@ class Exact(Estimator):
     name = "exact"
     aliases = ("enumeration",)
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"block": {"default": 256, "min": 1}}
+    hyperparameters = {"block": {"default": 256, "min": 1, "about": "configurations of z evaluated at a time"}}
     cost = "K**D evaluations (2^D for bits)"
     reference = "enumeration; e.g. Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning"
     LIMIT = 2**16

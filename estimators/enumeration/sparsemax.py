@@ -35,7 +35,7 @@ class Sparsemax(Estimator):
     formula = r"g = \nabla \sum_z s(z) f(z),\quad s(z) = \prod_d \operatorname{sparsemax}(\phi_d)[z_d]"
     name = "sparsemax"
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"block": {"default": 256, "min": 1}}
+    hyperparameters = {"block": {"default": 256, "min": 1, "about": "configurations of z evaluated at a time"}}
     cost = "K ** D evaluations (weight zero outside the support)"
     reference = (
         "Correia, Niculae, Aziz & Martins 2020, Efficient marginalization of discrete and structured latent variables "

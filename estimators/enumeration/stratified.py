@@ -27,7 +27,7 @@ class Stratified(Estimator):
     name = "stratified"
     aliases = ("latin-hypercube",)
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"n": {"default": 2, "min": 2}}
+    hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of z, one in each stratum"}}
     cost = "n evaluations"
     reference = "McKay, Beckman & Conover 1979 (Latin hypercube sampling); Owen 1997 (its variance bound)"
 

@@ -34,7 +34,13 @@ class SumAndSample(Estimator):
     )
     name = "sum-and-sample"
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"k": {"default": 4, "min": 2}}
+    hyperparameters = {
+        "k": {
+            "default": 4,
+            "min": 2,
+            "about": "configurations evaluated: the k - 1 most probable ones and a draw of the rest",
+        }
+    }
     cost = "min(k, K ** D) evaluations"
     reference = (
         "Liu, Regier, Tripuraneni, Jordan & McAuliffe 2019, Rao-Blackwellized stochastic gradients for discrete "

@@ -45,7 +45,7 @@ class UnorderedSet(Estimator):
     )
     name = "unordered-set"
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"k": {"default": 4, "min": 2, "max": 8}}
+    hyperparameters = {"k": {"default": 4, "min": 2, "max": 8, "about": "draws of z without replacement"}}
     cost = "min(k, K ** D) evaluations"
     reference = (
         "Kool, van Hoof & Welling 2020, Estimating gradients for discrete random variables by sampling without "

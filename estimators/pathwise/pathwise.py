@@ -22,7 +22,7 @@ class Pathwise(Estimator):
     aliases = ("reparametrisation", "reparameterization")
     latents = ("continuous",)
     differentiates = True
-    hyperparameters = {"n": {"default": 1, "min": 1}}
+    hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n evaluations, n differentiations"
     reference = (
         "Kingma & Welling 2014, Auto-encoding variational Bayes; Rezende, Mohamed & Wierstra 2014; "

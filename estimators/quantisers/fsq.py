@@ -29,7 +29,9 @@ class Fsq(Quantiser):
     name = "fsq"
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"levels": {"default": 5, "min": 3}}
+    hyperparameters = {
+        "levels": {"default": 5, "min": 3, "about": "levels that each number of an encoding is rounded to"}
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Mentzer et al. 2023, Finite scalar quantization: VQ-VAE made simple, section 3"
 

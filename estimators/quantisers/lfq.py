@@ -30,7 +30,14 @@ class Lfq(Quantiser):
     name = "lfq"
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"weight": {"default": 0.1, "min": 0.0}, "inverse_temperature": {"default": 100.0, "above": 0.0}}
+    hyperparameters = {
+        "weight": {"default": 0.1, "min": 0.0, "about": "weight of the entropy loss"},
+        "inverse_temperature": {
+            "default": 100.0,
+            "above": 0.0,
+            "about": "sharpness of the soft signs in the entropy loss",
+        },
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Yu et al. 2024, Language model beats diffusion: tokenizer is key to visual generation, section 3.1"
     DECAY = 0.99

@@ -22,7 +22,7 @@ class SimVq(Quantiser):
     name = "simvq"
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"beta": {"default": 0.25, "min": 0.0}}
+    hyperparameters = {"beta": {"default": 0.25, "min": 0.0, "about": "weight of the commitment loss"}}
     cost = "1 evaluation, 1 differentiation"
     reference = "Zhu et al. 2024, Addressing representation collapse in vector quantized models with one linear layer"
 

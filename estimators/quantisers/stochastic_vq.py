@@ -24,7 +24,7 @@ class StochasticVq(Quantiser):
     name = "stochastic-vq"
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"n": {"default": 2, "min": 2}}
+    hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of the codes"}}
     cost = "n evaluations, n differentiations"
     reference = "Roy et al. 2018, Theory and experiments on vector quantized autoencoders, for the law; `rloo`"
 

@@ -34,10 +34,15 @@ class VqEma(Quantiser):
     latents = ("encodings",)
     differentiates = True
     hyperparameters = {
-        "beta": {"default": 0.25, "min": 0.0},
-        "decay": {"default": 0.99, "min": 0.0, "below": 1.0},
-        "eps": {"default": 1e-5, "above": 0.0},
-        "dead": {"default": 0.0, "min": 0.0},
+        "beta": {"default": 0.25, "min": 0.0, "about": "weight of the commitment loss"},
+        "decay": {
+            "default": 0.99,
+            "min": 0.0,
+            "below": 1.0,
+            "about": "decay of the moving averages, per training step",
+        },
+        "eps": {"default": 1e-5, "above": 0.0, "about": "Laplace smoothing of the counts"},
+        "dead": {"default": 0.0, "min": 0.0, "about": "count below which a code is replaced; 0 replaces none"},
     }
     cost = "1 evaluation, 1 differentiation"
     reference = "van den Oord, Vinyals & Kavukcuoglu 2017, appendix A.1; ε as in Sonnet"

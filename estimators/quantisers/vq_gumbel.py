@@ -24,7 +24,7 @@ class VqGumbel(Quantiser):
     name = "vq-gumbel"
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"tau": {"default": 0.5, "above": 0.0}}
+    hyperparameters = {"tau": {"default": 0.5, "above": 0.0, "about": "temperature of the relaxation"}}
     cost = "1 evaluation, 1 differentiation"
     reference = "Sønderby, Poole & Mnih 2017, Continuous relaxation training of discrete latent-variable image models"
 

@@ -37,7 +37,7 @@ class VqRotation(Quantiser):
     aliases = ("rotation-trick",)
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"beta": {"default": 0.25, "min": 0.0}}
+    hyperparameters = {"beta": {"default": 0.25, "min": 0.0, "about": "weight of the commitment loss"}}
     cost = "1 evaluation, 1 differentiation"
     reference = "Fifty et al. 2024, Restructuring vector quantization with the rotation trick, section 4"
 

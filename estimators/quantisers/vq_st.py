@@ -24,7 +24,7 @@ class VqSt(Quantiser):
     aliases = ("vq-vae",)
     latents = ("encodings",)
     differentiates = True
-    hyperparameters = {"beta": {"default": 0.25, "min": 0.0}}
+    hyperparameters = {"beta": {"default": 0.25, "min": 0.0, "about": "weight of the commitment loss"}}
     cost = "1 evaluation, 1 differentiation"
     reference = "van den Oord, Vinyals & Kavukcuoglu 2017, Neural discrete representation learning, eq. 3"
 

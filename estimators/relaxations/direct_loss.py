@@ -26,7 +26,7 @@ class DirectLoss(Estimator):
     name = "direct-loss"
     aliases = ("direct-optimization",)
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"eps": {"default": 1.0, "above": 0.0}}
+    hyperparameters = {"eps": {"default": 1.0, "above": 0.0, "about": "step of the finite difference along f"}}
     cost = "D * (K - 1) + 1 evaluations"
     reference = (
         "Lorberbaum, Gane, Jaakkola & Hazan 2019, Direct optimization through arg max for discrete variational "

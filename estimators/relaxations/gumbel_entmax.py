@@ -21,7 +21,10 @@ class GumbelEntmax(Estimator):
     name = "gumbel-entmax"
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 1.0, "above": 0.0}, "alpha": {"default": 1.5, "choices": (1.5, 2.0)}}
+    hyperparameters = {
+        "tau": {"default": 1.0, "above": 0.0, "about": "temperature of the relaxation"},
+        "alpha": {"default": 1.5, "choices": (1.5, 2.0), "about": "exponent of the entmax; 2 is sparsemax"},
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = (
         "Peters, Niculae & Martins 2019, Sparse sequence-to-sequence models (exact 1.5-entmax and its Jacobian); "

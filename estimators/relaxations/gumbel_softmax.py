@@ -29,9 +29,13 @@ class GumbelSoftmax(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "tau": {"default": 0.5, "above": 0.0},
-        "rate": {"default": 0.0, "min": 0.0},
-        "min_tau": {"default": 0.5, "above": 0.0},
+        "tau": {"default": 0.5, "above": 0.0, "about": "temperature of the relaxation, the initial one where rate > 0"},
+        "rate": {
+            "default": 0.0,
+            "min": 0.0,
+            "about": "decay of tau: tau exp(-rate t) after t training steps; 0 keeps it fixed",
+        },
+        "min_tau": {"default": 0.5, "above": 0.0, "about": "lowest value of tau"},
     }
     cost = "1 evaluation, 1 differentiation"
     reference = "Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017"

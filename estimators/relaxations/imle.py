@@ -30,9 +30,9 @@ class Imle(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "lambd": {"default": 1.0, "above": 0.0},
-        "tau": {"default": 1.0, "above": 0.0},
-        "n": {"default": 1, "min": 1},
+        "lambd": {"default": 1.0, "above": 0.0, "about": "step of the finite difference along the gradient of f"},
+        "tau": {"default": 1.0, "above": 0.0, "about": "scale of the noise; only at 1 is z a draw of q"},
+        "n": {"default": 1, "min": 1, "about": "draws of the noise"},
     }
     cost = "n evaluations, n differentiations"
     reference = (

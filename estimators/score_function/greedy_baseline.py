@@ -19,7 +19,7 @@ class GreedyBaseline(Estimator):
     name = "greedy-baseline"
     aliases = ("self-critical",)
     latents = ("bernoulli", "categorical")
-    hyperparameters = {"n": {"default": 1, "min": 1}}
+    hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n + 1 evaluations"
     reference = "Rennie, Marcheret, Mroueh, Ross & Goel 2017, Self-critical sequence training, section 3"
 

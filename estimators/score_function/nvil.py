@@ -38,9 +38,13 @@ class Nvil(Estimator):
     name = "nvil"
     latents = ("bernoulli", "categorical", "continuous")
     hyperparameters = {
-        "normalise": {"default": "yes", "choices": ("yes", "no")},
-        "decay": {"default": 0.8, "min": 0.0, "below": 1.0},
-        "n": {"default": 1, "min": 1},
+        "normalise": {
+            "default": "yes",
+            "choices": ("yes", "no"),
+            "about": "divide the learning signal by its standard deviation, where that is above 1",
+        },
+        "decay": {"default": 0.8, "min": 0.0, "below": 1.0, "about": "decay of the moving averages, per training step"},
+        "n": {"default": 1, "min": 1, "about": "draws of z"},
     }
     cost = "n evaluations"
     reference = "Mnih & Gregor 2014, Neural variational inference and learning in belief networks, algorithm 1"

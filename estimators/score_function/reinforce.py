@@ -15,7 +15,7 @@ class Reinforce(Estimator):
     name = "reinforce"
     aliases = ("score-function",)
     latents = ("bernoulli", "categorical", "continuous")
-    hyperparameters = {"n": {"default": 1, "min": 1}}
+    hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n evaluations"
     reference = "Williams 1992, Simple statistical gradient-following algorithms for connectionist RL"
 

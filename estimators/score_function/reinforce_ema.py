@@ -20,7 +20,10 @@ class ReinforceEma(Estimator):
     formula = r"g = \tfrac1n \sum_k (f(z_k) - m)\, \nabla \log q(z_k)"
     name = "reinforce-ema"
     latents = ("bernoulli", "categorical", "continuous")
-    hyperparameters = {"decay": {"default": 0.95, "min": 0.0, "below": 1.0}, "n": {"default": 1, "min": 1}}
+    hyperparameters = {
+        "decay": {"default": 0.95, "min": 0.0, "below": 1.0, "about": "decay of the moving average, per training step"},
+        "n": {"default": 1, "min": 1, "about": "draws of z"},
+    }
     cost = "n evaluations"
     reference = "Williams 1992; decay .95 as in Storchastic (van Krieken et al. 2021)"
 

@@ -15,7 +15,7 @@ class Rloo(Estimator):
     name = "rloo"
     aliases = ("loorf", "leave-one-out")
     latents = ("bernoulli", "categorical", "continuous")
-    hyperparameters = {"n": {"default": 2, "min": 2}}
+    hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of z"}}
     cost = "n evaluations"
     reference = (
         "Salimans & Knowles 2014; Kool, van Hoof & Welling 2019, Buy 4 REINFORCE samples, get a baseline for free"

@@ -22,7 +22,9 @@ class DvaeppExp(Overlapping):
     aliases = ("dvaes-exp",)
     latents = ("bernoulli",)
     differentiates = True
-    hyperparameters = {"beta": {"default": 12.0, "above": 0.0}}
+    hyperparameters = {
+        "beta": {"default": 12.0, "above": 0.0, "about": "sharpness of the smoothing: the larger, the nearer to bits"}
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Vahdat, Macready, Bian, Khoshaman & Andriyash 2018, DVAE++"
 

@@ -25,7 +25,9 @@ class DvaeppPower(Overlapping):
     aliases = ("dvaes-power",)
     latents = ("bernoulli",)
     differentiates = True
-    hyperparameters = {"beta": {"default": 40.0, "above": 0.0}}
+    hyperparameters = {
+        "beta": {"default": 40.0, "above": 0.0, "about": "sharpness of the smoothing: the larger, the nearer to bits"}
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Vahdat, Macready, Bian, Khoshaman & Andriyash 2018, DVAE++; Vahdat, Andriyash & Macready 2018, DVAE#"
 

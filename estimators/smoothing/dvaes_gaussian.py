@@ -24,7 +24,7 @@ class DvaesGaussian(Overlapping):
     name = "dvaes-gaussian"
     latents = ("bernoulli",)
     differentiates = True
-    hyperparameters = {"beta": {"default": 40.0, "above": 0.0}}
+    hyperparameters = {"beta": {"default": 40.0, "above": 0.0, "about": "inverse variance around each bit"}}
     cost = "1 evaluation, 1 differentiation"
     reference = "Vahdat, Andriyash & Macready 2018, DVAE#"
 

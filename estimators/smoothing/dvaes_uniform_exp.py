@@ -29,8 +29,8 @@ class DvaesUniformExp(Overlapping):
     latents = ("bernoulli",)
     differentiates = True
     hyperparameters = {
-        "beta": {"default": 40.0, "above": 0.0},
-        "epsilon": {"default": 0.05, "above": 0.0, "below": 1.0},
+        "beta": {"default": 40.0, "above": 0.0, "about": "sharpness of the smoothing: the larger, the nearer to bits"},
+        "epsilon": {"default": 0.05, "above": 0.0, "below": 1.0, "about": "weight of the uniform part"},
     }
     cost = "1 evaluation, 1 differentiation"
     reference = "Vahdat, Andriyash & Macready 2018, DVAE#"

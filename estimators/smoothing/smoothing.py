@@ -38,10 +38,18 @@ class Smoothing(Estimator):
     latents = ("bernoulli",)
     differentiates = True
     hyperparameters = {
-        "f": {"default": "f1", "choices": ("f1", "f2", "f2p", "f2pp", "f3", "f3p")},
-        "beta": {"default": 5.0, "above": 0.0},
-        "rate": {"default": 0.0, "min": 0.0},
-        "max_beta": {"default": 15.0, "above": 0.0},
+        "f": {
+            "default": "f1",
+            "choices": ("f1", "f2", "f2p", "f2pp", "f3", "f3p"),
+            "about": "smoothing transformation",
+        },
+        "beta": {"default": 5.0, "above": 0.0, "about": "sharpness of the smoothing, the initial one where rate > 0"},
+        "rate": {
+            "default": 0.0,
+            "min": 0.0,
+            "about": "growth of beta: beta exp(rate t) after t training steps; 0 keeps it fixed",
+        },
+        "max_beta": {"default": 15.0, "above": 0.0, "about": "largest value of beta"},
     }
     cost = "1 evaluation, 1 differentiation"
     reference = "Rolfe 2017, Discrete variational autoencoders (f1); Paul 2023, section 2.3, mended (the others)"

@@ -27,8 +27,12 @@ class DecoupledStGumbelSoftmax(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "tau_forward": {"default": 1.0, "above": 0.0},
-        "tau_backward": {"default": 2.0, "above": 0.0},
+        "tau_forward": {
+            "default": 1.0,
+            "above": 0.0,
+            "about": "temperature of the forward pass; only at 1 is z a draw of q",
+        },
+        "tau_backward": {"default": 2.0, "above": 0.0, "about": "temperature of the backward pass"},
     }
     cost = "1 evaluation, 1 differentiation"
     reference = (

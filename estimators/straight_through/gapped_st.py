@@ -27,7 +27,10 @@ class GappedSt(Estimator):
     aliases = ("gst",)
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"gap": {"default": 1.0, "min": 0.0}, "tau": {"default": 1.0, "above": 0.0}}
+    hyperparameters = {
+        "gap": {"default": 1.0, "min": 0.0, "about": "least lead of the drawn class's logit in the backward pass"},
+        "tau": {"default": 1.0, "above": 0.0, "about": "temperature of the backward pass"},
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = (
         "Fan, Chi, Rudnicky & Ramadge 2022, Training discrete deep generative models via gapped straight-through"

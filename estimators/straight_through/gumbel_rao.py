@@ -34,10 +34,18 @@ class GumbelRao(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "tau": {"default": 0.5, "above": 0.0},
-        "rate": {"default": 0.0, "min": 0.0},
-        "min_tau": {"default": 0.5, "above": 0.0},
-        "k": {"default": 10, "min": 1},
+        "tau": {
+            "default": 0.5,
+            "above": 0.0,
+            "about": "temperature of the Gumbel-softmax samples, the initial one where rate > 0",
+        },
+        "rate": {
+            "default": 0.0,
+            "min": 0.0,
+            "about": "decay of tau: tau exp(-rate t) after t training steps; 0 keeps it fixed",
+        },
+        "min_tau": {"default": 0.5, "above": 0.0, "about": "lowest value of tau"},
+        "k": {"default": 10, "min": 1, "about": "Gumbel-softmax samples given z"},
     }
     cost = "1 evaluation, 1 differentiation (k softmaxes)"
     reference = "Paulus, Maddison & Krause 2021, Rao-Blackwellizing the straight-through Gumbel-softmax, GR-MCK"

@@ -40,9 +40,17 @@ class Mve(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "temp": {"default": 1e6, "min": 0.0},
-        "rate": {"default": 0.0, "min": 0.0},
-        "max_temp": {"default": 1e6, "above": 0.0},
+        "temp": {
+            "default": 1e6,
+            "min": 0.0,
+            "about": "weight of squared bias against variance, the initial one where rate > 0",
+        },
+        "rate": {
+            "default": 0.0,
+            "min": 0.0,
+            "about": "growth of temp: temp exp(rate t) after t training steps; 0 keeps it fixed",
+        },
+        "max_temp": {"default": 1e6, "above": 0.0, "about": "largest value of temp"},
     }
     cost = "1 evaluation, 1 differentiation (and K equations in K unknowns for each site)"
     reference = "Hooper & Shekhovtsov 2026, Generalized and optimal straight-through estimators"

@@ -24,7 +24,9 @@ class Reinmax(Estimator):
     name = "reinmax"
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 1.0, "above": 0.0}}
+    hyperparameters = {
+        "tau": {"default": 1.0, "above": 0.0, "about": "temperature of the probabilities in the midpoint"}
+    }
     cost = "1 evaluation, 1 differentiation"
     reference = "Liu, Dong, Liu, Yu & Gao 2023, Bridging discrete and backpropagation: straight-through and beyond"
 

@@ -30,9 +30,9 @@ class ReinmaxCv(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "tau": {"default": 0.7, "above": 0.0},
-        "k": {"default": 32, "min": 1},
-        "eta": {"default": 1.5},
+        "tau": {"default": 0.7, "above": 0.0, "about": "temperature of the Gumbel-softmax samples"},
+        "k": {"default": 32, "min": 1, "about": "Gumbel-softmax samples averaged in the control variate"},
+        "eta": {"default": 1.5, "about": "scale of the control variate"},
     }
     cost = "1 evaluation, 1 differentiation (1 + k softmaxes)"
     reference = "Wang & Bui 2026, Beyond ReinMax: low-variance gradient estimators for discrete latent variables"

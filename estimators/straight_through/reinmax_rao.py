@@ -27,7 +27,10 @@ class ReinmaxRao(Estimator):
     name = "reinmax-rao"
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 0.7, "above": 0.0}, "k": {"default": 32, "min": 1}}
+    hyperparameters = {
+        "tau": {"default": 0.7, "above": 0.0, "about": "temperature of the Gumbel-softmax samples"},
+        "k": {"default": 32, "min": 1, "about": "Gumbel-softmax samples given z"},
+    }
     cost = "1 evaluation, 1 differentiation (k softmaxes)"
     reference = "Wang & Bui 2026, Beyond ReinMax: low-variance gradient estimators for discrete latent variables"
 

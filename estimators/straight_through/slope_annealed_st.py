@@ -29,9 +29,9 @@ class SlopeAnnealedSt(Estimator):
     latents = ("bernoulli",)
     differentiates = True
     hyperparameters = {
-        "start": {"default": 1.0, "above": 0.0},
-        "rate": {"default": 1e-4, "min": 0.0},
-        "max_slope": {"default": 5.0, "above": 0.0},
+        "start": {"default": 1.0, "above": 0.0, "about": "initial slope"},
+        "rate": {"default": 1e-4, "min": 0.0, "about": "growth of the slope per training step, relative to its start"},
+        "max_slope": {"default": 5.0, "above": 0.0, "about": "largest slope"},
     }
     cost = "1 evaluation, 1 differentiation"
     reference = "Chung, Ahn & Bengio 2017, Hierarchical multiscale recurrent neural networks, section 2.4"

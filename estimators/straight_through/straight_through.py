@@ -19,7 +19,7 @@ class StraightThrough(Estimator):
     aliases = ("st",)
     latents = ("bernoulli", "categorical")
     differentiates = True
-    hyperparameters = {"tau": {"default": 1.0, "above": 0.0}}
+    hyperparameters = {"tau": {"default": 1.0, "above": 0.0, "about": "temperature of the backward pass"}}
     cost = "1 evaluation, 1 differentiation"
     reference = "Bengio, Léonard & Courville 2013, Estimating or propagating gradients through stochastic neurons"
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from dvae_bench.bench.check.case import Case
 from dvae_bench.bench.report.numbers import MISSING, plain, with_interval
 from dvae_bench.estimators.contract import Claim
-from dvae_bench.estimators.names import Name
+from dvae_bench.estimators.names import Name, allowed
 from dvae_bench.estimators.registry import ESTIMATORS, Plugin
 
 from . import reference
-from .plugins import parameters
 from .reference import Line
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -64,7 +64,7 @@ def _page(plugin: Plugin) -> str:
     ]
     lines += [f"* also called {', '.join(f'`{alias}`' for alias in facts['aliases'])}"] if facts.get("aliases") else []
     if facts.get("hyperparameters"):
-        lines += ["\n## Parameters\n", *(f"* {each}" for each in parameters(plugin))]
+        lines += ["\n## Parameters\n", parameters(plugin).rstrip()]
     return "\n".join(lines) + "\n" + _measured(plugin.name)
 
 
@@ -167,6 +167,13 @@ def _training(name: str) -> str:
         for line in lines
     ]
     return "In a few seconds of training, one seed:\n\n" + table(("VAE", "steps", "ELBO train", "ms per step"), rows)
+
+
+def parameters(plugin: Plugin) -> str:
+    """A table of the hyper-parameters."""
+    rules: dict[str, dict[str, Any]] = dict(plugin.facts["hyperparameters"])
+    rows = [(f"`{key}`", str(rule["default"]), allowed(rule), rule["about"]) for key, rule in rules.items()]
+    return table(("parameter", "default", "allowed", "what it is"), rows)
 
 
 def ends(line: Line, name: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dvae_bench.estimators.registry import COLLECTORS, TASKS, Plugin
+
+from .estimators import parameters
 
 
 def page() -> str:
@@ -20,23 +20,11 @@ def page() -> str:
 
 def _entry(plugin: Plugin) -> str:
     facts = plugin.facts
-    lines = [f"### {plugin.name}\n", f"{facts['about']}\n", f"```text\n{facts['doc']}\n```\n"]
+    parts = [f"### {plugin.name}\n", f"{facts['about']}\n", f"```text\n{facts['doc']}\n```\n"]
     for key in ("sources", "source", "aliases"):
         if facts.get(key):
             value = facts[key]
-            lines.append(f"* {key}: {value if isinstance(value, str) else ', '.join(value)}")
-    lines += [f"* {each}" for each in parameters(plugin)]
-    return "\n".join(lines) + "\n"
-
-
-def parameters(plugin: Plugin) -> list[str]:
-    """Each hyper-parameter with its default and its limits."""
-    rules: dict[str, dict[str, Any]] = dict(plugin.facts.get("hyperparameters", {}))
-    return [f"`{key}`: default {rule['default']}{_limits(rule)}" for key, rule in rules.items()]
-
-
-def _limits(rule: dict[str, Any]) -> str:
-    limits = [f"{word} {bound}" for word, bound in rule.items() if word not in ("default", "choices")]
-    if "choices" in rule:
-        limits.append("one of " + ", ".join(map(str, rule["choices"])))
-    return "".join(f"; {limit}" for limit in limits)
+            parts.append(f"* {key}: {value if isinstance(value, str) else ', '.join(value)}\n")
+    if facts.get("hyperparameters"):
+        parts.append(parameters(plugin))
+    return "\n".join(parts)

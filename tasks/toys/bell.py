@@ -19,7 +19,10 @@ class Bell(ClosedForm):
 
     name = "bell"
     layer = "gaussian {d}"
-    hyperparameters = {"k": {"default": 0.5, "above": 0.0}, "d": {"default": 2, "min": 1, "max": 1000}}
+    hyperparameters = {
+        "k": {"default": 0.5, "above": 0.0, "about": "sharpness of the bell"},
+        "d": {"default": 2, "min": 1, "max": 1000, "about": "sites"},
+    }
     reference = "Mohamed, Rosca, Figurnov & Mnih 2020, section 3"
     family = "gaussian"
 

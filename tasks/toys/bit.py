@@ -22,7 +22,11 @@ class Bit(Toy):
 
     name = "bit"
     layer = "bernoulli {d}"
-    hyperparameters = {"d": {"default": 1, "min": 1, "max": 10000}, "t": {"default": 0.45}, "logit": {"default": 0.0}}
+    hyperparameters = {
+        "d": {"default": 1, "min": 1, "max": 10000, "about": "bits"},
+        "t": {"default": 0.45, "about": "target of each bit"},
+        "logit": {"default": 0.0, "about": "centre of the logits"},
+    }
     reference = "Tucker et al. 2017, section 5.1; Grathwohl et al. 2018, section 4"
 
     d: int

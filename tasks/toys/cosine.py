@@ -74,9 +74,10 @@ class Cosine(ClosedForm):
         "family": {
             "default": "gaussian",
             "choices": ("gaussian", "cauchy", "laplace", "logistic", "uniform", "triangular", "gamma", "exponential"),
+            "about": "family of the latent",
         },
-        "k": {"default": 1.0, "above": 0.0},
-        "d": {"default": 2, "min": 1, "max": 1000},
+        "k": {"default": 1.0, "above": 0.0, "about": "frequency"},
+        "d": {"default": 2, "min": 1, "max": 1000, "about": "sites"},
     }
     reference = "Mohamed, Rosca, Figurnov & Mnih 2020, section 3"
 

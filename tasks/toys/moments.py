@@ -42,8 +42,9 @@ class Moments(ClosedForm):
                 "weibull",
                 "kumaraswamy",
             ),
+            "about": "family of the latent",
         },
-        "d": {"default": 3, "min": 1, "max": 1000},
+        "d": {"default": 3, "min": 1, "max": 1000, "about": "sites"},
     }
     reference = "Paul 2023, sections 1.5 and 1.6"
 

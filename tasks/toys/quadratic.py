@@ -22,7 +22,7 @@ class Quadratic(Toy):
 
     name = "quadratic"
     layer = "bernoulli {d}"
-    hyperparameters = {"d": {"default": 100, "min": 2, "max": 10000}}
+    hyperparameters = {"d": {"default": 100, "min": 2, "max": 10000, "about": "bits"}}
     RANK = 4
 
     d: int

@@ -70,8 +70,12 @@ class BitTable(FunctionTable):
     name = "bit-table"
     layer = "bernoulli {d}"
     hyperparameters = {
-        "d": {"default": 6, "min": 1, "max": 12},
-        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy", "cubic")},
+        "d": {"default": 6, "min": 1, "max": 12, "about": "bits"},
+        "extension": {
+            "default": "bumpy",
+            "choices": ("none", "multilinear", "bumpy", "cubic"),
+            "about": "how f continues to relaxed z",
+        },
     }
 
     d: int
@@ -94,9 +98,13 @@ class CategoryTable(FunctionTable):
     name = "category-table"
     layer = "categorical {n}x{k}"
     hyperparameters = {
-        "n": {"default": 2, "min": 1, "max": 6},
-        "k": {"default": 4, "min": 2, "max": 16},
-        "extension": {"default": "bumpy", "choices": ("none", "multilinear", "bumpy", "cubic")},
+        "n": {"default": 2, "min": 1, "max": 6, "about": "sites"},
+        "k": {"default": 4, "min": 2, "max": 16, "about": "classes per site"},
+        "extension": {
+            "default": "bumpy",
+            "choices": ("none", "multilinear", "bumpy", "cubic"),
+            "about": "how f continues to relaxed z",
+        },
     }
     LIMIT = 2**12
 

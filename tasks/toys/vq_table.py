@@ -25,8 +25,12 @@ class VqTable(Toy):
     name = "vq-table"
     layer = "encodings 2x2"
     hyperparameters = {
-        "temperature": {"default": 1.0, "choices": (0.1, 1.0)},
-        "codebook": {"default": "free", "choices": ("free", "linear-codebook")},
+        "temperature": {"default": 1.0, "choices": (0.1, 1.0), "about": "temperature of the choice of codes"},
+        "codebook": {
+            "default": "free",
+            "choices": ("free", "linear-codebook"),
+            "about": "free code vectors, or a learned linear map of random ones",
+        },
     }
 
     temperature: float

@@ -34,23 +34,60 @@ class MnistVq(MnistTask):
     dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {
-        "arch": {"default": "mlp", "choices": ("mlp", "conv")},
-        "likelihood": {"default": "bernoulli", "choices": ("bernoulli", "l2")},
-        "codes": {"default": 128, "min": 1, "max": 65536},
-        "width": {"default": 8, "min": 1, "max": 512},
-        "codebook": {"default": "free", "choices": ("free", "linear-codebook")},
-        "temperature": {"default": 1.0, "above": 0.0},
-        "kmeans": {"default": 0, "min": 0},
+        "arch": {
+            "default": "mlp",
+            "choices": ("mlp", "conv"),
+            "about": "networks: an MLP with 16 sites, or a convolutional one with 49",
+        },
+        "likelihood": {
+            "default": "bernoulli",
+            "choices": ("bernoulli", "l2"),
+            "about": "Bernoulli pixels, or the squared distance, which is no likelihood",
+        },
+        "codes": {"default": 128, "min": 1, "max": 65536, "about": "codes in the codebook"},
+        "width": {"default": 8, "min": 1, "max": 512, "about": "numbers in a code vector"},
+        "codebook": {
+            "default": "free",
+            "choices": ("free", "linear-codebook"),
+            "about": "free code vectors, or a learned linear map of random ones",
+        },
+        "temperature": {
+            "default": 1.0,
+            "above": 0.0,
+            "about": "temperature of the choice of codes, for stochastic-vq and vq-gumbel",
+        },
+        "kmeans": {
+            "default": 0,
+            "min": 0,
+            "about": "iterations of k-means that start a free codebook; 0 leaves it random",
+        },
         "binarisation": {
             "default": "dynamic",
             "choices": ("dynamic", "static-seeded", "static-larochelle", "threshold", "none"),
+            "about": "how grey levels become training images",
         },
-        "split": {"default": "60k/10k", "choices": ("60k/10k", "50k/10k/10k")},
-        "batch": {"default": 100, "min": 1, "max": 10000},
-        "lr": {"default": 1e-3, "above": 0.0},
-        "autocast": {"default": "no", "choices": ("no", "bf16")},
-        "compile": {"default": "no", "choices": ("no", "yes")},
-        "cuda_graphs": {"default": "no", "choices": ("no", "yes")},
+        "split": {
+            "default": "60k/10k",
+            "choices": ("60k/10k", "50k/10k/10k"),
+            "about": "images to train and test, or to train, validate and test",
+        },
+        "batch": {"default": 100, "min": 1, "max": 10000, "about": "images per minibatch"},
+        "lr": {"default": 1e-3, "above": 0.0, "about": "learning rate"},
+        "autocast": {
+            "default": "no",
+            "choices": ("no", "bf16"),
+            "about": "bf16 trains encoder and decoder in bfloat16",
+        },
+        "compile": {
+            "default": "no",
+            "choices": ("no", "yes"),
+            "about": "whether encoder and decoder are compiled by torch.compile",
+        },
+        "cuda_graphs": {
+            "default": "no",
+            "choices": ("no", "yes"),
+            "about": "whether the training step is captured as a CUDA graph",
+        },
     }
     reference = "van den Oord, Vinyals & Kavukcuoglu 2017; section 2.4 of the seed document"
 

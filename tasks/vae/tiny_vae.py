@@ -32,8 +32,12 @@ class TinyVae(Toy):
     layer = "bernoulli 8"
     dataset = "mnist"
     hyperparameters = {
-        "kl": {"default": "analytic", "choices": ("analytic", "sampled")},
-        "deeper": {"default": 0, "min": 0, "max": 8},
+        "kl": {
+            "default": "analytic",
+            "choices": ("analytic", "sampled"),
+            "about": "KL in closed form, or sampled inside f",
+        },
+        "deeper": {"default": 0, "min": 0, "max": 8, "about": "bits of a second layer; 0 leaves it out"},
     }
 
     kl: str

@@ -261,6 +261,26 @@ class TestFingerprint:
             hashes.append(self.of(stranger))
         assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
+    @pytest.mark.parametrize(
+        ("before", "after", "same"),
+        [
+            ('hyperparameters = {"n": {RULE}}', 'hyperparameters = {"n": {RULE, "about": "draws of z"}}', True),
+            ('hyperparameters: D = {"n": {RULE}}', 'hyperparameters: D = {"n": {"about": "draws", RULE}}', True),
+            ('hyperparameters = {"n": {RULE}}', 'hyperparameters = {"n": {RULE, "min": 3, "about": "draws"}}', False),
+            ('hyperparameters = {"n": {RULE}}', 'hyperparameters = {"about": {RULE}}', False),
+            ('table = {"n": {"about": "draws"}}', 'table = {"n": {"about": "samples"}}', False),
+        ],
+    )
+    def test_what_a_hyperparameter_is_about_is_for_readers(
+        self, package: Path, before: str, after: str, same: bool
+    ) -> None:
+        """In the rules of the class body alone: elsewhere it is data like any other."""
+        hashes = []
+        for facts in (before, after):
+            (package / "stranger.py").write_text(f"class Mine:\n    {facts}\n".replace("RULE", '"default": 2'))
+            hashes.append(self.of(package / "stranger.py"))
+        assert (hashes[0] == hashes[1]) is same
+
     @staticmethod
     def of(path: Path) -> str:
         fingerprints._parse.cache_clear()

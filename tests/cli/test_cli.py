@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -90,6 +91,18 @@ class TestList:
         assert ended.code == 0
         assert "Tucker" in ended.out and "3 evaluations" in ended.out and "dv'/dφ" in ended.out
         assert json.loads(command("show", "rebar", "--json").out)["differentiates"] is True
+
+    def test_show_sets_parameters_as_a_table(self, command: Command) -> None:
+        """Not as a dict."""
+        *_, header, tau, eta = command("show", "rebar").out.splitlines()
+        assert header.split() == ["parameter", "default", "allowed", "about"]
+        assert re.split(r"\s{2,}", tau.strip()) == [
+            "tau", "0.5", "a number > 0.0", "initial temperature of the relaxation, then tuned"
+        ]  # fmt: skip
+        assert eta.split()[:2] == ["eta", "1.0"] and "{" not in eta
+        assert "parameter " not in command("show", "disarm").out
+        listed = {each["name"]: each for each in json.loads(command("list", "--json").out)}
+        assert listed["rebar"]["hyperparameters"]["tau"]["about"].startswith("initial temperature")
 
     def test_show_knows_aliases_and_parameters(self, command: Command) -> None:
         assert command("show", "loorf").out.startswith("rloo ")

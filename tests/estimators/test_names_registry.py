@@ -183,6 +183,14 @@ def test_facts_are_complete(plugin: Plugin) -> None:
     assert plugin.name == plugin.name.lower() and ":" not in plugin.name
 
 
+@pytest.mark.parametrize("plugin", [*ESTIMATORS.builtin.values(), *TASKS.builtin.values()], ids=lambda p: p.name)
+def test_each_hyperparameter_says_what_it_is(plugin: Plugin) -> None:
+    """In a few words and no sentence; of a plugin that is not ours it may be left out."""
+    for key, rule in plugin.fact("hyperparameters", {}).items():
+        about = rule["about"]
+        assert about == about.strip() and 3 < len(about) <= 80 and about[-1] != "." and "\n" not in about, key
+
+
 def test_names_and_aliases_are_unique() -> None:
     words = [word for plugin in ESTIMATORS for word in (plugin.name, *plugin.facts.get("aliases", ()))]
     assert len(words) == len(set(words))

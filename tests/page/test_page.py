@@ -52,6 +52,11 @@ class Elements(HTMLParser):
         self._in_json = False
 
 
+def test_each_hyperparameter_says_what_it_is(tmp_path: Path, write_run: WriteRun) -> None:
+    page = Elements(write_page([study(write_run(tmp_path / "run"))], tmp_path / "page.html").read_text())
+    assert "draws of z; default 2; a whole number >= 2" in page.texts
+
+
 def study(folder: Path) -> Study:
     return Study.of(Store.open(folder), folder.name)
 
