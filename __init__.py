@@ -13,14 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bench.check import check as check
+    from .bench.collectors.collector import Collector as Collector
     from .bench.measure import measure as measure
+    from .bench.rows import row as row
     from .estimators import estimator as estimator
     from .estimators.contract import Claim as Claim
     from .estimators.contract import Estimate as Estimate
     from .estimators.contract import Estimator as Estimator
+    from .estimators.contract import expand_right as expand_right
     from .estimators.contract import splice as splice
+    from .estimators.foreign import Reparametrised as Reparametrised
+    from .estimators.foreign import Surrogate as Surrogate
     from .estimators.foreign import from_reparam as from_reparam
     from .estimators.foreign import from_surrogate as from_surrogate
+    from .estimators.foreign import seeded as seeded
     from .estimators.latents import Bernoulli as Bernoulli
     from .estimators.latents import Categorical as Categorical
     from .estimators.latents import Codebook as Codebook
@@ -29,30 +36,47 @@ if TYPE_CHECKING:
     from .estimators.latents import Gaussian as Gaussian
     from .estimators.latents import Latent as Latent
     from .estimators.latents import LatentSpec as LatentSpec
+    from .estimators.latents import Objective as Objective
+    from .estimators.layered import Layered as Layered
+    from .estimators.names import Unsupported as Unsupported
+    from .estimators.names import UsageError as UsageError
     from .estimators.tuning import Tuner as Tuner
     from .tasks.contract import Task as Task
+    from .tasks.contract import Toy as Toy
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Bernoulli": "dvae_bench.estimators.latents",
     "Categorical": "dvae_bench.estimators.latents",
+    "check": "dvae_bench.bench.check",
+    "Claim": "dvae_bench.estimators.contract",
     "Codebook": "dvae_bench.estimators.latents",
-    "Encodings": "dvae_bench.estimators.latents",
+    "Collector": "dvae_bench.bench.collectors.collector",
     "Continuous": "dvae_bench.estimators.latents",
+    "Encodings": "dvae_bench.estimators.latents",
+    "Estimate": "dvae_bench.estimators.contract",
+    "Estimator": "dvae_bench.estimators.contract",
+    "estimator": "dvae_bench.estimators",
+    "expand_right": "dvae_bench.estimators.contract",
+    "from_reparam": "dvae_bench.estimators.foreign",
+    "from_surrogate": "dvae_bench.estimators.foreign",
     "Gaussian": "dvae_bench.estimators.latents",
     "Latent": "dvae_bench.estimators.latents",
     "LatentSpec": "dvae_bench.estimators.latents",
-    "Claim": "dvae_bench.estimators.contract",
-    "Estimate": "dvae_bench.estimators.contract",
-    "Estimator": "dvae_bench.estimators.contract",
-    "Task": "dvae_bench.tasks.contract",
-    "Tuner": "dvae_bench.estimators.tuning",
-    "estimator": "dvae_bench.estimators",
-    "from_reparam": "dvae_bench.estimators.foreign",
-    "from_surrogate": "dvae_bench.estimators.foreign",
+    "Layered": "dvae_bench.estimators.layered",
     "measure": "dvae_bench.bench.measure",
+    "Objective": "dvae_bench.estimators.latents",
+    "Reparametrised": "dvae_bench.estimators.foreign",
+    "row": "dvae_bench.bench.rows",
+    "seeded": "dvae_bench.estimators.foreign",
     "splice": "dvae_bench.estimators.contract",
+    "Surrogate": "dvae_bench.estimators.foreign",
+    "Task": "dvae_bench.tasks.contract",
+    "Toy": "dvae_bench.tasks.contract",
+    "Tuner": "dvae_bench.estimators.tuning",
+    "Unsupported": "dvae_bench.estimators.names",
+    "UsageError": "dvae_bench.estimators.names",
 }
 __all__ = ["__version__", *sorted(_HOME)]
 
@@ -61,3 +85,7 @@ def __getattr__(name: str) -> object:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'dvae_bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from .latents import Latent, LatentSpec, Objective, expectation
-from .names import Unsupported, resolve
+from .names import Name, Unsupported, resolve
 from .validation import check_latent, checked
 
 Lower = Callable[[Objective, Any], Tensor]
@@ -61,7 +61,7 @@ class Estimate:
 
     def spliced(self, latent: Latent) -> Tensor:
         """The value with both gradients, [*batch]. Raises ValueError when value or grad has another shape."""
-        batch = latent.params.shape[: latent.params.dim() - len(latent.spec.param_shape)]
+        batch = latent.batch_shape
         if self.value.shape != batch:
             raise ValueError(f"value has shape {tuple(self.value.shape)}, but the latent's batch is {tuple(batch)}")
         return self.value if self.grad is None else splice(self.value, latent.params, self.grad)
@@ -128,6 +128,11 @@ class Estimator(nn.Module, ABC):
         self.spec = spec
         for key, value in resolve(self.name, self.hyperparameters, values).items():
             setattr(self, key, value)
+
+    def __repr__(self) -> str:
+        """Its name as a table shows it, `rloo:n=4`: defaults left out."""
+        values = {key: getattr(self, key) for key in self.hyperparameters}
+        return str(Name.canonical(self.name, self.hyperparameters, values))
 
     def claim(self) -> Claim:
         """What this estimator, with these hyper-parameters, says it estimates; by default ∇ E_q f, without bias."""

@@ -79,7 +79,7 @@ class Surrogate(Foreign):
 
     def gradient(self, f: Objective, latent: Latent, draw: int) -> Estimate:
         params = latent.params
-        batch = params.shape[: params.dim() - len(latent.spec.param_shape)]
+        batch = latent.batch_shape
         with seeded(draw, params.device):
             answer = self.fn(f, params.contiguous())
         loss, value = answer if isinstance(answer, tuple) else (answer, answer)

@@ -56,6 +56,9 @@ class Layered(Estimator):
             each = " x ".join(map(str, evaluations))
             raise Unsupported(f"{self.top.name} of {len(estimators)} layers evaluates f {each} times for a data point")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, (self.top, *self.deeper)))})"
+
     def claim(self) -> Claim:
         return self.top.claim()
 

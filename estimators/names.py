@@ -59,6 +59,11 @@ class Name:
             raise UsageError(f"{text!r} gives {repeated[0]!r} twice; write a sweep as {{1,2}}")
         return [cls(family, tuple(sorted(combination))) for combination in itertools.product(*choices)]
 
+    @classmethod
+    def canonical(cls, family: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> Name:
+        """With the values of these parameters, in order, and defaults left out."""
+        return cls(family, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
+
     @property
     def values(self) -> dict[str, Any]:
         return dict(self.params)

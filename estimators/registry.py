@@ -118,7 +118,7 @@ class Registry:
             return Name(plugin.name)
         rules = plugin.fact("hyperparameters", {})
         values = {key: check_value(plugin.name, rules, key, value) for key, value in name.params}
-        return Name(plugin.name, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
+        return Name.canonical(plugin.name, rules, values)
 
     def select(self, patterns: Iterable[str]) -> list[Name]:
         """Canonical names for `all`, a word, globs on names, and `name:key=value` with sweeps, in order, once each."""

@@ -1,8 +1,7 @@
 """A plugin: REINFORCE averaged over an antithetic pair of draws."""
 
 import torch
-from dvae_bench import Claim, Estimate, Estimator
-from dvae_bench.estimators.contract import expand_right
+from dvae_bench import Estimate, Estimator, expand_right
 
 
 class Antithetic(Estimator):
@@ -12,9 +11,6 @@ class Antithetic(Estimator):
     latents = ("bernoulli",)
     cost = "2 evaluations"
     reference = "an example"
-
-    def claim(self):
-        return Claim()
 
     def sample(self, latent, generator):
         p = latent.params.detach().sigmoid()

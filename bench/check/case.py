@@ -58,8 +58,8 @@ class Softplus:
     x: Tensor
 
     def __call__(self, z: Tensor) -> Tensor:
-        params, spec = self.latent.params, self.latent.spec
-        shape, dtype = (*params.shape[: params.dim() - len(spec.param_shape)], *spec.event_shape), params.dtype
+        spec, dtype = self.latent.spec, self.latent.params.dtype
+        shape = (*self.latent.batch_shape, *spec.event_shape)
         require(
             z.dim() == len(shape) + 1 and tuple(z.shape[1:]) == shape,
             f"f is given z of shape {tuple(z.shape)}, not [n, *batch, *event] = [n, {', '.join(map(str, shape))}]",
@@ -114,9 +114,8 @@ class Case:
     def objective(self, latent: Latent, x: Tensor | None = None) -> Softplus:
         """A nonlinear f with data x [*batch, FEATURES] of its own for each row."""
         params = latent.params
-        batch = params.shape[: params.dim() - len(self.spec.param_shape)]
         if x is None:
-            x = torch.randn(*batch, FEATURES, generator=seeded(4), dtype=torch.float64)
+            x = torch.randn(*latent.batch_shape, FEATURES, generator=seeded(4), dtype=torch.float64)
         weight = torch.randn(math.prod(self.spec.event_shape), FEATURES, generator=seeded(2), dtype=torch.float64)
         return Softplus(latent, weight.to(params.dtype), x.to(params.dtype))
 

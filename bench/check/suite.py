@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +61,14 @@ class Result:
         return f"{self.estimator}  {self.about:<11}  {self.status:<7}  {text}".rstrip()
 
 
-def check(names: Sequence[Name]) -> Iterator[Result]:
-    """Every property of each estimator, on one thread; the device's last, since all run there together meanwhile."""
+def check(names: Iterable[Name | str]) -> Iterator[Result]:
+    """Every property of each estimator, on one thread; the device's last, since all run there together meanwhile.
+
+    A str may stand for several, as on the command line. Raises UsageError on a name that is none.
+    """
     torch.set_num_threads(1)
-    plugins = {name: ESTIMATORS.find(name.family) for name in names}
+    chosen = [each for name in names for each in (ESTIMATORS.select([name]) if isinstance(name, str) else [name])]
+    plugins = {name: ESTIMATORS.find(name.family) for name in chosen}
     with Device([(plugin, name) for name, plugin in plugins.items()]) as device:
         sound = []
         for name, plugin in plugins.items():

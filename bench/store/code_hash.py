@@ -7,6 +7,8 @@ import functools
 import hashlib
 from pathlib import Path
 
+from ... import _HOME
+
 FOR_READERS = ("formula", "layer")
 """Facts of a class that say what its code does; like docstrings and comments, and like "about" in the rule of a
 hyper-parameter, they change no number."""
@@ -80,11 +82,18 @@ def _imports(node: ast.AST, path: Path) -> list[Path]:
             return []
         parts = (node.module or "").split(".") if node.module else []
         base = base.joinpath(*(parts if node.level else parts[1:]))
-        return [p for name in node.names for p in _files(base / name.name)] or _files(base)
+        return [p for name in node.names for p in _files(_module(base, name.name))] or _files(base)
     if isinstance(node, ast.Import):
         names = (alias.name.split(".") for alias in node.names)
         return [p for parts in names if parts[0] == "dvae_bench" for p in _files(ROOT.joinpath(*parts[1:]))]
     return []
+
+
+def _module(base: Path, name: str) -> Path:
+    """The module of a name imported from `base`: where it is made, if the package has it for everybody."""
+    if base == ROOT and name in _HOME:
+        return ROOT.joinpath(*_HOME[name].split(".")[1:])
+    return base / name
 
 
 def _files(module: Path) -> list[Path]:

@@ -17,6 +17,8 @@ from .natural import PROBABILITY, unconstrained
 class Bernoulli(Discrete):
     """D independent bits with params = logits φ [*batch, D]; p = σ(φ), z in {0, 1}^D."""
 
+    axes = ("bits",)
+
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
         self.logits = logits

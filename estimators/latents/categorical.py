@@ -28,6 +28,8 @@ def log_softmax(logits: Tensor) -> Tensor:
 class Categorical(Discrete):
     """N independent one-hot sites of K classes with params = logits φ [*batch, N, K]; π = softmax(φ)."""
 
+    axes = ("sites", "classes")
+
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
         self.logits = logits

@@ -20,6 +20,8 @@ class Encodings(Enumerable):
     whose limit at T = 0 is the deterministic one, `nearest`. The codebook is the model's: gradients reach it too.
     """
 
+    axes = ("sites", "width")
+
     def __init__(self, params: Tensor, codebook: Codebook | LinearCodebook, temperature: float = 1.0) -> None:
         """Raises UsageError where encodings and codes differ in width, or the temperature is not above 0."""
         super().__init__(params)

@@ -82,6 +82,8 @@ class Latent(ABC):
     def __init__(self, params: Tensor) -> None:
         self.params = params
 
+    axes: ClassVar[tuple[str, ...]] = ()
+    """What the dimensions of one z are called."""
     finite_score: ClassVar[bool] = True
     """Whether the score has a variance."""
 
@@ -93,6 +95,19 @@ class Latent(ABC):
     @property
     @abstractmethod
     def spec(self) -> LatentSpec: ...
+
+    @property
+    def batch_shape(self) -> torch.Size:
+        """The leading dimensions of params: independent replicates."""
+        return self.params.shape[: self.params.dim() - len(self.spec.param_shape)]
+
+    def __repr__(self) -> str:
+        """Its sizes and no values, which the device may still be computing."""
+        sizes = dict(zip(self.axes, self.spec.event_shape, strict=False))
+        if self.spec.codes:
+            sizes["codes"] = self.spec.codes
+        shown = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+        return f"{type(self).__name__}(batch={tuple(self.batch_shape)}, {shown})"
 
     def at(self, params: Tensor) -> Self:
         """The same law at other parameters."""

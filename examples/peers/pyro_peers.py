@@ -8,7 +8,7 @@ adds the factor -f. Pyro sums its loss over a plate, so it is divided by the pla
 
 import pyro
 import torch
-from dvae_bench.estimators.foreign import Surrogate
+from dvae_bench import Surrogate
 from pyro.distributions import Bernoulli, OneHotCategorical
 from pyro.infer import TraceEnum_ELBO, TraceGraph_ELBO
 

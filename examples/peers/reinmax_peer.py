@@ -4,8 +4,7 @@ dvae-bench run --plugin examples/peers/reinmax_peer.py -e package-reinmax -e rei
 """
 
 import torch
-from dvae_bench.estimators.contract import Claim
-from dvae_bench.estimators.foreign import Reparametrised
+from dvae_bench import Claim, Reparametrised
 from reinmax import reinmax
 
 

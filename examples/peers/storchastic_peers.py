@@ -9,8 +9,7 @@ The replicates are one plate, as a minibatch is; control variates stay as they s
 import storch
 import storch.method as methods
 import torch
-from dvae_bench.estimators.contract import Claim
-from dvae_bench.estimators.foreign import Surrogate, seeded
+from dvae_bench import Claim, Surrogate, seeded
 from torch.distributions import Bernoulli, OneHotCategorical
 
 

@@ -316,6 +316,13 @@ class TestFingerprint:
         (package / "stranger.py").write_text("X = 2\n")
         assert self.of(package / "main.py") == first
 
+    def test_a_public_name_stands_for_the_module_that_makes_it(self, tmp_path: Path) -> None:
+        """`from dvae_bench import Claim` depends on the contract, and not on everything that is public."""
+        plugin = tmp_path / "plugin.py"
+        plugin.write_text("from dvae_bench import Claim, check as examine\n")
+        found = {path.relative_to(fingerprints.ROOT).as_posix() for path in fingerprints._parse(plugin)[1]}
+        assert found == {"estimators/contract.py", "bench/check/__init__.py"}
+
     def test_a_plugin_file_is_followed_into_the_package(self, package: Path, tmp_path: Path) -> None:
         plugin = tmp_path / "plugin.py"
         plugin.write_text("import dvae_bench.part\n")

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from dvae_bench.estimators import estimator
 from dvae_bench.estimators.contract import Claim, Estimate, Estimator, splice
 from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def test_splice_refuses_a_gradient_of_another_shape() -> None:
@@ -22,6 +23,27 @@ def test_splice_is_transparent_forward_and_weights_grad_backward() -> None:
     (splice(value, params, grad) * torch.tensor([10.0, 100.0])).sum().backward()
     assert torch.equal(value.grad, torch.tensor([10.0, 100.0]))
     assert torch.equal(params.grad, grad * torch.tensor([[10.0], [100.0]]))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("rloo:n=4", "rloo:n=4"),
+        ("leave-one-out:n=2", "rloo"),
+        ("vq-gumbel:tau=1", "vq-gumbel:tau=1.0"),
+        ("mve:temp=2,rate=0.1", "mve:rate=0.1,temp=2.0"),
+        ("rebar", "rebar"),
+    ],
+)
+def test_an_estimator_shows_its_name(name: str, shown: str) -> None:
+    made = estimator(name, LatentSpec.encodings(2, 2, 4) if name.startswith("vq") else LatentSpec.bernoulli(3))
+    assert repr(made) == str(made) == shown
+    assert f": {shown}" in repr(nn.ModuleDict({"gradient": made}))
+
+
+def test_layers_show_their_names() -> None:
+    layers = estimator("rloo:n=4", LatentSpec.bernoulli(3), LatentSpec.bernoulli(2))
+    assert repr(layers) == "Layered(rloo:n=4, rloo:n=4)"
 
 
 class Short(Estimator):

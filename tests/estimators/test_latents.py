@@ -10,7 +10,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from dvae_bench.estimators.latents import LATENTS, Bernoulli, Categorical, Latent, expectation
+from dvae_bench.estimators.latents import (
+    LATENTS,
+    Bernoulli,
+    Categorical,
+    Codebook,
+    Encodings,
+    Gaussian,
+    Latent,
+    expectation,
+)
 from dvae_bench.estimators.latents.latent import uniform
 from scipy import stats
 from torch import Generator, Tensor
@@ -54,6 +63,24 @@ def marginals(latent: Latent, perturbed: Tensor) -> list[tuple[np.ndarray, objec
 def smallest_p(samples: list[tuple[np.ndarray, object]]) -> float:
     """The smallest Kolmogorov-Smirnov p-value, times how many there are."""
     return len(samples) * min(stats.kstest(draws, law.cdf).pvalue for draws, law in samples)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("latent", "shown"),
+    [
+        (Bernoulli(torch.zeros(16, 20)), "Bernoulli(batch=(16,), bits=20)"),
+        (Bernoulli(torch.zeros(3, device="meta")), "Bernoulli(batch=(), bits=3)"),
+        (Categorical(torch.zeros(2, 5, 20, 10)), "Categorical(batch=(2, 5), sites=20, classes=10)"),
+        (Gaussian(torch.zeros(7, 4, 2)), "Gaussian(batch=(7,), sites=4)"),
+        (
+            Encodings(torch.zeros(1, 3, 2), Codebook(torch.zeros(8, 2))),
+            "Encodings(batch=(1,), sites=3, width=2, codes=8)",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_latent_shows_its_sizes_and_no_values(latent: Latent, shown: str) -> None:
+    assert repr(latent) == shown
 
 
 @every_kind

@@ -22,6 +22,7 @@ class Continuous(Latent):
     path's gradient has a mean under every f of bounded derivative. The prior is the family at params = 0.
     """
 
+    axes = ("sites",)
     family: ClassVar[str]
     natural: ClassVar[Mapping[str, Constraint]]
     finite_path: ClassVar[bool] = True
