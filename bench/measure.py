@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,6 +14,7 @@ from torch import Tensor
 
 from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import Latent, Objective, expectation
+from ..estimators.names import Name, UsageError
 from ..estimators.registry import ESTIMATORS
 from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
@@ -21,6 +26,8 @@ from .sources import DRAWS
 from .sources.build import Layers
 from .sources.draws.draws import draw_gradients
 from .sources.settings import DrawSettings
+
+Asked = str | type[Estimator] | Estimator
 
 
 class Given(Toy):
@@ -59,32 +66,49 @@ class Given(Toy):
         return {group: tensor.double().cpu() for group, tensor in exact.items()}
 
 
+class Own(Layers):
+    """A copy of the caller's own estimator, so that measuring it moves nothing of theirs."""
+
+    def __init__(self, estimator: Estimator) -> None:
+        super(Layers, self).__init__([copy.deepcopy(estimator)])
+
+
 def measure(
-    f: Objective, latent: Latent, estimators: Sequence[str] = ("all",), draws: int = 64_000, seed: int = 0
+    f: Objective,
+    latent: Latent,
+    estimators: Asked | Iterable[Asked] = "all",
+    draws: int = 64_000,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Bias, variance and evaluations of estimators of ∇ E_q f at `latent.params`; one line an estimator.
+    """Bias, variance and evaluations of estimators of ∇ E_q f at `latent.params`; one line per estimator.
 
     f maps z [n, *batch, *event] to [n, *batch] and must broadcast over extra dimensions between n and batch: replicates
     stand there. Bounds take f for -log p(x, z), and their bias is against the gradient of their own bound. Bias needs
     at most 4096 configurations of z to enumerate; without them, as for continuous z, those columns are empty.
 
+    estimators: one or several of names as on the command line, `Estimator` classes, and estimators made for this
+    latent. What has parameters of its own is tuned here first, on a copy; an estimator in eval() is measured as it is.
+
         measure(lambda z: (z - 0.45).square().sum(-1), Bernoulli(torch.zeros(5)), ["rloo:n=4", "disarm"])
+
+    Raises UsageError for anything else, for an estimator of another latent, and for an f of another shape.
     """
     task = Given(f, latent)
     settings = DrawSettings(rows=max(8, draws // 64), elements=float("inf"))
     rows: list[dict[str, Any]] = []
-    for name in ESTIMATORS.select(estimators):
-        identity = {
-            "estimator": str(name),
-            "family": name.family,
+    for name, make in makers(estimators, task).items():
+        identity: dict[str, Any] = {"estimator": name, "family": name.partition(":")[0], "seed": seed, "data": ""}
+        identity |= {
             "task": task.name,
             "source": DRAWS.name,
-            "seed": seed,
+            "device": str(task.device),
+            "collector": "",
+            "tuned_steps": 0,
         }
-        identity |= {"data": "", "device": str(task.device), "collector": "", "tuned_steps": 0}
         try:
-            layers = Layers(ESTIMATORS.find(name.family).load(), name.values, task, task.device)
-            measured = draw_gradients(layers, task, settings, seed)
+            layers = make()
+            tuned = settings if layers.top.training else replace(settings, tuning_steps=0)
+            measured = draw_gradients(layers, task, tuned, seed)
         except Unsupported as reason:
             rows.append(identity | outcome("unsupported", str(reason)))
             continue
@@ -92,3 +116,41 @@ def measure(
             rows.extend(identity | row for row in collector.rows(measured))
     numbers = tables(pd.DataFrame(rows))[0].numbers
     return numbers.drop(columns=["task", "data", "device", "time", "time_lo", "time_hi"], errors="ignore")
+
+
+def makers(estimators: Asked | Iterable[Asked], task: Given) -> dict[str, Callable[[], Layers]]:
+    """What makes each estimator, by the name asked for, numbered where another one has that name already."""
+    found: dict[str, Callable[[], Layers]] = {}
+    texts: set[str] = set()
+
+    def add(name: str, make: Callable[[], Layers]) -> None:
+        count = sum(name == known.partition(" (")[0] for known in found)
+        found[f"{name} ({count + 1})" if count else name] = make
+
+    if isinstance(estimators, str) or not isinstance(estimators, Iterable):
+        estimators = [estimators]
+    for asked in estimators:
+        if isinstance(asked, str):
+            for text, name in named(asked):
+                if text not in texts:
+                    add(text, partial(Layers, ESTIMATORS.find(name.family).load(), name.values, task, task.device))
+                texts.add(text)
+        elif isinstance(asked, Estimator):
+            add(repr(asked), partial(Own, asked))
+        elif isinstance(asked, type) and issubclass(asked, Estimator) and not inspect.isabstract(asked):
+            add(asked.name, partial(Layers, asked, {}, task, task.device))
+        else:
+            raise UsageError(f"measure takes names, Estimator classes and estimators, not {asked!r}")
+    if not found:
+        raise UsageError("measure was given no estimator: name one, or all")
+    return found
+
+
+def named(text: str) -> Iterator[tuple[str, Name]]:
+    """Each name that a text asks for, as it is given, and which that is; of a glob, the names it stands for."""
+    try:
+        ESTIMATORS.find(text.partition(":")[0])
+    except UsageError:
+        yield from ((str(name), name) for name in ESTIMATORS.select([text]))
+    else:
+        yield from ((str(name), ESTIMATORS.canonical(name)) for name in Name.sweep(text))

@@ -1,0 +1,112 @@
+"""`measure` takes names, classes and estimators alike, and its table keeps the name asked for."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from dvae_bench import Bernoulli, Estimate, Estimator, LatentSpec, UsageError, estimator, measure
+from dvae_bench.estimators.control_variates.rebar import Rebar
+from dvae_bench.estimators.coupled.disarm import Disarm
+from dvae_bench.estimators.score_function.rloo import Rloo
+from torch import Tensor
+
+SPEC = LatentSpec.bernoulli(3)
+
+
+def table(estimators: Any) -> pd.DataFrame:
+    def f(z: Tensor) -> Tensor:
+        return (z - 0.45).square().sum(-1) * (1 + z[..., 0])
+
+    latent = Bernoulli(torch.tensor([0.3, -1.0, 0.8]))
+    return measure(f, latent, estimators, draws=640)
+
+
+def numbers(estimators: Any) -> pd.DataFrame:
+    return table(estimators).drop(columns="estimator")
+
+
+class Mine(Estimator):
+    """REINFORCE, in no registry."""
+
+    name = "mine"
+    latents = ("bernoulli",)
+    cost = "1 evaluation"
+    reference = "a test"
+
+    def gradient(self, f: Any, latent: Any, draw: Tensor) -> Estimate:
+        f_z, score = f(draw), latent.score(draw)
+        return Estimate(f_z.mean(0), (f_z.detach().unsqueeze(-1) * score).mean(0))
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("rloo", {"rloo"}),
+        ("rloo:n=2", {"rloo:n=2"}),
+        ("leave-one-out", {"leave-one-out"}),
+        (["rloo:n={2,4}", "disarm"], {"rloo:n=2", "rloo:n=4", "disarm"}),
+        (("reinforce", "reinforce"), {"reinforce"}),
+        ("rlo*", {"rloo"}),
+        (Rloo, {"rloo"}),
+        (estimator("rloo:n=4", SPEC), {"rloo:n=4"}),
+        (["disarm", Rloo, estimator("rebar:eta=0.5", SPEC), Mine], {"disarm", "rloo", "rebar:eta=0.5", "mine"}),
+        ([Rloo, "rloo", estimator("rloo", SPEC), "rloo"], {"rloo", "rloo (2)", "rloo (3)"}),
+    ],
+    ids=str,
+)
+def test_the_table_keeps_the_name_asked_for(asked: Any, named: set[str]) -> None:
+    """A string was taken letter by letter, and an alias or a default came back under another name."""
+    found = table(asked)
+    assert set(found["estimator"]) == named and len(found) == len(named) and found["variance"].gt(0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"), [("rloo", Rloo), ("disarm", Disarm), ("rebar", Rebar)], ids=["rloo", "disarm", "rebar"]
+)
+def test_a_class_and_an_estimator_give_the_numbers_of_the_name(name: str, cls: type[Estimator]) -> None:
+    """Also where it is tuned first, which an estimator in train() is, as one by name."""
+    for same in ([name], cls, cls(SPEC)):
+        pd.testing.assert_frame_equal(numbers(name), numbers(same))
+
+
+def test_an_estimator_in_eval_is_measured_as_it_is() -> None:
+    """The moving average that has seen nothing is no baseline: what it draws is REINFORCE."""
+    frozen = estimator("reinforce-ema", SPEC).eval()
+    assert numbers(frozen)["variance"][0] == numbers("reinforce")["variance"][0]
+    assert numbers(frozen.train())["variance"][0] < numbers("reinforce")["variance"][0]
+
+
+@pytest.mark.parametrize("name", ["rebar", "reinforce-ema", "nvil"])
+def test_the_callers_estimator_does_not_move(name: str) -> None:
+    mine = estimator(name, SPEC)
+    before, training = copy.deepcopy(mine.state_dict()), mine.training
+    table(mine)
+    assert mine.training is training
+    assert all(torch.equal(tensor, before[key]) for key, tensor in mine.state_dict().items())
+
+
+def test_what_the_latent_is_not_for_is_a_line() -> None:
+    found = table([estimator("rloo", SPEC), "carms"]).set_index("estimator")
+    assert found["verdict"]["carms"] == "unsupported"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (3, "names, Estimator classes and estimators, not 3"),
+        (["rloo", 3.0], "names, Estimator classes and estimators, not 3.0"),
+        (int, "names, Estimator classes and estimators, not <class 'int'>"),
+        (Estimator, "names, Estimator classes and estimators, not <class .*Estimator'>"),
+        ([], "no estimator"),
+        ("rlooo", "unknown estimator 'rlooo'"),
+        (estimator("rloo", LatentSpec.bernoulli(4)), "this rloo was made for bernoulli 4, not for bernoulli 3"),
+    ],
+    ids=str,
+)
+def test_anything_else_is_refused_in_one_sentence(asked: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        table(asked)
