@@ -37,7 +37,7 @@ def test_the_readmes_plugin_conforms(tmp_path: Path) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(block)
     lines = run("-m", "dvae_bench.cli", "check", "--plugin", str(plugin)).splitlines()
-    assert len(lines) == 11 and all(line.startswith("two-draws ") for line in lines)
+    assert len(lines) == 12 and all(line.startswith("two-draws ") for line in lines)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/seed-document.md"])

@@ -21,6 +21,7 @@ from .randomness import determinism
 from .rows import rows
 from .splicing import splice
 from .state import state
+from .validation import latent
 
 Property = Callable[[Case], str]
 """Returns a note; raises Failed or Skipped."""
@@ -36,6 +37,7 @@ PROPERTIES: dict[str, Property] = {
     "cost": cost,
     "state": state,
     "splice": splice,
+    "latent": latent,
 }
 DEVICE = "device"
 

@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import Command
 
-PROPERTIES = 11
+PROPERTIES = 12
 
 
 def test_an_estimator_that_conforms(command: Command) -> None:

@@ -304,6 +304,16 @@ class TuningLeaks(Faulty):
         return Estimate(leaking, right.grad, (self.scale - 2).square() if self.training else None)
 
 
+class AnyLatent(Faulty):
+    """Its own estimate() asks nothing of the latent."""
+
+    name = "any-latent"
+    caught_by = "latent"
+
+    def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
+        return self.gradient(f, latent, self.sample(latent, generator))
+
+
 class AnalyticPartLost(Faulty):
     """What f holds of the latent's own parameters gets no gradient."""
 
