@@ -99,7 +99,8 @@ class Estimator(nn.Module, ABC):
 
     The class body holds the facts as literals, read without importing the file: `name`, `aliases`, `latents`,
     `differentiates` (whether f is differentiated in z), `bound`, `hyperparameters`, `cost`, `reference`, and `formula`,
-    the docstring's main one as KaTeX sets it: g is the gradient, for quantisers ℓ the loss.
+    the docstring's main one as KaTeX sets it: g is the gradient, for quantisers ℓ the loss. A hyper-parameter has a
+    rule, its default, limits and what it is: {"default": 2, "min": 2, "about": "draws of z"}.
 
     latents: the kinds it is defined for, of estimators.latents.KINDS; `latent` below is of one of them.
 

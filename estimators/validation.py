@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from .latents import Latent, LatentSpec, Objective
@@ -39,21 +40,27 @@ def checked(f: Objective, estimator: Estimator, latent: Latent) -> Objective:
 
     It raises UsageError for anything else. A scalar would broadcast, and most often against itself: gradients of 0.
     """
-    event_dims, dtype = len(estimator.spec.event_shape), latent.params.dtype
+    event_dims = len(estimator.spec.event_shape)
 
     def objective(z: Tensor) -> Tensor:
         value = f(z)
-        if not isinstance(value, Tensor):
-            raise UsageError(f"f must return a tensor, not a {type(value).__name__}")
-        wanted = z.shape[: z.dim() - event_dims]
-        if value.shape != wanted:
-            raise UsageError(
-                f"f must return one number per z, here {list(wanted)} for z of shape {list(z.shape)}, not "
-                f'{list(value.shape)}: sum over the event dimensions only, and give a torch loss reduction="none"'
-            )
-        return value if value.is_floating_point() else value.to(dtype)
+        if isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.is_floating_point():
+            return value
+        return _number(value, z, z.shape[:-event_dims]).to(latent.params.dtype)
 
     return objective
+
+
+def _number(value: Any, z: Tensor, wanted: torch.Size) -> Tensor:
+    """A value of f that is no floating one of this shape, if it is of this shape."""
+    if not isinstance(value, Tensor):
+        raise UsageError(f"f must return a tensor, not a {type(value).__name__}")
+    if value.shape != wanted:
+        raise UsageError(
+            f"f must return one number per z, here {list(wanted)} for z of shape {list(z.shape)}, not "
+            f'{list(value.shape)}: sum over the event dimensions only, and give a torch loss reduction="none"'
+        )
+    return value
 
 
 def _described(spec: LatentSpec) -> str:
