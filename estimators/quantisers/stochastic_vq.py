@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from ..contract import Estimate
+from ..contract import Claim, Estimate
 from ..latents import Encodings, LatentSpec, Objective
 from ..score_function.rloo import Rloo
 from .quantiser import Quantiser
@@ -33,6 +33,9 @@ class StochasticVq(Quantiser):
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
         self.rloo = Rloo(LatentSpec.categorical(spec.event_shape[0], spec.codes), n=self.n)
+
+    def claim(self) -> Claim:
+        return Claim()
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         return self.rloo.sample(latent.law, generator)
