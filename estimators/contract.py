@@ -174,9 +174,9 @@ class Estimator(nn.Module, ABC):
 
         Raises UsageError for a latent of another spec, and where f answers with anything but [n, *batch].
         """
-        check_latent(self, latent)
+        check_latent(self.name, self.spec, latent)
         draw = self.sample(latent, generator)
-        estimate = self.gradient(checked(f, self, latent), latent, draw)
+        estimate = self.gradient(checked(f, latent), latent, draw)
         if self.training:
             self.update(draw, estimate)
         return estimate

@@ -6,7 +6,7 @@ asked elsewhere (`Latent.validate`, the statistics).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,33 +14,30 @@ from torch import Tensor
 from .latents import Latent, LatentSpec, Objective
 from .names import UsageError
 
-if TYPE_CHECKING:
-    from .contract import Estimator
 
-
-def check_latent(estimator: Estimator, latent: Any) -> None:
-    """Raises UsageError unless the latent has the spec that the estimator was made for.
+def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
+    """Raises UsageError unless the latent has the spec that the estimator of this name was made for.
 
     Not Unsupported, which a run records and passes over: here the method may well be able, and the call is wrong.
     """
-    spec, own = getattr(latent, "spec", None), estimator.spec
+    spec = getattr(latent, "spec", None)
     if spec is own or spec == own:
         return
     if not isinstance(latent, Latent):
         given = type(latent).__name__
-        raise UsageError(f"{estimator.name} takes a latent, such as Bernoulli(logits), and not a {given}")
+        raise UsageError(f"{name} takes a latent, such as Bernoulli(logits), and not a {given}")
     raise UsageError(
-        f"this {estimator.name} was made for {_described(own)}, not for {_described(latent.spec)}: make another one "
-        f'for this latent, estimator("{estimator.name}", latent.spec)'
+        f"this {name} was made for {_described(own)}, not for {_described(latent.spec)}: make another one "
+        f'for this latent, estimator("{name}", latent.spec)'
     )
 
 
-def checked(f: Objective, estimator: Estimator, latent: Latent) -> Objective:
+def checked(f: Objective, latent: Latent) -> Objective:
     """f, its values checked: one for each z, [n, *batch], and floating; counts and truths become numbers.
 
     It raises UsageError for anything else. A scalar would broadcast, and most often against itself: gradients of 0.
     """
-    event_dims = len(estimator.spec.event_shape)
+    event_dims = len(latent.spec.event_shape)
 
     def objective(z: Tensor) -> Tensor:
         value = f(z)
