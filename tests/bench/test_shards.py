@@ -58,7 +58,7 @@ def test_shards_are_the_whole_plan_with_each_cell_once(count: int) -> None:
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0", ""])
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no shard; write I/N"):
+    with pytest.raises(UsageError, match="is not a shard; write I/N"):
         Shard.parse(text)
 
 
