@@ -1,4 +1,4 @@
-"""Everything that `dvae-bench report` writes, of one results folder or of several side by side."""
+"""Everything that `dvae-bench report` writes: for one results folder, or for several side by side."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from .store.store import Store
 
 
 def write_reports(folders: Sequence[Path], out: Path | None) -> list[Path]:
-    """Tables and figures, a folder a run where there are several, and one page; the later are compared with the first.
+    """Write tables and figures, one page, and comparisons of the later runs with the first; returns the files.
 
-    Raises UsageError where several runs have no `out`, and where a folder holds no results.
+    With several runs, each has a folder of its own for its tables and figures. Raises UsageError when several runs are
+    given without `out`, and when a folder holds no results.
     """
     if out is None and len(folders) > 1:
-        raise UsageError("several runs make one report of their own; say where with -o")
+        raise UsageError("a report of several runs needs a folder of its own; give one with -o")
     target = folders[0] if out is None else out
     studies = [Study.of(Store.open(folder), label) for folder, label in zip(folders, labels(folders), strict=True)]
     places = [target] if len(studies) == 1 else [target / f"run-{i}" for i in range(1, len(studies) + 1)]

@@ -1,4 +1,4 @@
-"""The row: one measured number with its unit, interval and status. Everything shown is a function of rows."""
+"""The row: one measured number with its unit, interval and status. Every table and figure is a function of rows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 SCHEMA = 1
 OWN = " (own)"
-"""Ends the name of a group whose bias is against the gradient of the method's own relaxed objective."""
+"""Suffix of a group whose bias is measured against the gradient of the estimator's own relaxed objective."""
 RELAXED = "own-relaxed"
-"""The `Claim.target` of such a method: what it says of its bias it says of that group."""
+"""The `Claim.target` of an estimator whose claim about its bias refers to that relaxed objective."""
 
 NOT_APPLICABLE = "not applicable"
-"""The status of a variance that there is none of: the method draws nothing."""
+"""The status of the variance of a deterministic estimator, which has no variance to measure."""
 
 IDENTITY = ("estimator", "family", "task", "data", "seed", "source", "device")
 MEASUREMENT = (
@@ -60,7 +60,11 @@ def row(
     status: str = "ok",
     reason: str = "",
 ) -> Row:
-    """A measured row, without the cell's identity. direction: "lower" or "higher" is better, or "none"."""
+    """A measured row, without the identity of its cell.
+
+    n: the number of samples behind the quantity. direction: which is better, "lower", "higher" or "none". blocks:
+    values per block, for paired comparisons between runs.
+    """
     if not isinstance(quantity, Quantity):
         quantity = Quantity(float(quantity))
     measured = dict(metric=metric, unit=unit, direction=direction, group=group, step=step, n=n, blocks=blocks)
@@ -68,5 +72,5 @@ def row(
 
 
 def outcome(status: str, reason: str) -> Row:
-    """The single row of a cell that gave no numbers."""
+    """The row that records how a cell ended, when it did not end `ok`."""
     return row("", float("nan"), 0, status=status, reason=reason)

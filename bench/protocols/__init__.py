@@ -1,4 +1,4 @@
-"""Published protocols: what a paper trained, how far it is scaled down, and its numbers beside ours."""
+"""Published protocols: what a paper trained, scaled down to a budget, and its numbers beside ours."""
 
 from .library import FOLDER, from_table, load, names, plugins
 

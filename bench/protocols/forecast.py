@@ -1,4 +1,4 @@
-"""What a protocol costs here, from a few timed steps of each of its methods; and how much of it a budget holds."""
+"""The time a protocol takes on this machine, from a few timed steps of each method; the scale that fits a budget."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .selection import Line
 
 PROBE_STEPS, PROBE_IMAGES = 4, 1000
 ENOUGH_STEPS = 10
-RESERVED = 0.15  # of a budget, for tables and figures and for what a probe does not see
+RESERVED = 0.15  # of a budget, for tables, figures and what a probe does not measure
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of one cell: to start it, for one training step, and for an evaluation of PROBE_IMAGES of two splits."""
+    """Seconds of one cell: to start, per training step, and per evaluation of PROBE_IMAGES images in both splits."""
 
     start: float
     step: float
@@ -32,10 +32,10 @@ class Pace:
 
 
 def paces(protocol: Protocol, make: Callable[[Method, str, Scale], Cell]) -> dict[Line, Pace]:
-    """Each line's pace, by a training of PROBE_STEPS in a folder that is thrown away.
+    """The pace of each line, from a training of PROBE_STEPS steps in a temporary folder.
 
-    It is evaluated in the middle and at the end, and what lies between is timed: all of it is warm. A line that fails
-    costs what its failure took.
+    The training is evaluated in the middle and at the end; only the second half is timed, when everything is warm. A
+    line that fails is assumed to cost what its failure took.
     """
     scale = Scale(PROBE_STEPS, 1, sweep=False)
     cells = {(method.method, setting): _probe(make(method, setting, scale)) for method, setting in protocol.lines()}
@@ -67,13 +67,16 @@ def _pace(spent: float, ticks: list[float], trained: list[float]) -> Pace:
 
 
 def cells_of(protocol: Protocol, method: Method, setting: str, scale: Scale) -> int:
-    """How many cells a line takes: the sweep on the selection seeds, where there is one, and the reporting seeds."""
+    """How many cells a line has: its sweep, if any, on the selection seeds, and its choice on the reporting seeds."""
     sweep = len(variants(protocol, method, setting, scale))
     return scale.seeds + (sweep * len(protocol.selection_seeds) if sweep > 1 else 0)
 
 
 def seconds(protocol: Protocol, scale: Scale, measured: Mapping[Line, Pace]) -> float:
-    """About how long the whole takes; evaluations by their images, a small one as long as that of a probe."""
+    """About how many seconds the whole protocol takes.
+
+    The time of an evaluation is proportional to its images, and at least that of a probe.
+    """
     settings = settings_at(protocol, scale)
     evaluations = max(settings.evaluations, evaluated(settings) / (2 * PROBE_IMAGES))
     return sum(
@@ -85,9 +88,10 @@ def seconds(protocol: Protocol, scale: Scale, measured: Mapping[Line, Pace]) -> 
 
 
 def fitting(protocol: Protocol, most: Scale, budget: float, measured: Mapping[Line, Pace]) -> Scale:
-    """The scale with the most steps within the budget: the whole sweep and all seeds, if that leaves ENOUGH_STEPS;
+    """The scale with the most steps within a budget of seconds.
 
-    else one value of each sweep; else one seed as well. Raises UsageError where not even that holds one step.
+    It keeps the whole sweep and all seeds if that leaves ENOUGH_STEPS; otherwise one value of each sweep; otherwise one
+    seed as well. Raises UsageError when even that leaves no step.
     """
     available = budget * (1 - RESERVED)
     rungs = (most, replace(most, sweep=False), replace(most, sweep=False, seeds=1))
@@ -98,12 +102,12 @@ def fitting(protocol: Protocol, most: Scale, budget: float, measured: Mapping[Li
     least = seconds(protocol, replace(rungs[-1], steps=1), measured) / (1 - RESERVED)
     raise UsageError(
         f"one step of each cell of {protocol.name} takes about {minutes(least)}, and --budget leaves "
-        f"{minutes(max(0.0, budget))}; give more, or fewer methods with -e"
+        f"{minutes(max(0.0, budget))}; give a larger --budget, or fewer methods with -e"
     )
 
 
 def _most_steps(most: int, fits: Callable[[int], bool]) -> int:
-    """The largest n from 0 to `most` that fits, where 0 does and a larger n never fits better."""
+    """The largest n from 0 to `most` that fits, by bisection: 0 is assumed to fit, and all n below one that does."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -112,12 +116,12 @@ def _most_steps(most: int, fits: Callable[[int], bool]) -> int:
 
 
 def duration(text: str) -> float:
-    """Seconds of `90s`, `2m` or `1.5h`. Raises UsageError on anything else."""
+    """The seconds that a text such as `90s`, `2m` or `1.5h` means. Raises UsageError on anything else."""
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     try:
         value = float(text[:-1]) * units[text[-1:]]
     except (ValueError, KeyError):
         value = 0.0
     if not 0 < value < float("inf"):
-        raise UsageError(f"{text!r} is no duration; write 90s, 2m or 1.5h")
+        raise UsageError(f"{text!r} is not a duration; write, for example, 90s, 2m or 1.5h")
     return value

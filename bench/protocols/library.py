@@ -1,4 +1,4 @@
-"""The protocols we have: one TOML file each in tasks/protocols/, read strictly. No torch."""
+"""The built-in protocols: one TOML file each in tasks/protocols/, read strictly. No torch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 
 def plugins() -> list[Plugin]:
-    """The protocols as `list` and `show` want them: what each is about, and its file."""
+    """The protocols in the form that `list` and `show` take: the subject of each, and its file."""
     paths = [FOLDER / f"{name}.toml" for name in names()]
     return [
         Plugin(path.stem, "protocols", "", "", path, {"about": load(path.stem).about, "doc": path.read_text("utf-8")})
@@ -54,16 +54,18 @@ def load(name: str) -> Protocol:
     if not (path.is_file() if name.endswith(".toml") else name in names()):
         raise UsageError(f"no protocol is called {name!r}{nearest(name, names())}")
     if not _STEM.fullmatch(path.stem):
-        raise UsageError(f"{path.name!r} names no results folder; call it by letters, digits, '.', '_' and '-'")
+        raise UsageError(
+            f"{path.name!r} cannot name a results folder; rename it, with letters, digits, '.', '_' and '-' only"
+        )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name} is not TOML ({error}); mend it") from error
+        raise UsageError(f"{path.name} is not TOML ({error}); fix it") from error
     return from_table(table, path.stem)
 
 
 def from_table(table: Table, name: str) -> Protocol:
-    """The protocol that a table states. Raises UsageError on an unknown, missing or ill-typed key, naming it."""
+    """The protocol that a parsed TOML file describes. Raises UsageError naming an unknown, missing or ill-typed key."""
     where = f"{name}.toml"
     entries = table.get("methods", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -75,7 +77,7 @@ def from_table(table: Table, name: str) -> Protocol:
 
 
 def _read(cls: type[T], table: Table, where: str, **ready: Any) -> T:
-    """A dataclass from a table whose keys are its fields; `ready` values stand in for the table's."""
+    """A dataclass from a table whose keys are its fields; `ready` values replace those of the table."""
     known = {each.name: each for each in fields(cls)}  # type: ignore[arg-type]
     for key in table:
         if key not in known:
@@ -102,7 +104,7 @@ def _in_words(kind: str) -> str:
 
 
 def _check(protocol: Protocol) -> None:
-    """What no single key shows. Raises UsageError."""
+    """Check what concerns values and several keys at once. Raises UsageError."""
     name = f"{protocol.name}.toml"
     if (protocol.steps > 0) == (protocol.epochs > 0):
         raise UsageError(f"{name}: give either steps or epochs, above 0")
@@ -115,7 +117,7 @@ def _check(protocol: Protocol) -> None:
     if type(batch) is not int or not 0 < batch <= min(TRAINING_IMAGES.values()):
         raise UsageError(f"{name}: values.batch must be a whole number of images above 0, got {batch!r}")
     if protocol.select == "best valid" and protocol.values.get("split") != "50k/10k/10k":
-        raise UsageError(f"{name} selects by validation images, which its split has none of; take split 50k/10k/10k")
+        raise UsageError(f"{name} selects by validation images, but its split has none; use split 50k/10k/10k")
     if not protocol.methods or not protocol.settings:
         raise UsageError(f"{name} compares nothing: add [[methods]] and [settings]")
     if set(protocol.selection_seeds) & set(range(protocol.seeds)):
@@ -124,7 +126,7 @@ def _check(protocol: Protocol) -> None:
         )
     sweeps = bool(protocol.sweep) or any("{" in method.estimator for method in protocol.methods)
     if sweeps and not protocol.selection_seeds:
-        raise UsageError(f"{name} sweeps without selection_seeds; add some, such as [1000]")
+        raise UsageError(f"{name} has a sweep but no selection_seeds; add some, such as [1000]")
     for key, choices in protocol.sweep.items():
         if not isinstance(choices, list) or not choices:
             raise UsageError(f"{name}: sweep.{key} must be a list of values, got {choices!r}")
@@ -134,10 +136,12 @@ def _check(protocol: Protocol) -> None:
     lines = [(method.method, setting) for method, setting in protocol.lines()]
     twice = [line for line in dict.fromkeys(lines) if lines.count(line) > 1]
     if twice:
-        raise UsageError(f"{name} has {twice[0][0]!r} twice in {twice[0][1]!r}; give each method once a setting")
+        raise UsageError(f"{name} has {twice[0][0]!r} twice in {twice[0][1]!r}; give each method once per setting")
     for method in protocol.methods:
         if protocol.numbers == "none" and method.published:
-            raise UsageError(f"{name}: numbers are none, but {method.method!r} has some; say verified or recalled")
+            raise UsageError(
+                f"{name}: numbers are none, but {method.method!r} has published ones; write verified or recalled"
+            )
         for setting, numbers in method.published.items():
             if setting not in protocol.settings:
                 raise UsageError(

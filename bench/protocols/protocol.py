@@ -1,4 +1,4 @@
-"""A published protocol: what a paper trained, what it printed, and how we go about the same. No torch."""
+"""A published protocol: what a paper trained, the numbers it printed, and how we do the same. No torch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Table = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """A method of the paper, our estimator for it, and its published numbers by setting: a value, or value and spread.
+    """A method of the paper, our estimator for it, and its published numbers.
 
-    An estimator with a sweep, `gumbel-softmax:tau={.1,.5}`, is chosen with the protocol's own sweep. Without published
-    numbers the method is run in every setting. values: the task's parameters for this method. differs: why its numbers
-    are not comparable with ours.
+    published: setting -> a value, or [value, spread]; without any, the method is run in every setting. estimator: may
+    have a sweep, `gumbel-softmax:tau={.1,.5}`, which is combined with the protocol's own. values: the task's parameters
+    for this method. differs: why the paper's numbers for it are not comparable with ours.
     """
 
     method: str
@@ -39,13 +39,14 @@ class Method:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a paper trained and what it printed.
+    """What a paper trained, and the numbers it printed.
 
-    metric: the row compared, with a leading minus where the paper prints its negative; report: its last value, or the
-    best along training. values: the task's parameters; settings: those of each column of the table; sweep: the values
-    chosen by `select` on the selection seeds, which are not among the reporting seeds 0 to seeds - 1. numbers: verified
-    in the paper, recalled, or none. differs: what we do otherwise, printed with every table. assumed: what of the
-    protocol was not read and is our choice; with it nothing is called a reproduction.
+    metric: the metric to compare, with a leading minus where the paper prints its negative. report: its last value, or
+    its best along training. values: the task's parameters. settings: parameters for each column of the paper's table.
+    sweep: parameters whose values `select` chooses on the selection seeds, which differ from the reporting seeds 0 to
+    seeds - 1. numbers: verified in the paper, recalled, or none. differs: what we do differently, printed with every
+    table. assumed: the parts of the protocol that were not read and are our choice; a table with any is not called a
+    reproduction.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Protocol:
 
     @property
     def measured(self) -> str:
-        """The metric of the stored rows."""
+        """The name of the metric in stored rows."""
         return self.metric.removeprefix("-")
 
     @property
@@ -87,18 +88,18 @@ class Protocol:
 
     @property
     def selection_metric(self) -> str:
-        """What `select` compares: the loss, or the ELBO, which unlike the tighter bound is measured along training."""
+        """The metric that `select` compares: the loss, or the ELBO, since only the last point has the tighter bound."""
         name = "loss" if self.measured.startswith("loss") else "elbo"
         return f"{name}_{self.select.removeprefix('best ')}"
 
     @property
     def length(self) -> int:
-        """Training steps, from the epochs where the paper gives those; the last, smaller batch is left out."""
+        """Training steps, computed from epochs where the paper gives epochs; a smaller last batch is dropped."""
         batch, split = self.values.get("batch", 100), self.values.get("split", "60k/10k")
         return self.steps or self.epochs * (TRAINING_IMAGES[split] // batch)
 
     def lines(self) -> Iterator[tuple[Method, str]]:
-        """Each method in each of its settings."""
+        """Each method in each of its settings; a line of the table."""
         for setting in self.settings:
             for method in self.methods:
                 if setting in method.published or not method.published:

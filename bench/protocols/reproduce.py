@@ -1,4 +1,4 @@
-"""Runs a protocol: its sweep on the selection seeds, then each choice on the reporting seeds; and the table."""
+"""Runs a protocol: its sweep on the selection seeds, each choice on the reporting seeds, and the table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .table import reproduction_table
 
 @dataclass
 class Reproduction:
-    """One protocol in one results folder. Raises UsageError on names unknown here before anything is measured."""
+    """One protocol in one results folder. Raises UsageError on unknown names before anything is measured."""
 
     protocol: Protocol
     scale: Scale
@@ -46,16 +46,17 @@ class Reproduction:
     ) -> Reproduction:
         protocol = at_speed(only(load(name), patterns), speed)
         if steps and steps > protocol.length:
-            raise UsageError(f"{protocol.name} has {protocol.length} steps; give --steps at most that many")
+            raise UsageError(f"{protocol.name} has {protocol.length} steps; give --steps of at most that many")
         scale = Scale(steps or protocol.length, seeds or protocol.seeds)
         tasks = {task for line in protocol.lines() for _, task in variants(protocol, *line, scale)}
         session, place = Session.open(tasks, device, threads, folder or Path("results") / protocol.name)
         return cls(protocol, scale, session, place)
 
     def forecast(self, budget: str | None, say: Callable[[str], None]) -> None:
-        """Say what there is to run and what it takes here; with a budget, scale down to it first.
+        """Report the plan and the time it takes on this machine; with a budget, scale the protocol down to it first.
 
-        A budget that an earlier call in this folder was given keeps its scale, so that its finished cells are reused.
+        budget: a duration such as `2h`. If an earlier call in this folder had the same budget, its scale is kept, so
+        that finished cells are reused. Raises UsageError when the budget is malformed or too small.
         """
         methods = [method.method for method in self.protocol.methods]
         asked = {"protocol": self.protocol.name, "methods": methods, "budget": budget, "most": asdict(self.scale)}
@@ -70,11 +71,11 @@ class Reproduction:
                 self.scale = fitting(self.protocol, self.scale, end - time.perf_counter(), measured)
             total = seconds(self.protocol, self.scale, measured)
             self.session.pace = total / (self.count * STEPS.seconds(settings_at(self.protocol, self.scale)))
-            say(f"about {minutes(total)} here, by a few steps of each method in each setting")
+            say(f"about {minutes(total)} here, estimated from a few steps of each method in each setting")
         self.session.context["reproduction"] = {"asked": asked, "scale": asdict(self.scale)}
         steps = self.scale.steps
         say(f"{self.protocol.name}: {self.protocol.citation}, {self.protocol.table}; numbers {self.protocol.numbers}")
-        say(f"{self.count} cells of {steps} steps, {self.count * steps} steps in all, with the choice among each sweep")
+        say(f"{self.count} cells of {steps} steps, {self.count * steps} steps in all, including the sweeps")
         if words := self.scale.words(self.protocol):
             say(f"{words}: no reproduction")
         if self.protocol.assumed:
@@ -87,19 +88,19 @@ class Reproduction:
         return sum(cells_of(self.protocol, *line, self.scale) for line in self.protocol.lines())
 
     def sessions(self) -> Iterator[Session]:
-        """The selection, where there is one, and then what it chose."""
+        """The selection, if there is any, and then the session of the choices."""
         if (selection := self.selection()).cells:
             yield selection
         yield self.reporting()
 
     def selection(self) -> Session:
-        """The sweep of every line that has one."""
+        """The sweeps of all lines on the selection seeds."""
         sweeps = [variants(self.protocol, *line, self.scale) for line in self.protocol.lines()]
         wanted = [variant for sweep in sweeps if len(sweep) > 1 for variant in sweep]
         return self._session(wanted, self.protocol.selection_seeds)
 
     def reporting(self) -> Session:
-        """Each line's choice, by the stored rows of the selection."""
+        """The choice of each line, by the stored rows of the selection, on the reporting seeds."""
         choices = chosen(self.selection().rows(), self.protocol, self.scale)
         return self._session(choices.values(), range(self.scale.seeds))
 
@@ -121,13 +122,16 @@ class Reproduction:
 
 
 def at_speed(protocol: Protocol, values: Mapping[str, str]) -> Protocol:
-    """The protocol with speed paths, task hyper-parameters, each a difference that is said."""
+    """The protocol with speed paths (hyper-parameters of the task), each stated as a difference from the paper."""
     differs = tuple(f"training takes the speed path {path}={value}" for path, value in values.items())
     return replace(protocol, values={**protocol.values, **values}, differs=(*protocol.differs, *differs))
 
 
 def only(protocol: Protocol, patterns: Iterable[str]) -> Protocol:
-    """The protocol with those methods whose label, estimator or its family matches. Raises UsageError on no match."""
+    """The protocol with only the methods whose label, estimator or family matches a pattern; all without patterns.
+
+    Raises UsageError when a pattern matches nothing.
+    """
     kept: set[str] = set()
     for pattern in patterns:
         found = [m.method for m in protocol.methods if fnmatchcase(m.method, pattern) or _is(m.estimator, pattern)]

@@ -1,4 +1,4 @@
-"""How far a protocol is scaled down, and what its methods and settings are at that length. No torch."""
+"""The scale at which a protocol is run, and its estimators, tasks and settings at that length. No torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .protocol import Method, Protocol
 
 IN_STEPS = ("warmup",)
 PER_STEP = ("rate",)
-"""Parameters of tasks and estimators counted in training steps, and per training step: they scale with the length."""
+"""Parameters of tasks and estimators in units of training steps, and per training step: they scale with the length."""
 
 IMAGES, IW_IMAGES = 60_000, 10_000
-EVALUATION_SHARE = 10  # an evaluation passes at most a tenth as many images as training does
+EVALUATION_SHARE = 10  # evaluations process at most a tenth as many images as training does
 
 Variant = tuple[Name, Name]
 """An estimator on a task: one point of a sweep."""
@@ -27,7 +27,7 @@ Variant = tuple[Name, Name]
 
 @dataclass(frozen=True)
 class Scale:
-    """Training steps and reporting seeds; without `sweep`, the middle of each sweep stands for its choice."""
+    """Training steps and reporting seeds; without `sweep`, the middle of each sweep replaces the choice."""
 
     steps: int
     seeds: int
@@ -38,7 +38,7 @@ class Scale:
         return cls(protocol.length, protocol.seeds)
 
     def words(self, protocol: Protocol) -> str:
-        """'scaled down to 100 of 150000 steps, 1 of 5 seeds', or '' at full scale."""
+        """Such as 'scaled down to 100 of 150000 steps, 1 of 5 seeds'; '' at full scale."""
         parts = []
         if self.steps < protocol.length:
             parts.append(f"{self.steps} of {protocol.length} steps")
@@ -50,7 +50,7 @@ class Scale:
 
 
 def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> list[Variant]:
-    """The sweep of a method in a setting, in canonical names. Raises UsageError where a name or value is unknown."""
+    """The sweep of a method in a setting, in canonical names. Raises UsageError on an unknown name or value."""
     share = scale.steps / protocol.length
     choices = [[(key, value) for value in axis] for key, axis in protocol.sweep.items()]
     own = protocol.settings[setting] | dict(method.values)
@@ -69,7 +69,7 @@ def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> 
 
 
 def scaled(name: Name, share: float) -> Name:
-    """`name` for a training of `share` of the length: warm-ups shorter, annealing rates faster."""
+    """`name` for a training of `share` of the full length: with shorter warm-ups and faster annealing rates."""
 
     def value(key: str, full: Any) -> Any:
         if key in IN_STEPS:
@@ -80,9 +80,9 @@ def scaled(name: Name, share: float) -> Name:
 
 
 def settings_at(protocol: Protocol, scale: Scale) -> TrainSettings:
-    """The settings of a cell; in a shorter training evaluations are fewer and of fewer images and samples.
+    """The settings of a cell; shorter trainings have fewer evaluations, of fewer images and samples.
 
-    Few draws and the shortest reference: variance and bias are not what a protocol is run for.
+    The draws and the reference are minimal, because a protocol is not run for variance and bias.
     """
     passed = scale.steps * protocol.values.get("batch", 100) // EVALUATION_SHARE
     evaluations = max(1, min(protocol.evaluations, scale.steps // 100))
@@ -104,5 +104,5 @@ def settings_at(protocol: Protocol, scale: Scale) -> TrainSettings:
 
 
 def evaluated(settings: TrainSettings) -> int:
-    """How many images one cell evaluates: those of two splits, and the samples of the bound."""
+    """How many images one cell evaluates: in two splits, plus every sample of the importance-weighted bound."""
     return 2 * settings.evaluations * settings.images + settings.iw_images * settings.iw_samples

@@ -1,4 +1,4 @@
-"""Which value of a sweep a protocol takes: a pure function of the rows of its selection seeds."""
+"""The choice among the values of a sweep: a pure function of the rows of the selection seeds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .protocol import Protocol
 from .scale import Scale, Variant, variants
 
 Line = tuple[str, str]
-"""A method's name and a setting's."""
+"""The names of a method and a setting."""
 
 
 def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, Variant]:
-    """The variant of each line that did best, on average over the selection seeds; rows of other seeds count nothing.
+    """The variant of each line with the best mean score over the selection seeds; rows of other seeds are ignored.
 
-    A diverged seed scores -inf. A variant without the scores of all seeds (unsupported, failed) is not chosen, and a
-    line of only such variants is left out; a line of one variant needs no rows.
+    A diverged seed scores -inf. A variant that lacks a score (unsupported, failed) is not chosen, and a line of only
+    such variants is left out. A line of one variant needs no rows.
     """
     found = {}
     scores = outcomes(rows, protocol.selection_metric, protocol.report).set_index(["estimator", "task", "seed"])[
@@ -33,10 +33,10 @@ def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, V
 
 
 def outcomes(rows: pd.DataFrame, metric: str, report: str) -> pd.DataFrame:
-    """[estimator, task, seed, value, score, step, data, status]: how each training ended.
+    """How each training ended, with columns estimator, task, seed, value, score, step, data and status.
 
-    value: the metric, at the last step or the best along training, NaN without one; score: the same, higher is better,
-    -inf where the training diverged.
+    value: the metric at the last step, or its best along training; NaN if there is none. score: the same with higher
+    values better; -inf when the training diverged.
     """
     training = rows[rows["source"] == STEPS.name]
     ends = []

@@ -1,4 +1,4 @@
-"""The table of a protocol: theirs, ours, the difference where it means something, and the order of the methods."""
+"""The table of a protocol: theirs, ours, the difference where they are comparable, and the order of the methods."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOW_TO_READ = (
 
 
 def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> Table:
-    """One line per setting and method, in the protocol's order; `rows` are those of selection and reporting seeds."""
+    """One line per setting and method, in the protocol's order. rows: those of the selection and reporting seeds."""
     numbers = _numbers(rows, protocol, scale)
     records: Any = numbers.to_dict("records")
     shown = {
@@ -91,7 +91,7 @@ def _line(
 
 
 def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own: pd.DataFrame) -> list[str]:
-    """Why ours is not to be subtracted from theirs; none where the protocol ran in full and its numbers are sure."""
+    """Why ours and theirs are not comparable; empty when the protocol ran in full and its numbers are verified."""
     ended, failed = own[own["status"] == "ok"], own.loc[own["status"] != "ok", "status"].value_counts()
     elsewhere = sorted(set(own["data"].fillna("")) - {protocol.data})
     short = bool(scale.words(protocol)) or (ended["step"] < protocol.length).any()
@@ -119,20 +119,20 @@ def _over_seeds(values: np.ndarray) -> Quantity:
 
 
 def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[str]:
-    """What the table is, what was done otherwise, and every disagreement about the order."""
+    """The sentences of the caption: the table's title, what differs from the paper, and disagreements on the order."""
     split = protocol.measured.rpartition("_")[2]
     metric = _METRICS.get(protocol.measured.removesuffix(f"_{split}"), protocol.measured)
     samples = f" of {protocol.samples} samples" if protocol.measured.startswith("iw") else ""
-    said = [_title(numbers, protocol, scale)]
+    remarks = [_title(numbers, protocol, scale)]
     sign = "Minus the" if protocol.negated else "The"
-    said.append(f"{sign} {protocol.report} {split} {metric}{samples}. {_HOW_TO_READ}")
+    remarks.append(f"{sign} {protocol.report} {split} {metric}{samples}. {_HOW_TO_READ}")
     if protocol.spread:
-        said.append(f"Spread of theirs: {protocol.spread}.")
+        remarks.append(f"Spread of theirs: {protocol.spread}.")
     if protocol.assumed:
-        said.append(f"Not read in the paper and chosen here: {protocol.assumed}.")
+        remarks.append(f"Not read in the paper and chosen here: {protocol.assumed}.")
     if protocol.differs:
-        said.append(f"Done otherwise here: {'; '.join(protocol.differs)}.")
-    return said + [_order(part, protocol) for _, part in numbers.groupby("setting", sort=False) if _pairs(part)]
+        remarks.append(f"Done otherwise here: {'; '.join(protocol.differs)}.")
+    return remarks + [_order(part, protocol) for _, part in numbers.groupby("setting", sort=False) if _pairs(part)]
 
 
 def _title(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> str:
@@ -149,31 +149,31 @@ def _title(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> str:
 
 
 def _pairs(part: pd.DataFrame) -> list[tuple[Any, Any]]:
-    """The pairs of methods of one setting with numbers of both sides that differ."""
+    """The pairs of methods of one setting that both have numbers of theirs and ours, theirs unequal."""
     known: Any = part[part["theirs"].notna() & part["ours"].notna()].to_dict("records")
     return [(a, b) for a, b in itertools.combinations(known, 2) if a["theirs"] != b["theirs"]]
 
 
 def _order(part: pd.DataFrame, protocol: Protocol) -> str:
-    """How many pairs stand in their order, how many are reversed within the intervals, and which are beyond them."""
+    """How many pairs are in the paper's order, how many are reversed within the intervals, and which beyond them."""
     pairs = _pairs(part)
     reversed_ = [(a, b) for a, b in pairs if (a["theirs"] - b["theirs"]) * (a["ours"] - b["ours"]) < 0]
     beyond = [(a, b) for a, b in reversed_ if _apart(a, b)]
     word = "recalled" if protocol.numbers == "recalled" else "published"
-    said = f"{part['setting'].iloc[0]}: {len(pairs) - len(reversed_)} of {len(pairs)} pairs in the {word} order"
+    count = f"{part['setting'].iloc[0]}: {len(pairs) - len(reversed_)} of {len(pairs)} pairs in the {word} order"
     if part["seeds"].max() == 1:
-        return f"{said}; one seed cannot say whether the others are against it."
+        return f"{count}; one seed cannot say whether the others are against it."
     if len(reversed_) > len(beyond):
-        said += f", {len(reversed_) - len(beyond)} reversed within the intervals"
+        count += f", {len(reversed_) - len(beyond)} reversed within the intervals"
     if part["seeds"].max() < INTERVAL_SEEDS:
-        said += " (too few seeds for intervals: their ranges are compared)"
+        count += " (too few seeds for intervals: their ranges are compared)"
     if not beyond:
-        return f"{said}; none against it beyond them."
-    return f"{said}; AGAINST it beyond them: {'; '.join(_disagreement(a, b, protocol) for a, b in beyond)}."
+        return f"{count}; none against it beyond them."
+    return f"{count}; AGAINST it beyond them: {'; '.join(_disagreement(a, b, protocol) for a, b in beyond)}."
 
 
 def _apart(a: Any, b: Any) -> bool:
-    """Whether neither our intervals nor their spreads, where they are given, overlap; never of a single seed."""
+    """Whether neither our intervals nor their spreads, if given, overlap; never for a single seed."""
     spreads, several = np.nansum([a["spread"], b["spread"]]), min(a["seeds"], b["seeds"]) > 1
     return several and (a["hi"] < b["lo"] or b["hi"] < a["lo"]) and abs(a["theirs"] - b["theirs"]) > spreads
 

@@ -1,1 +1,1 @@
-"""A run: its cells, where and in which order they are measured, and what the terminal shows."""
+"""A run: its cells, where and in which order they are measured, and the output on the terminal."""

@@ -1,4 +1,4 @@
-"""Cells: the unit of work, of caching and of failure; and the grid that makes them."""
+"""Cells, the units of work, caching and failure; and the grid of a run, which plans them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from .presets import Preset
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where cells are measured: the device and its own name, CPU threads, and which data are at hand."""
+    """Where cells are measured.
+
+    device_name: the model name of the device. threads: CPU threads. data: the data set found here, "" if not needed.
+    """
 
     device: str = "cpu"
     device_name: str = ""
@@ -31,8 +34,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What is measured: one estimator on one task, from one source at one seed. Where, and how thoroughly: the
-    settings of its source."""
+    """One estimator on one task, measured by one source at one seed in one place, with settings of its source."""
 
     estimator: Name
     task: Name
@@ -46,7 +48,7 @@ class Cell:
         return self.place.device
 
     def recipe(self) -> dict[str, Any]:
-        """Everything the numbers depend on, resolved; plain JSON."""
+        """Everything that the numbers depend on, with all defaults resolved; plain JSON."""
         collectors = [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source.name]
         task = TASKS.find(self.task.family)
         shared = {
@@ -68,11 +70,11 @@ class Cell:
         return shared | ({"device_name": self.place.device_name} if self.source.alone else {})
 
     def key(self) -> str:
-        """SHA-256 of the recipe; the same in any order and on any machine, but for timing cells."""
+        """SHA-256 of the recipe: independent of the order of a run and, except for timing cells, of the machine."""
         return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
 
     def part(self) -> str:
-        """The name of this cell's part in the store: its key, or its identity when its code cannot be found."""
+        """The name of this cell's part in the store: its key, or its identity when its code cannot be read."""
         try:
             return self.key()
         except (ImportError, OSError, SyntaxError):
@@ -95,7 +97,10 @@ def plan(
     seeds: int = 1,
     sources: Iterable[Source] = tuple(SOURCES.values()),
 ) -> list[Cell]:
-    """Every cell of the grid: the sources in their order, by default all of them, and seed by seed."""
+    """Every cell of the grid, ordered by source and then by seed. sources: in their order, by default all of them.
+
+    Raises UsageError when a task names an unknown source.
+    """
     estimators, tasks, order = list(estimators), list(tasks), list(sources)
     cells = [
         Cell(
@@ -116,11 +121,11 @@ def plan(
 
 
 def sources_of(task: Name) -> list[Source]:
-    """The sources that a task supports. Raises UsageError where it names one that there is not."""
+    """The sources that a task supports. Raises UsageError when the task names an unknown source."""
     names = TASKS.find(task.family).fact("sources", TOY_SOURCES)
     for name in names:
         if name not in SOURCES:
-            raise UsageError(f"the task {task.family!r} names the source {name!r}{nearest(name, SOURCES)}")
+            raise UsageError(f"the task {task.family!r} names an unknown source {name!r}{nearest(name, SOURCES)}")
     return [SOURCES[name] for name in names]
 
 
@@ -130,10 +135,10 @@ def needs_data(task: Name) -> bool:
 
 
 def _code(plugin: Plugin) -> str:
-    """The fingerprint of a plugin's file, found without importing it."""
+    """The fingerprint of a plugin's file, which is found without importing it."""
     if plugin.path is not None:
         return fingerprint(plugin.path)
     spec = importlib.util.find_spec(plugin.module)
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"no module {plugin.module}, which the entry point {plugin.name!r} names")
+        raise ModuleNotFoundError(f"no module {plugin.module}, to which the entry point {plugin.name!r} refers")
     return fingerprint(Path(spec.origin))

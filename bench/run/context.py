@@ -1,4 +1,4 @@
-"""The context of a run: everything outside the settings that its numbers may depend on."""
+"""The context of a run: everything besides the settings that its numbers may depend on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGES = ("torch", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "matplotl
 
 
 def context(device: torch.device, threads: int, malloc_set: bool) -> dict[str, Any]:
-    """Versions, machine, device and numeric flags; plain JSON."""
+    """Versions, machine, device and numeric flags; plain JSON. malloc_set: as returned by `steady_host`."""
     reading = Telemetry(device).read()
     return {
         "schema": SCHEMA,
@@ -45,7 +45,7 @@ def context(device: torch.device, threads: int, malloc_set: bool) -> dict[str, A
 
 
 def device_name(device: torch.device) -> str:
-    """The accelerator's own name, or the CPU's."""
+    """The model name of the accelerator, or of the CPU."""
     if device.type == "cpu":
         return cpu_name()
     properties = getattr(torch.get_device_module(device), "get_device_name", None)
@@ -53,7 +53,7 @@ def device_name(device: torch.device) -> str:
 
 
 def cpu_name() -> str:
-    """The processor's model name where the system tells it."""
+    """The model name of the CPU, where the system reports it."""
     try:
         with open("/proc/cpuinfo") as lines:  # noqa: PTH123
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -62,7 +62,7 @@ def cpu_name() -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    """The commit of a checkout and whether it was changed; None for an installed package."""
+    """The commit of the checkout, and whether it has uncommitted changes; None for an installed package."""
     if not (ROOT / ".git").exists():
         return None
 

@@ -1,4 +1,4 @@
-"""What a plugin does to the process it runs in is undone after each cell, and told."""
+"""Changes that a plugin makes to its process are undone after each cell, and reported."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SHOWN = 4_000
 
 
 class CalledExit(Exception):
-    """A plugin called sys.exit; its cell fails, and the run goes on."""
+    """A plugin called sys.exit; its cell fails, and the run continues."""
 
 
 class Guard:
-    """Around what a plugin does in one cell, once or many times; costs about 0.2 ms each time.
+    """A context manager around the code of a plugin in one cell, entered any number of times at about 0.2 ms each.
 
-    Inside it the plugin prints to the screen until SHOWN characters are reached; what it raises passes, SystemExit as
-    CalledExit. After it, all of `shared_state` is as before, and `told` names what was not.
+    Inside it, only the first SHOWN characters that the plugin prints reach the screen. Exceptions pass through, except
+    that SystemExit becomes CalledExit. Afterwards all of `shared_state` is restored, and `summary` names the changes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -52,18 +52,18 @@ class Guard:
             raise CalledExit(f"it called sys.exit({error.code!r})") from error
 
     @property
-    def told(self) -> str:
-        """In words what was put back, and what was not shown; "" when there is nothing to tell."""
-        words = []
+    def summary(self) -> str:
+        """One line on the settings that were restored and the output that was cut; "" when there was neither."""
+        effects = []
         if self.changed:
-            words.append(f"changed and put back: {', '.join(self.changed)}")
+            effects.append(f"changed and put back: {', '.join(self.changed)}")
         if self.printed > SHOWN:
-            words.append(f"printed {self.printed} characters, of which about {SHOWN} were shown")
-        return "; ".join(words)
+            effects.append(f"printed {self.printed} characters, of which about {SHOWN} were shown")
+        return "; ".join(effects)
 
 
 class _Excerpt(io.TextIOBase):
-    """Passes on what is written until SHOWN characters have been, `written` ones before it included."""
+    """Passes on what is written until SHOWN characters are reached, `earlier` ones included."""
 
     def __init__(self, to: TextIO, earlier: int) -> None:
         self.to, self.room, self.written = to, max(0, SHOWN - earlier), 0

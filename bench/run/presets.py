@@ -1,4 +1,4 @@
-"""How much to measure: quick for a first look, standard for a verdict, paper for a table."""
+"""Presets, how much to measure: quick for a first look, standard for a verdict, paper for a publication."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Preset:
-    """The settings of sources, those of the quick preset where it has none, and the tasks run when none is named."""
+    """The settings of each source, by default those of the quick preset, and the tasks to run when none is named."""
 
     name: str
     settings: Mapping[Source, Any] = field(default_factory=dict)
@@ -53,15 +53,15 @@ class Preset:
         return self.settings.get(source, source.presets["quick"])
 
     def changed(self, source: Source, **values: Any) -> Preset:
-        """The same with these values in the settings of one source."""
+        """This preset with these values in the settings of one source."""
         return replace(self, settings={**self.settings, source: replace(self.of(source), **values)})
 
     def trained(self, steps: int) -> Preset:
-        """The same with so many training steps, however long they take, and ten evaluations."""
+        """This preset with `steps` training steps, however long they take, and ten evaluations."""
         return self.changed(STEPS, steps=steps, seconds=1e6, evaluations=min(steps, 10))
 
     def watched(self, target_elbo: float | None, basket: tuple[str, ...]) -> Preset:
-        """The same, with the time to a test ELBO, and with the bias and variance of a basket along training."""
+        """This preset with the time to a test ELBO, and with the bias and variance of a basket along training."""
         return self.changed(STEPS, target_elbo=target_elbo, basket=basket)
 
 

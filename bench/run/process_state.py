@@ -1,4 +1,4 @@
-"""What a process has one of, and a plugin may change: random states, torch's switches, the folder it works in, ..."""
+"""Global state of a process that a plugin may change: random states, torch's switches, the working directory, ..."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BACKENDS = (
 
 
 class Setting(NamedTuple):
-    """Something of the whole process: read() gives what can be compared and written back."""
+    """One piece of global state; read() returns a value that can be compared and passed to write()."""
 
     name: str
     read: Callable[[], Any]
@@ -46,8 +46,8 @@ class Setting(NamedTuple):
 
 @cache
 def shared_state(device: str) -> tuple[Setting, ...]:
-    """All that is guarded in a process that measures on this type of device, in the order in which it is put back."""
-    import_module("torch._dynamo")  # as torch does on first use, which changes environment and warning filters
+    """Every setting that is guarded when measuring on this type of device, in the order in which they are restored."""
+    import_module("torch._dynamo")  # torch imports it on first use, which changes environment and warning filters
     return (*_torch(device), *_python())
 
 
@@ -117,7 +117,7 @@ def _set_signal(number: signal.Signals, before: Any) -> None:
 
 
 def _matmul_precision() -> str | None:
-    """None where torch cannot say: after a mix of its two ways of setting it."""
+    """None when torch cannot say, because both of its APIs for the setting were used."""
     try:
         return torch.get_float32_matmul_precision()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Runs a plan: reuses finished cells, measures the others, records what happens."""
+"""Runs a plan: reuses finished cells, measures the others, records how they end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from .guard import Guard
 
 @dataclass
 class Progress:
-    """What the caller is told: a cell begins, is part done (0 to 1), ends with its status and seconds; and in words."""
+    """Callbacks that report a run.
+
+    begin: a cell begins. tick: how much of the unit is done, from 0 to its number of cells. end: a cell has ended, with
+    its status, reason and seconds. say: a sentence for the user.
+    """
 
     begin: Callable[[Cell], None] = field(default=lambda cell: None)
     tick: Callable[[float], None] = field(default=lambda fraction: None)
@@ -32,18 +36,19 @@ class Progress:
 
 
 Outcome = tuple[str, str, float]
-"""A cell's status, the reason where it is not ok and what its guard tells, and the seconds it took."""
+"""A cell's status; its reason when it is not ok, and the summary of its guard; and its seconds."""
 
 Unit = tuple[Cell, ...]
-"""What is measured in one call: one cell, or those of one task whose source measures them together."""
+"""The cells measured in one call: a single one, or those of one task and seed whose source measures them together."""
 
 Ended = list[tuple[Cell, Outcome]]
 
 
 def run_cells(cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
-    """Measure every cell that is not finished in the store; returns how many ended in each state.
+    """Measure every cell that is not finished in the store, or every cell if `fresh`; returns counts by status.
 
-    A failing plugin never stops the run: its cell is stored as `error` with its traceback, and tried again next time.
+    A failing plugin never stops the run: its cell is stored as `error` with the traceback, and the next run measures it
+    again. Raises Unwritable.
     """
     counts: Counter[str] = Counter()
     for unit in units(cells):
@@ -55,7 +60,7 @@ def run_cells(cells: Sequence[Cell], store: Store, progress: Progress, fresh: bo
 
 
 def units(cells: Iterable[Cell]) -> Iterator[Unit]:
-    """The cells in their order, in units."""
+    """The cells in their order, grouped into units."""
 
     def round_of(cell: Cell) -> Any:
         return (cell.source, cell.task, cell.seed) if cell.source.together else cell
@@ -67,7 +72,10 @@ def units(cells: Iterable[Cell]) -> Iterator[Unit]:
 def unfinished(
     cells: Iterable[Cell], store: Store, progress: Progress, fresh: bool, counts: Counter[str]
 ) -> list[Cell]:
-    """The cells to measure; the others are counted and told as reused. `fresh` drops what was kept of them all."""
+    """The cells to measure; the others are counted and reported as reused.
+
+    With `fresh` all cells are measured, and the state of unfinished ones is deleted.
+    """
     todo = []
     for cell in cells:
         part = cell.part()
@@ -85,7 +93,7 @@ def unfinished(
 
 
 def measure_unit(unit: Sequence[Cell], store: Store, progress: Progress) -> Ended:
-    """Measure a unit, and store what came of it."""
+    """Measure a unit and store its parts. Raises Unwritable."""
     if not unit:
         return []
     source, start = unit[0].source, time.perf_counter()
@@ -99,22 +107,22 @@ def measure_unit(unit: Sequence[Cell], store: Store, progress: Progress) -> Ende
 
 
 def store_lost(cell: Cell, reason: str, store: Store) -> Outcome:
-    """Store that nothing came of a cell."""
+    """Store a cell as an error that has no numbers."""
     store.write(cell.part(), "error", cell.recipe(), [_identity(cell) | outcome("error", reason)])
     return "error", reason, 0.0
 
 
 def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str, str]:
-    """Store a cell's rows, or the traceback of what it or its collectors raised, and what its guard tells.
+    """Store a cell's rows, or the traceback of an exception of the cell or its collectors, and its guard's summary.
 
-    Returns its status and reason.
+    Returns the status and the reason.
     """
     recipe: dict[str, Any] = {}
 
     def write(status: str, reason: str, rows: Sequence[Row]) -> None:
         ends = [] if status == "ok" else [outcome(status, reason)]
-        if guard.told:
-            ends.append(row("side_effects", len(guard.changed), 1, status="side effects", reason=guard.told))
+        if guard.summary:
+            ends.append(row("side_effects", len(guard.changed), 1, status="side effects", reason=guard.summary))
         store.write(cell.part(), status, recipe, [_identity(cell) | each for each in (*rows, *ends)])
 
     try:
@@ -130,11 +138,11 @@ def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str
     except Exception:
         status, reason = "error", traceback.format_exc()
         write(status, reason, [])
-    return status, f"{reason.rstrip()}; {guard.told}".removeprefix("; ") if guard.told else reason
+    return status, f"{reason.rstrip()}; {guard.summary}".removeprefix("; ") if guard.summary else reason
 
 
 def _collected(cell: Cell, measured: Any) -> list[Row]:
-    """What the collectors of its source make of it."""
+    """The rows that the collectors of the cell's source make of the measurement."""
     classes = [plugin.load() for plugin in COLLECTORS]
     chosen = [cls for cls in classes if cls.source == cell.source.name]
     return [each | {"collector": cls.name} for cls in chosen for each in cls().rows(measured)]

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a plan first, a bar on a terminal, plain lines elsewhere, the tables at the end."""
+"""The output of a run: the plan, a progress bar on a terminal or plain lines elsewhere, and the tables at the end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SIGNS = {"ok": "done", "error": "FAILED", "diverged": "DIVERGED"}
 
 
 class Screen:
-    """Prints to stdout; widths follow the terminal."""
+    """Prints to stdout, as wide as the terminal."""
 
     def __init__(self, session: Session, jobs: int = 1) -> None:
         self.session, self.jobs = session, jobs
@@ -52,7 +52,7 @@ class Screen:
         self.ended = 0
 
     def plan(self, fresh: bool) -> None:
-        """Cells by kind, how many are finished already, and about how long the rest takes."""
+        """Print the cells by source, how many are finished already, and about how long the others take."""
         cells = self.session.cells
         todo = cells if fresh else self.session.unfinished()
         self.estimate = Estimate(todo, self.session.pace, self.jobs)
@@ -97,7 +97,7 @@ class Screen:
         self.say(f"interrupted; {self.ended} cells are stored in {self.session.store.folder}, the same command goes on")
 
     def finish(self, counts: dict[str, int], *more: Table) -> None:
-        """The tables, `more` with their captions, where everything lies, and how the cells ended."""
+        """Print the tables, then `more` with their captions, the number of cells by status, and where the files are."""
         self.bar.stop()
         study = self.session.study()
         for table in study.tables:
@@ -114,7 +114,7 @@ class Screen:
         self.say(f"page: {page}")
 
     def counted(self, counts: dict[str, int]) -> None:
-        """How many cells ended how."""
+        """Print the number of cells by status."""
         self.bar.stop()
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         self.say(f"cells: {ended}")
@@ -123,7 +123,7 @@ class Screen:
         self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")
 
     def _show(self, table: Table) -> None:
-        """A table, one part a task or setting; full intervals and every column are in the files."""
+        """Print a table in parts, one per task or setting; the files have the full intervals and every column."""
         short = table.text.drop(columns=[name for name in LEFT_OUT if name in table.text])
         first = short.columns[0]
         for place, part in short.groupby(first, sort=False):
@@ -140,7 +140,7 @@ class Screen:
 
 
 def minutes(seconds: float) -> str:
-    """`40 s`, `3 min`, `2.5 h`."""
+    """Seconds for readers: `40 s`, `3 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

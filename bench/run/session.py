@@ -1,4 +1,4 @@
-"""One run from selection to report: resolve the data and device, plan, measure, write tables, figures and the page."""
+"""One run from selection to report: find the data and device, plan, measure, write tables, figures and the page."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ from .tracing import write_traces
 
 @dataclass
 class Session:
-    """A planned run in one results folder. Raises UsageError on a missing device, bad data or a newer folder."""
+    """A planned run in one results folder.
+
+    Raises UsageError when the device is missing, the data are bad, or a newer dvae-bench wrote the folder.
+    """
 
     cells: list[Cell]
     store: Store
     context: dict[str, object]
     pace: float = 1.0
-    """How many times the typical seconds a cell is expected to take."""
+    """The expected time of a cell, as a multiple of its typical seconds."""
 
     @classmethod
     def prepare(
@@ -53,7 +56,7 @@ class Session:
 
     @classmethod
     def open(cls, tasks: Iterable[Name], device: str, threads: int, folder: Path) -> tuple[Session, Place]:
-        """A session without cells yet, and where its cells will be measured."""
+        """A session without cells, and the place where its cells will be measured. Errors as for the class."""
         store = Store(folder)
         store.check_schema()
         tasks, chosen = list(tasks), device_from(device)
@@ -68,21 +71,21 @@ class Session:
         return [cell for cell in self.cells if not self.store.finished(cell.part())]
 
     def run(self, progress: Progress, fresh: bool, execution: Execution = HERE) -> dict[str, int]:
-        """Measure what is not finished; returns how many cells ended in each state."""
+        """Measure the unfinished cells, or all cells if `fresh`; returns counts by status."""
         self.store.write_context(self.context)
         self.store.sweep()
         return execution.run(self.cells, self.store, progress, fresh)
 
     def trace(self, say: Callable[[str], None]) -> list[Path]:
-        """Write a chrome trace of every training step; `say` is told which have none, and why."""
+        """Write a chrome trace of every training step; `say` receives the reason where there is none."""
         return write_traces(self.cells, self.store.folder / "traces", say)
 
     def rows(self) -> pd.DataFrame:
-        """The rows of this run's cells; older cells in the same folder are left out."""
+        """The rows of this run's cells only, not those of older cells in the same folder."""
         return self.store.rows([cell.part() for cell in self.cells])
 
     def study(self) -> Study:
-        """The same as tables, figures and the page see them."""
+        """The same rows, prepared for tables, figures and the page."""
         return Study.of(self.store, labels([self.store.folder])[0], [cell.part() for cell in self.cells])
 
     def report(self, study: Study) -> list[Path]:
@@ -91,7 +94,7 @@ class Session:
 
 
 class Estimate:
-    """Seconds left, from typical times scaled by how this machine has done so far, `jobs` cells at a time."""
+    """Seconds left: typical times, scaled by the pace of this machine so far, with `jobs` cells at a time."""
 
     def __init__(self, cells: Iterable[Cell], pace: float = 1.0, jobs: int = 1) -> None:
         self.pace, self.jobs = pace, jobs

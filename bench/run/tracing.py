@@ -1,4 +1,4 @@
-"""Chrome traces of training steps with the phases as labels, made apart from timing, which a profiler would disturb."""
+"""Chrome traces of training steps with phases as labels; apart from timing, which a profiler would disturb."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WARM = 3
 
 
 class Labels(Timeline):
-    """A timeline whose phases are labels in the profiler's trace instead of times."""
+    """A timeline whose phases are labels in the profiler's trace instead of timed spans."""
 
     def __init__(self) -> None:
         super().__init__(CpuClock())
@@ -33,9 +33,9 @@ class Labels(Timeline):
 
 
 def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """One `ESTIMATOR-TASK.json` a timing cell of a training step; chrome://tracing or Perfetto shows it.
+    """Write `ESTIMATOR-TASK.json` for each timing cell of a training step, to open in chrome://tracing or Perfetto.
 
-    What cannot be built or run has no trace: `say` is told which and why, in one line.
+    Returns the files. A step that cannot be built or run has no trace; `say` receives one line with the reason.
     """
     paths = []
     for cell in cells:

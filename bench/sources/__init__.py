@@ -1,4 +1,4 @@
-"""Where numbers come from: gradient draws, training steps and the clock, in the order in which a run takes them."""
+"""Sources, where numbers come from: gradient draws, training steps and the clock, in the order of a run."""
 
 from .draws.source import DRAWS
 from .source import Source

@@ -1,4 +1,4 @@
-"""From names to what is measured: the task, and an estimator for each of its stochastic layers."""
+"""From names to objects: the task of a subject, and its estimator for each stochastic layer of the task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from .source import Subject
 
 
 class Layers(Layered):
-    """An estimator for each stochastic layer of a task, sharing its name and hyper-parameters."""
+    """The same estimator for each stochastic layer of a task, with the same hyper-parameters.
+
+    Raises Unsupported when it differentiates f and f is defined on discrete z only.
+    """
 
     def __init__(self, cls: type[Estimator], values: dict[str, Any], task: Task, device: torch.device) -> None:
         if cls.differentiates and not task.differentiable:
@@ -24,12 +27,12 @@ class Layers(Layered):
 
     @property
     def whole(self) -> Estimator:
-        """What to train with: all of them as one, or the only one."""
+        """The estimator to train with: all layers as one, or the only layer's."""
         return self if len(self.deeper) else self.top
 
 
 def build_task(subject: Subject) -> Any:
-    """The subject's task on its device: a toy or a training task, as its source asks for."""
+    """The subject's task on its device: a toy, or a training task."""
     return TASKS.find(subject.task.family).load()(device=torch.device(subject.device), **subject.task.values)
 
 

@@ -1,7 +1,7 @@
-"""A call captured as a CUDA graph: a replay launches its kernels, and Python does nothing in between.
+"""A call captured as a CUDA graph, whose replay launches the same kernels without Python in between.
 
-Written to the documentation of torch.cuda.CUDAGraph; not yet run on a GPU. torch.accelerator.Graph would not do: it
-registers no generators, and torch has it from 2.12 on.
+Written from the documentation of torch.cuda.CUDAGraph; not yet run on a GPU. torch.accelerator.Graph does not suffice:
+it cannot register generators, and it only exists since torch 2.12.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ def capture(
     device: torch.device,
     generator: Generator | None = None,
 ) -> tuple[Callable[[], object], T]:
-    """The replay of one call, and the call's answer, which every replay overwrites.
+    """A function that replays one call, and the value of the call, which every replay overwrites.
 
-    warm_up runs before, on the stream of the capture, and makes what must exist by then. The call draws fresh noise at
-    every replay, from `generator` or the device's default one. Raises what the capture raises: a host sync, a shape
-    that depends on data, an unsupported operation.
+    warm_up runs first, on the stream of the capture, and allocates everything that must exist before it. The call draws
+    fresh noise at every replay, from `generator` or from the device's default generator. Raises RuntimeError off CUDA,
+    and the errors of the capture itself: on a host sync, a data-dependent shape, an unsupported operation.
     """
     if device.type != "cuda":
-        raise RuntimeError(f"graphs are captured on CUDA devices, and this is {device}")
+        raise RuntimeError(f"only CUDA devices capture graphs, and this device is {device}")
     cuda, stream = torch.cuda, torch.cuda.Stream(device)
     stream.wait_stream(cuda.current_stream(device))
     graph = cuda.CUDAGraph()
     if generator is not None:
         graph.register_generator_state(generator)
-    with cuda.stream(stream):  # around the capture too, which leaves its stream current where it fails
+    with cuda.stream(stream):  # around the capture too, because a failed capture leaves its stream current
         warm_up()
         with cuda.graph(graph, stream=stream):
             answer = call()

@@ -1,4 +1,4 @@
-"""Deterministic costs: what one gradient asks of torch, the same on every machine and in every repetition."""
+"""Deterministic costs: the operations of one gradient in torch, the same on every machine and in every repetition."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MASKED = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
 @dataclass(frozen=True)
 class Costs:
-    """operations: ATen operations dispatched, views included. bytes: of the new storages they return.
+    """operations: ATen operations dispatched, views included. bytes: the size of the new storages they return.
 
-    syncs: operations whose result the host must see (`.item()`, `if tensor`, boolean masks, copies to the CPU). On the
-    CPU `.tolist()` and `.numpy()` read memory without an operation and are not seen.
+    syncs: operations whose result the host must wait for (`.item()`, `if tensor`, boolean masks, copies to the CPU). On
+    the CPU `.tolist()` and `.numpy()` read memory without dispatching an operation, so they are not counted.
     """
 
     operations: int
@@ -29,7 +29,7 @@ class Costs:
 
 
 def count_costs(gradient: Callable[[], object]) -> Costs:
-    """The costs of a call of `gradient`, backward included; of the second, since a first may fill caches."""
+    """The costs of one call of `gradient`, backward included: of the second call, since the first may fill caches."""
     gradient()
     with _Counter() as counter:
         gradient()

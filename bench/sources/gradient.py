@@ -1,4 +1,4 @@
-"""One draw of a gradient: parameters, latent, f, estimate, loss. Every source draws by this function."""
+"""One gradient draw: parameters, latent, f, estimate, loss. Every source draws gradients with `draw_gradient`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ...tasks.vae.latent_model import LatentModel
 from .timing.clock import Timeline, marked
 
 Parts = tuple[Objective, Callable[[], Tensor | None]]
-"""f, and what makes the analytic part of the loss [*batch], or None where there is none."""
+"""f, and a function that returns the analytic part of the loss [*batch], or None when there is none."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What a gradient is of: the latent at given parameters, and the two parts of the loss there.
+    """A loss to differentiate: the latent at given parameters, and the two parts of the loss there.
 
-    The parts depend on whether the estimator is of a bound, which takes an energy for f and has no analytic part.
+    The parts depend on the estimator: one of a multi-sample bound takes an energy for f and has no analytic part.
     """
 
     latent: Callable[[Tensor], Latent]
@@ -29,7 +29,7 @@ class Problem:
 
 
 def toy_problem(toy: Toy) -> Problem:
-    """A toy at any parameters."""
+    """The loss of a toy, at any parameters."""
 
     def parts(estimator: Estimator, latent: Latent, lower: Sequence[Lower]) -> Parts:
         f, regulariser = toy.loss_parts(estimator, latent, lower)
@@ -39,7 +39,10 @@ def toy_problem(toy: Toy) -> Problem:
 
 
 def model_problem(model: LatentModel, x: Tensor) -> Problem:
-    """A model's loss on the minibatch x, at any parameters of its posterior; its analytic part is made when needed."""
+    """The loss of a model on the minibatch x, at any parameters of its posterior.
+
+    The analytic part is computed only when it is needed.
+    """
 
     def parts(estimator: Estimator, latent: Latent, lower: Sequence[Lower]) -> Parts:
         f = model.objective(x, latent, estimator.bound, lower)
@@ -63,7 +66,7 @@ class GradientDraw:
 
     @property
     def loss(self) -> Tensor:
-        """With the analytic part, [*batch]."""
+        """The value plus the analytic part of the loss, [*batch]."""
         value, regulariser = self.value, self.regulariser()
         return value if regulariser is None else value + regulariser
 
@@ -77,10 +80,10 @@ def draw_gradient(
     watch: Callable[[Objective], Objective] = lambda f: f,
     timeline: Timeline | None = None,
 ) -> GradientDraw:
-    """Draw once at params [*batch, *param_shape]; the estimator's running state moves in train().
+    """Draw once at params [*batch, *param_shape]; in train() this also updates the estimator's running state.
 
-    lower: averages the stochastic layers inside f. watch: what counts or replaces f. timeline: marked at the start of
-    the phases `sample`, `gradient` and, inside the latter, `objective`.
+    lower: the averages over the stochastic layers inside f, one per layer. watch: wraps f, to count its evaluations or
+    to replace it. timeline: marked at the start of the phases `sample`, `gradient` and, inside the latter, `objective`.
     """
     latent = problem.latent(params)
     f, regulariser = problem.parts(estimator, latent, lower)

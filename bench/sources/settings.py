@@ -1,4 +1,4 @@
-"""The settings of each source; plain data, part of every cell's key. No torch."""
+"""The settings of each source: plain data, part of every cell's key. No torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DrawSettings:
-    """blocks x at most `rows` draws; fewer where a draw is wide, so that a cell makes about `elements` numbers.
+    """`blocks` blocks of at most `rows` draws: fewer when a draw is wide, so that a cell computes about `elements`
+    numbers.
 
-    look: 0 for the first look; a second look draws afresh.
+    chunk_elements: the same for one call. tuning_steps, tuning_rows: steps of tuning before the draws, and at most how
+    many draws per step. look: 0 for the first look; a second look draws afresh.
     """
 
     blocks: int = 64
@@ -23,10 +25,13 @@ class DrawSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Training steps, or as many as `seconds` allow, how often to evaluate, and the sizes of an evaluation.
+    """The length of a training, the number of its evaluations, and their sizes.
 
-    target_elbo: the test ELBO whose time is asked for, if any. basket: estimators whose bias and variance are measured
-    at every evaluation, each after `basket_tuning` steps of tuning there if it has anything to tune.
+    steps, seconds: training ends at whichever comes first. images: per evaluation and split. iw_images, iw_samples: for
+    the importance-weighted bound at the last evaluation. variance_draws, reference_draws: gradient draws of the
+    estimator and of the unbiased reference. target_elbo: the test ELBO whose time is reported, if any. basket:
+    estimators whose bias and variance are measured at every evaluation, each after `basket_tuning` steps of tuning
+    there if it has anything to tune.
     """
 
     steps: int = 100
@@ -44,10 +49,10 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class ClockSettings:
-    """Timing in rounds: at least `warmup` calls, then `repetitions` or as many as take `seconds`, over `rounds` rounds.
+    """Timing in rounds: at least `warmup` calls, then at least `repetitions` or `seconds` of them over `rounds` rounds.
 
-    It stops early once the median's interval is within `precision` of it. On toys, a call makes `rows` draws, or as
-    many as make `elements` numbers.
+    It stops early once the interval of the median is within the fraction `precision` of the median. On toys, a call
+    makes at most `rows` draws, fewer when they would compute more than `elements` numbers.
     """
 
     warmup: int = 3

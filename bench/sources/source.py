@@ -1,6 +1,7 @@
-"""A source: one of the ways in which an estimator on a task is measured, and all that a run needs to know of it.
+"""A source: one way to measure an estimator on a task, and everything that a run needs to know about it.
 
-No torch here and in each source's own `source.py`: what only names a source, such as a report, starts without it.
+No torch here, nor in each source's own `source.py`, so that code that only names a source, such as a report, starts
+without it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..store.store import Store
 
 
 class Subject(Protocol):
-    """What is measured, as a source sees it: an estimator on a task, at one seed, so thoroughly, on this device."""
+    """The object of a measurement, as a source sees it: an estimator on a task, with seed, settings and device."""
 
     @property
     def estimator(self) -> Name: ...
@@ -31,7 +32,7 @@ class Subject(Protocol):
     def device(self) -> str: ...
 
     def part(self) -> str:
-        """The name of its part in the store."""
+        """The name of the part that it has, or will have, in the store."""
 
     def __hash__(self) -> int: ...
 
@@ -43,8 +44,8 @@ S = TypeVar("S", bound=Subject)
 class Outcome:
     """How a measurement ended.
 
-    status: `ok`, `unsupported` or `diverged`, the latter two with a reason. measured: what the source's collectors make
-    rows of; None where there is nothing.
+    status: `ok`, `unsupported` or `diverged`, the latter two with a reason. measured: the input of the source's
+    collectors, which make rows of it; None when nothing was measured.
     """
 
     status: str
@@ -54,23 +55,23 @@ class Outcome:
 
 
 Result = Outcome | Exception
-"""An exception is the fault of the estimator or the task that raised it."""
+"""An exception is one that the estimator or the task raised."""
 
 
 class InFlight:
-    """What a source keeps on disk of a measurement that a kill would cut short; of this one, nothing."""
+    """The state of an unfinished measurement on disk, from which a killed run resumes; this base class keeps none."""
 
     def clear(self) -> None:
-        """Forget it: the measurement has ended, or is to begin afresh."""
+        """Delete the state, because the measurement has ended or must start over."""
 
 
 @dataclass(frozen=True)
 class Hooks(Generic[S]):
-    """What a source calls while it measures.
+    """The functions that a source calls while it measures; by default they do nothing.
 
-    By default nothing is heard, guarded or kept. begin, tick: a subject begins; the fraction of the work that is done,
-    from 0 to 1 for each subject. say: a sentence for the user. guard: entered around all code of a plugin. in_flight:
-    what this source keeps of the subjects.
+    begin: a subject begins. tick: how much of the work is done, from 0 to 1 for one subject, to n for n measured
+    together. say: a sentence for the user. guard: a context manager entered around all code of a plugin. in_flight: the
+    state of the unfinished subjects that this source keeps on disk.
     """
 
     begin: Callable[[S], None] = lambda subject: None
@@ -81,16 +82,16 @@ class Hooks(Generic[S]):
 
 
 class Source(ABC):
-    """Abstract; each concrete one has a single instance, in capitals, named as its `name`.
+    """Abstract. Each concrete source has a single instance: a constant with the source's `name` in capitals.
 
-    name: the word in stored rows, in `Task.sources` and in `Collector.source`. label: the same in words.
-    presets: its settings in each preset. size: the setting that the time of a cell grows with. typical_seconds: of a
-    cell of the quick preset. code: the file, from the package's root, that measures: a change there, or in what it
-    imports, makes stored cells stale.
+    name: the word in stored rows, in `Task.sources` and in `Collector.source`. label: the name shown to users.
+    presets: the settings in each preset. size: the setting that the time of a cell is proportional to. typical_seconds:
+    the time of a cell in the quick preset. code: the file that measures, relative to the package's root; a change
+    there, or in a module it imports, makes stored cells stale.
 
-    seeded: a cell for each seed of a run, else one. together: the subjects of one task and seed are measured in one
-    call, in turn, and a tick ends one's turn. alone: nothing else may run on the machine meanwhile, and its numbers are
-    of that machine.
+    seeded: whether a run has a cell for each seed, not just one. together: whether all subjects of a task and seed are
+    measured in one call, taking turns, with a tick after each turn. alone: whether nothing else may run on the machine
+    at the same time; then the numbers hold for that machine only, whose name is part of the key.
     """
 
     name: ClassVar[str]
@@ -105,18 +106,18 @@ class Source(ABC):
 
     @abstractmethod
     def measure(self, subjects: Sequence[S], hooks: Hooks[S]) -> dict[S, Result]:
-        """Measure them all; what one raises leaves the others alone. Raises Unwritable only."""
+        """Measure every subject; an exception of one does not affect the others. Raises Unwritable only."""
 
     def in_flight(self, store: Store, part: str) -> InFlight:
-        """What is kept in this store of the subject whose part this will be."""
+        """The state that this store keeps of the unfinished subject whose part will have this name."""
         return InFlight()
 
     def seconds(self, settings: Any) -> float:
-        """About how long a cell with these settings takes, on a machine of 2026."""
+        """About how many seconds a cell with these settings takes, on a machine of 2026."""
         return self.typical_seconds * float(getattr(settings, self.size) / getattr(self.presets["quick"], self.size))
 
     def __reduce__(self) -> str:
-        """Pickled by reference, so that a worker process has the same instance."""
+        """Pickle by reference, so that a worker process gets the same instance."""
         return self.name.upper()
 
     def __repr__(self) -> str:
@@ -124,7 +125,7 @@ class Source(ABC):
 
 
 def attempt(subject: S, hooks: Hooks[S], measure: Callable[[S], Outcome]) -> Result:
-    """The outcome of `measure`, under the subject's guard, or what it raised."""
+    """The outcome of `measure` under the subject's guard, or the exception it raised. Raises Unwritable only."""
     try:
         with hooks.guard(subject):
             return measure(subject)
@@ -137,7 +138,7 @@ def attempt(subject: S, hooks: Hooks[S], measure: Callable[[S], Outcome]) -> Res
 
 
 def one_by_one(subjects: Sequence[S], hooks: Hooks[S], measure: Callable[[S], Outcome]) -> dict[S, Result]:
-    """What `Source.measure` answers where each subject is measured by itself."""
+    """`Source.measure` for a source that measures each subject separately."""
     results: dict[S, Result] = {}
     for subject in subjects:
         hooks.begin(subject)

@@ -1,4 +1,4 @@
-"""Random streams: one generator a purpose, so that estimators share data and noise and nothing else couples them."""
+"""Random streams: one generator per purpose, so that estimators share data and noise but nothing else couples them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tuning an estimator at frozen parameters, before its gradient is drawn there."""
+"""Tuning an estimator at fixed parameters of q, before its gradient is drawn there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def tune(
     generator: Generator | None,
     lower: Sequence[Lower] = (),
 ) -> int:
-    """Move running state and tuned parameters in train(); returns the steps made, 0 where there is nothing to move."""
+    """Update running state and the estimator's own parameters, at params [*batch, *param_shape], for `steps` draws.
+
+    Its own parameters minimise `tuning_loss`, the loss of the control variate's parameters, through `Tuner`. The
+    estimator is left in train(). Returns the number of steps: 0 when the estimator has neither parameters nor buffers.
+    """
     if not any(True for _ in (*estimator.parameters(), *estimator.buffers())):
         return 0
     tuner = Tuner(estimator, RATE)

@@ -1,1 +1,1 @@
-"""From draws to verdicts: moments, intervals, the bias test, comparisons across seeds."""
+"""From gradient draws to verdicts: moments, intervals, the bias test, comparisons across seeds."""

@@ -1,4 +1,8 @@
-"""Is the mean of the draws the exact gradient? Tests from block means, their guards, and the bias they would see."""
+"""Is the mean of the draws the exact gradient? Tests on block means, their guards, and the bias they can detect.
+
+In all of them `moments` are those of the gradient draws of one group, `exact` is its exact gradient [D], and `f_scale`
+is the root mean square of f.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,12 @@ RARE_COORDINATE, RARE_ON_AVERAGE = 5.0, 0.64
 
 
 def noise_floor(moments: Moments, f_scale: float) -> np.ndarray:
-    """What the mean may be off by, per coordinate [D], beyond what its draws show.
+    """The error of the mean that its draws do not show, per coordinate [D].
 
     Rounding: (8 + summed) eps rms(g) from float32 sums, and 8 eps rms(f), since a gradient is a difference of values of
-    f. Rare events: one of probability below log(1/alpha)/n has probably not been seen; it would be about as far out as
-    twice the largest coordinate's standard deviation. A coordinate needs about a hundred events to rise above this.
+    f. Rare events: an event of probability below log(1/ALPHA)/n has probably not been seen; its size is taken to be
+    twice the largest standard deviation of any coordinate. A coordinate needs about a hundred events to rise above
+    this floor.
     """
     eps = np.finfo(np.float32).eps
     rounding = eps * ((8 + moments.summed) * moments.rms + 8 * f_scale)
@@ -32,12 +37,13 @@ def noise_floor(moments: Moments, f_scale: float) -> np.ndarray:
 
 
 def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
-    """p-value of "the mean of the draws is `exact`" [D]: the smallest of the tests', times their number (Bonferroni).
+    """p-value of the hypothesis that the mean of the draws is `exact` [D]: the smallest of up to three, by Bonferroni.
 
-    A t test along the exact gradient, which a scale error shows best; mean z² against Satterthwaite's law, which holds
-    for correlated coordinates; Hotelling's T² on at most 20 fixed random projections. The noise floor counts as noise
-    in all; coordinates that do not rise above it are left out of the last two unless their error is five times as
-    large. NaN when the block means are too far from normal to test (`rare_events`).
+    A t test along the exact gradient, which is the most sensitive to a scale error; mean z² against Satterthwaite's
+    distribution, which allows for correlated coordinates; Hotelling's T² on at most 20 fixed random projections. All
+    three add the noise floor to the noise. The last two leave out the coordinates that do not rise above the floor,
+    unless their error is more than five times as large. NaN when the block means are too far from normal to test
+    (`rare_events`).
     """
     error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
     seen = _testable(moments, error, floor)
@@ -55,9 +61,10 @@ def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
 
 
 def biased_coordinates(moments: Moments, exact: np.ndarray, f_scale: float) -> np.ndarray:
-    """Where a bias lies: the coordinates whose own t tests Holm (1979) rejects at family-wise ALPHA, strongest first.
+    """The biased coordinates: those whose t tests Holm's procedure (1979) rejects at family-wise ALPHA.
 
-    It says where, not whether: that is for `bias_p_value`, which also sees what is spread over many coordinates.
+    Strongest first; empty when the block means are too far from normal to test. They locate a bias. Whether there is
+    one is decided by `bias_p_value`, which also detects a bias spread over many coordinates.
     """
     error, floor = moments.block_means - exact, noise_floor(moments, f_scale)
     seen = _testable(moments, error, floor)
@@ -72,7 +79,7 @@ def biased_coordinates(moments: Moments, exact: np.ndarray, f_scale: float) -> n
 
 
 def _testable(moments: Moments, error: np.ndarray, floor: np.ndarray) -> np.ndarray | None:
-    """Which coordinates the tests look at [D], or None when rare events carry too many of them."""
+    """Mask of the coordinates to test [D], or None when rare events dominate too many of them."""
     varies = error.std(0, ddof=1) / np.sqrt(len(error)) > floor
     excess, skew = (np.where(varies, shape, 0.0) for shape in block_shape(error))
     seen = varies | (np.abs(error.mean(0)) > np.maximum(5 * floor, unseen_event(moments, excess)))
@@ -104,21 +111,21 @@ def block_shape(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unseen_event(moments: Moments, excess: np.ndarray) -> float:
-    """What an event of the size of the rarest seen could add to a coordinate that saw none.
+    """The error of a coordinate that saw no event, if events as large as the rarest seen can happen there too.
 
-    One event of size s and probability p has variance s² p and, over blocks of r draws, excess about 1/(r p).
+    An event of size s and probability p has variance s² p and, over blocks of r draws, excess kurtosis about 1/(r p).
     """
-    rows = moments.n / len(moments.block_means)
-    size = np.sqrt(moments.variance * rows * np.where(excess > RARE_COORDINATE, excess, 0.0)).max()
+    per_block = moments.n / len(moments.block_means)
+    size = np.sqrt(moments.variance * per_block * np.where(excess > RARE_COORDINATE, excess, 0.0)).max()
     return float(2 * size * np.log(1 / ALPHA) / moments.n)
 
 
 def rare_events(excess: np.ndarray, skew: np.ndarray) -> bool:
-    """Whether too few draws carry the means of these coordinates for a test to hold its level.
+    """Whether the means of these coordinates rest on too few draws for a test to hold its level.
 
-    N equal events over m blocks give an excess of about m/N (a hundred events: .64 with 64 blocks) and a skewness of
-    sqrt(m/N). Coordinates with fewer than about a dozen are left out if they are a minority; the others are judged
-    together, allowing for the noise of their means.
+    N equal events over m blocks give an excess kurtosis of about m/N (.64 for a hundred events in 64 blocks) and a
+    skewness of about sqrt(m/N). Coordinates with fewer than about a dozen events are left out if they are a minority.
+    The others are judged by their mean excess and mean skewness, with an allowance for the noise of these means.
     """
     common = excess < RARE_COORDINATE
     count = int(common.sum())
@@ -130,19 +137,19 @@ def rare_events(excess: np.ndarray, skew: np.ndarray) -> bool:
 
 
 def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
-    """mean_d z_d² against the F law with its mean and variance (Satterthwaite), exact for one coordinate."""
+    """mean_d z_d² against the F distribution of its mean and variance (Satterthwaite); exact for one coordinate."""
     m = len(error)
-    sd, degrees, second = _satterthwaite_law(error, floor)
+    sd, degrees, second = _satterthwaite_fit(error, floor)
     unit_mean = (m * (error.mean(0) / sd) ** 2).mean() * (m - 3) / (m - 1)
     return float(stats.f.sf(unit_mean * second / (second - 2), degrees, second))
 
 
-def _satterthwaite_law(error: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, float, float]:
+def _satterthwaite_fit(error: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, float, float]:
     """sd of each coordinate's block means with the floor [D], and both numbers of degrees of freedom.
 
     With k = m - 1 and R the correlations, z² of one coordinate is F(1, k), and mean z² has ν = D² / tr(R²) degrees of
-    freedom; a second number of degrees is chosen so that its relative variance is 2/ν (k - 1)/(k - 4). tr(R²) comes
-    from the Gram matrix of the m blocks, so that no D x D matrix is formed; the floor's part of each unit variance is
+    freedom; the second number of degrees is chosen so that the relative variance is 2/ν (k - 1)/(k - 4). tr(R²) comes
+    from the Gram matrix of the m blocks, so that no D x D matrix is formed; the floor's share of each unit variance is
     uncorrelated.
     """
     m, d = error.shape
@@ -168,7 +175,9 @@ def _hotelling(error: np.ndarray, floor: np.ndarray) -> float:
 
 
 def _projected(error: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most PROJECTIONS directions over the coordinates' sd [D, k], and the block means' covariance there [k, k]."""
+    """k = min(D, PROJECTIONS) directions divided by the coordinates' sd [D, k], and the covariance of the projected
+    block means [k, k], the floor's included.
+    """
     m, d = error.shape
     k = min(PROJECTIONS, d)
     scale = np.sqrt(error.var(0, ddof=1) + m * floor**2)
@@ -179,7 +188,7 @@ def _projected(error: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
-    """The relative scale error of the exact gradient that a test at ALPHA would have seen with probability POWER."""
+    """The relative scale error of the exact gradient that a test at ALPHA detects with probability POWER."""
     norm = float(np.linalg.norm(exact))
     if norm == 0:
         return float("nan")
@@ -192,11 +201,11 @@ def smallest_detectable_bias(moments: Moments, exact: np.ndarray, f_scale: float
 
 
 def detectable_anywhere(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
-    """The bias, relative to the exact gradient, seen with probability POWER at ALPHA when its direction is random.
+    """The bias, relative to the exact gradient, that is detected with probability POWER at ALPHA in a random direction.
 
-    The mean over DIRECTIONS fixed random directions of the power of the better of two tests, both noncentral F: mean z²
-    with ν mean_d δ_d²/s_d² for its noncentrality, and Hotelling with δᵀ S⁻¹ δ, for a bias δ and the covariance S of the
-    mean, s_d² its diagonal. NaN where nothing can be tested or the exact gradient is zero.
+    The power is the mean over DIRECTIONS fixed random directions, each by the better of two tests. Both statistics are
+    noncentral F: mean z² with noncentrality ν mean_d δ_d²/s_d², and Hotelling's with δᵀ S⁻¹ δ, for a bias δ and the
+    covariance S of the mean with diagonal s_d². NaN where nothing can be tested or the exact gradient is zero.
     """
     if len(exact) == 1:
         return smallest_detectable_bias(moments, exact, f_scale)
@@ -207,20 +216,21 @@ def detectable_anywhere(moments: Moments, exact: np.ndarray, f_scale: float) -> 
     error, floor, m = error[:, seen], np.maximum(floor[seen], 1e-100), len(error)
     directions = np.random.default_rng(1).standard_normal((DIRECTIONS, len(exact)))
     directions = (directions / np.linalg.norm(directions, axis=1, keepdims=True))[:, seen]
-    sd, degrees, second = _satterthwaite_law(error, floor)
-    laws = [(degrees, second, degrees * (m * (directions / sd) ** 2).mean(1))]
+    sd, degrees, second = _satterthwaite_fit(error, floor)
+    noncentral = [(degrees, second, degrees * (m * (directions / sd) ** 2).mean(1))]
     if error.shape[1] > 1:
         projection, covariance = _projected(error, floor)
         along, k = directions @ projection, len(covariance)
-        unbiased_inverse = (m - k - 2) / (m - 1)
-        laws += [(k, m - k, unbiased_inverse * m * (along * np.linalg.solve(covariance, along.T).T).sum(1))]
+        unbiased_inverse = (m - k - 2) / (m - 1)  # E S⁻¹ is larger than (E S)⁻¹ by its reciprocal
+        noncentral += [(k, m - k, unbiased_inverse * m * (along * np.linalg.solve(covariance, along.T).T).sum(1))]
     level = ALPHA / _number_of_tests(len(exact))
 
     def missed(log_size: float) -> float:
-        """1 - POWER - the share of directions in which a bias of this size goes unseen."""
-        sizes = [np.minimum(np.exp(2 * log_size) * nc, 200 + 30 * np.sqrt(a)) for a, _, nc in laws]  # certain beyond
-        unseen = [ncfdtr(a, b, nc, stats.f.isf(level, a, b)) for (a, b, _), nc in zip(laws, sizes, strict=True)]
+        """The probability of missing a bias of this size, mean over directions, less the 1 - POWER asked for."""
+        # noncentralities are capped where detection is certain
+        sizes = [np.minimum(np.exp(2 * log_size) * nc, 200 + 30 * np.sqrt(a)) for a, _, nc in noncentral]
+        unseen = [ncfdtr(a, b, nc, stats.f.isf(level, a, b)) for (a, b, _), nc in zip(noncentral, sizes, strict=True)]
         return float(np.min(unseen, axis=0).mean()) - (1 - POWER)
 
-    middle = -0.5 * float(np.log(max(np.median(nc / a) for a, _, nc in laws)))
+    middle = -0.5 * float(np.log(max(np.median(nc / a) for a, _, nc in noncentral)))
     return float(np.exp(brentq(missed, middle - 5, middle + 15)) / norm)

@@ -1,11 +1,11 @@
-"""Holm's step-down test: many p-values judged at one family-wise false-alarm rate."""
+"""Holm's step-down test: many p-values at one family-wise false-alarm rate."""
 
 from __future__ import annotations
 
 import numpy as np
 
 ALPHA = 1e-3
-"""The false-alarm rate of every bias test, and of a report's family of them."""
+"""The false-alarm rate of every bias test, and of the family of all bias tests in a report."""
 
 
 def holm(p: np.ndarray) -> np.ndarray:

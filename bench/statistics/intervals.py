@@ -1,4 +1,7 @@
-"""What is estimated from the moments of gradient draws, with intervals: bias, variance, error, signal to noise."""
+"""Estimates from the moments of gradient draws, with intervals: bias, variance, squared error, signal to noise.
+
+In all of them `exact` is the exact gradient [D]; intervals are at 95 %.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from .moments import Moments
 
 Z = float(stats.norm.isf(0.025))
-"""Half the width of a 95 % interval in standard errors, where they are known well enough for a normal one."""
+"""The half-width of a 95 % normal interval in standard errors, for standard errors known well enough."""
 
 
 def bias_norm(moments: Moments, exact: np.ndarray) -> Quantity:
@@ -26,7 +29,7 @@ def bias_norm(moments: Moments, exact: np.ndarray) -> Quantity:
 
 
 def bias_squared(moments: Moments, exact: np.ndarray) -> Quantity:
-    """The unbiased estimate ||mean error||² - tr(S)/m from m block means; it can be negative. Jackknife interval."""
+    """The unbiased estimate ||mean error||² - tr(S)/m from m block means, which can be negative; jackknife interval."""
     error = moments.block_means - exact
     m = len(error)
     total, squares = error.sum(0), (error**2).sum(1)
@@ -45,9 +48,9 @@ def bias_squared(moments: Moments, exact: np.ndarray) -> Quantity:
 def total_variance(moments: Moments) -> Quantity:
     """tr Cov of one draw, with an interval on the log scale.
 
-    Its relative half-width is the jackknife's over blocks, or Bonett's (2006) from the kurtosis κ of the squared
-    distance, sqrt((κ - (n-3)/n) / (n-1)), where that is larger: two-point data have κ = 1, and draws seen only as sums
-    have no κ. The upper end allows for one more draw like the largest, since a heavy tail is mostly not seen.
+    The relative half-width is the larger of two: the jackknife's over blocks, and Bonett's (2006), sqrt((κ - (n-3)/n) /
+    (n-1)) with κ = `moments.kurtosis`. Both are needed: κ is 1 for two-point data and unknown for draws seen as sums.
+    The upper end allows for one more draw like the largest, since a sample shows little of a heavy tail.
     """
     value, n, m = float(moments.variance.sum()), moments.n, len(moments.block_means)
     if value == 0:
@@ -69,21 +72,23 @@ HEAVY_KURTOSIS, HEAVY_PEAK = 0.05, 0.1
 
 
 def heavy_tailed(moments: Moments) -> bool:
-    """Whether no interval for the variance can be trusted: kurtosis/n above .05, or one draw with 10 % of it all."""
+    """Whether no interval for the variance can be trusted: kurtosis/n above .05, or more than 10 % from one draw."""
     return moments.kurtosis / moments.n > HEAVY_KURTOSIS or moments.peak > HEAVY_PEAK
 
 
 def mean_squared_error(moments: Moments, exact: np.ndarray) -> Quantity:
-    """E ||g - exact||² = ||bias||² + tr Cov, each estimated without bias; independent standard errors added."""
+    """E ||g - exact||² = ||bias||² + tr Cov, the sum of their unbiased estimates; the standard errors add as
+    independent ones.
+    """
     bias, variance = bias_squared(moments, exact), total_variance(moments)
     value, se = bias.value + variance.value, float(np.hypot(bias.se, variance.se))
     return Quantity(value, se, value - Z * se, value + Z * se)
 
 
 def signal_to_noise(moments: Moments) -> tuple[np.ndarray, float]:
-    """|E g_d| / sd(g_d) of the coordinates whose sd is above rounding, and the share of coordinates kept.
+    """|E g_d| / sd(g_d) of the coordinates whose sd exceeds rounding errors, [kept], and the share of them in D.
 
-    The plug-in is biased upwards at small n, by about sqrt(2/(π n)) where the signal is nil.
+    This plug-in estimate is biased upwards at small n: by about sqrt(2/(π n)) where the signal is zero.
     """
     sd = np.sqrt(moments.variance)
     kept = sd > 8 * np.finfo(np.float32).eps * np.maximum(moments.rms, moments.rms.max() * 1e-3)
@@ -91,15 +96,16 @@ def signal_to_noise(moments: Moments) -> tuple[np.ndarray, float]:
 
 
 def cosine_of_mean(moments: Moments, exact: np.ndarray) -> float:
-    """cos(E g, exact gradient)."""
+    """cos(E g, exact gradient); NaN where either is zero."""
     lengths = np.linalg.norm(moments.mean) * np.linalg.norm(exact)
     return float(moments.mean @ exact / lengths) if lengths else float("nan")
 
 
 def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Quantity:
-    """||E g - E r|| / ||E r|| from draws g [n, D] and r [m, D], neither mean known: the reference's error is carried.
+    """||E g - E r|| / ||E r|| from draws g [n, D] and reference draws r [m, D], neither mean known exactly.
 
-    Squares of means are U-statistics, so that noise does not look like bias; the interval is a jackknife over both.
+    Squared means are U-statistics, so that noise does not look like bias. The interval is a jackknife over g and r, so
+    that it includes the error of the reference.
     """
     g, r = draws.astype(np.float64), reference.astype(np.float64)
     g_g, g_g_without = _squared_mean(g @ g.T)
@@ -117,9 +123,11 @@ def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Quantity:
 
 
 def _squared_mean(gram: np.ndarray) -> tuple[float, np.ndarray]:
-    """||E g||² without bias, the mean of the Gram matrix over pairs of different draws, and leaving each draw out."""
-    n, rows = len(gram), gram.sum(1) - np.diag(gram)
-    return float(rows.sum() / (n * (n - 1))), (rows.sum() - 2 * rows) / ((n - 1) * (n - 2))
+    """||E g||² without bias, as the mean of the Gram matrix over pairs of different draws; and the same without each
+    draw in turn, [n].
+    """
+    n, others = len(gram), gram.sum(1) - np.diag(gram)
+    return float(others.sum() / (n * (n - 1))), (others.sum() - 2 * others) / ((n - 1) * (n - 2))
 
 
 def median(samples: np.ndarray) -> Quantity:

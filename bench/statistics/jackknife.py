@@ -6,6 +6,6 @@ import numpy as np
 
 
 def jackknife_variance(left_out: np.ndarray) -> float:
-    """Of a statistic, from its m values with one of m observations left out: (m - 1)/m Σ (θ_i - mean θ)²."""
+    """The variance of a statistic from its m values θ_i with observation i left out: (m - 1)/m Σ (θ_i - mean θ)²."""
     m = len(left_out)
     return float((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())

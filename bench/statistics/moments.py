@@ -1,4 +1,4 @@
-"""Streaming moments of gradient draws in constant memory, kept by block so that any interval can be recomputed."""
+"""Streaming moments of gradient draws in constant memory, kept per block so that any interval can be recomputed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of n draws of a D-dimensional estimate, all float64.
+    """Moments of n draws of a D-dimensional gradient, all float64.
 
-    mean, variance: [D], of one draw. block_means: [blocks, D], means of equal blocks of consecutive draws.
-    block_spread: [blocks], each block's mean squared distance from the block's mean; None where draws were only
-    seen as sums. summed: how many draws were added up in their own dtype before float64 took over.
-    kurtosis: E q² / (E q)² of q = ||g - E g||², the kurtosis itself for one coordinate. peak: the largest q's share of
-    all. cosine and directional_snr: means over draws of cos(g, u) and |g_∥| / |g_⊥| for the direction u given, with
-    their standard errors; NaN without one.
+    mean, variance: of one draw, [D]. block_means: means of equal blocks of consecutive draws, [blocks, D].
+    block_spread: each block's mean squared distance from the mean of the block, [blocks]; None where draws were only
+    seen as sums. summed: the number of draws added up in their own dtype before float64 took over.
+    kurtosis: E q² / (E q)² of q = ||g - E g||², which is the usual kurtosis for one coordinate. peak: the share of the
+    largest q in the sum of all. cosine and directional_snr: means over draws of cos(g, u) and |g_∥| / |g_⊥| for a given
+    direction u, each with its standard error; NaN without a direction.
     """
 
     n: int
@@ -41,22 +41,22 @@ class Moments:
 class Accumulator:
     """Adds up draws chunk by chunk: centred in their own dtype, merged in float64 (Chan, Golub & LeVeque 1983).
 
-    blocks x rows draws are expected in all. direction [D], if given: a unit vector to compare each draw with.
+    It expects blocks x per_block draws in all. direction: a unit vector [D] to compare each draw with, if any.
     """
 
     largest: Tensor
     fourth: Tensor
 
-    def __init__(self, blocks: int, rows: int, direction: Tensor | None = None) -> None:
-        self.blocks, self.rows, self.direction = blocks, rows, direction
+    def __init__(self, blocks: int, per_block: int, direction: Tensor | None = None) -> None:
+        self.blocks, self.per_block, self.direction = blocks, per_block, direction
         self.n, self.summed = 0, 1
 
     def add(self, draws: Tensor) -> None:
-        """Draws [chunk, D]. A chunk must not cross the end of a block of `rows` draws."""
+        """Add draws [chunk, D]. A chunk must not cross the end of a block of `per_block` draws."""
         count = len(draws)
         centre = draws.mean(0)
         deviation = draws - centre
-        centre = centre.double() + deviation.mean(0)
+        centre = centre.double() + deviation.mean(0)  # which corrects the rounding of the mean in the draws' dtype
         self._start(centre, apart=True)
         if self.direction is not None:
             self._compare(draws, self.direction)
@@ -65,7 +65,7 @@ class Accumulator:
         self.fourth += distance.square().sum()
         self.largest = torch.maximum(self.largest, distance.max())
         within = squares.sum(0, dtype=torch.float64)
-        block, before = self.n // self.rows, self.n % self.rows
+        block, before = self.n // self.per_block, self.n % self.per_block
         if before:
             shift = centre - self.sums[block] / before
             self.spread[block] += shift.square().sum() * (before * count / (before + count))
@@ -74,7 +74,7 @@ class Accumulator:
         self._merge(count, centre)
 
     def add_sum(self, total: Tensor, count: int) -> None:
-        """The sum [D] of `count` draws that were never seen apart."""
+        """Add the sum [D] of `count` draws whose single values are not known."""
         centre = total.double() / count
         self._start(centre, apart=False)
         self.summed = max(self.summed, count)
@@ -100,16 +100,16 @@ class Accumulator:
         self.compared += torch.stack([scalars.sum(1), scalars.square().sum(1)])
 
     def _merge(self, count: int, centre: Tensor) -> None:
-        self.sums[self.n // self.rows] += centre * count
+        self.sums[self.n // self.per_block] += centre * count
         self.mean = self.mean + (centre - self.mean) * (count / (self.n + count))
         self.n += count
 
     def finish(self) -> Moments:
-        """The moments, on the CPU. Needs at least two full blocks."""
-        assert self.n == self.blocks * self.rows
-        mean, means = self.mean.cpu().numpy(), (self.sums / self.rows).cpu().numpy()
+        """The moments, on the CPU. There must be at least two blocks, all of them full."""
+        assert self.n == self.blocks * self.per_block
+        mean, means = self.mean.cpu().numpy(), (self.sums / self.per_block).cpu().numpy()
         if not self.apart:
-            return Moments(self.n, mean, self.rows * means.var(0, ddof=1), means, None, self.summed)
+            return Moments(self.n, mean, self.per_block * means.var(0, ddof=1), means, None, self.summed)
         variance = (self.squares / (self.n - 1)).cpu().numpy()
         total = float(variance.sum())
         nothing = (float("nan"), float("nan"))
@@ -118,7 +118,7 @@ class Accumulator:
             mean,
             variance,
             means,
-            (self.spread / self.rows).cpu().numpy(),
+            (self.spread / self.per_block).cpu().numpy(),
             kurtosis=float(self.fourth) / self.n / total**2 if total else float("nan"),
             peak=float(self.largest) / self.n / total if total else float("nan"),
             cosine=nothing if self.direction is None else self._scalar(0),
@@ -126,7 +126,7 @@ class Accumulator:
         )
 
     def _scalar(self, which: int) -> tuple[float, float]:
-        """The mean of a compared scalar over draws, and its standard error."""
+        """The mean over draws of the cosine (0) or the directional SNR (1), and its standard error."""
         total, squares = (float(part) for part in self.compared[:, which])
         mean = total / self.n
         return mean, float(np.sqrt(max(0.0, squares / self.n - mean**2) / self.n))

@@ -1,7 +1,7 @@
 """Comparing trainings across seeds: interquartile mean and probability of improvement with stratified bootstraps.
 
-After Agarwal et al. 2021 (Deep RL at the edge of the statistical precipice), in our own code and seeded. Scores are
-"higher is better"; a seed that diverged scores -inf, so that it ranks last and is never dropped.
+Source: Agarwal et al. 2021 (Deep RL at the edge of the statistical precipice); in our own code, with a fixed seed.
+Higher scores are better; a seed that diverged scores -inf, so that it ranks last and is never dropped.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ RESAMPLES = 2000
 
 
 def interquartile_mean(scores: Sequence[np.ndarray]) -> Quantity:
-    """The mean of the middle half of all scores, strata pooled; scores: one array [seeds] a stratum (task).
+    """The mean of the middle half of all scores, strata pooled. scores: one array [seeds] per stratum (task).
 
-    Raises ValueError with fewer than five seeds in a stratum: show the points instead.
+    Raises ValueError with fewer than five seeds in a stratum, where a plot of the single scores says more.
     """
     _check(scores)
     return _bootstrap(lambda *strata: _middle(np.concatenate(strata)), [[stratum] for stratum in scores])
 
 
 def probability_of_improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Quantity:
-    """P(a seed of ours scores above a seed of theirs), ties half, mean over strata. Raises as `interquartile_mean`."""
+    """P(a seed of ours scores above a seed of theirs), a tie counting half; mean over strata. Arguments and errors as
+    for `interquartile_mean`.
+    """
     _check([*ours, *theirs])
 
     def mean_over_strata(*pairs: np.ndarray) -> float:
@@ -41,7 +43,7 @@ def _above(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _middle(scores: np.ndarray) -> float:
-    """The 25 % trimmed mean, with the two scores at the edges counted in part."""
+    """The 25 % trimmed mean; the two scores at the edges count in part."""
     ordered, n = np.sort(scores), len(scores)
     edges = np.clip(np.arange(n + 1) - n / 4, 0, n / 2)
     weights = np.diff(edges)
@@ -50,7 +52,7 @@ def _middle(scores: np.ndarray) -> float:
 
 
 def _bootstrap(statistic: Callable[..., float], strata: list[list[np.ndarray]]) -> Quantity:
-    """The statistic with its percentile interval; each array of each stratum is resampled by itself."""
+    """The statistic with its percentile interval; every array is resampled independently of the others."""
     generator, arrays = np.random.default_rng(0), [array for stratum in strata for array in stratum]
     resampled = [statistic(*(generator.choice(a, len(a)) for a in arrays)) for _ in range(RESAMPLES)]
     finite = np.sort(resampled)
@@ -62,4 +64,4 @@ def _bootstrap(statistic: Callable[..., float], strata: list[list[np.ndarray]]) 
 def _check(scores: Sequence[np.ndarray]) -> None:
     few = min(len(stratum) for stratum in scores)
     if few < ENOUGH:
-        raise ValueError(f"{few} seeds are too few for an interquartile mean, {ENOUGH} are needed: show the points")
+        raise ValueError(f"{few} seeds are too few for an interquartile mean: run {ENOUGH}, or plot the single scores")

@@ -1,4 +1,4 @@
-"""One finished cell as the bytes of its file: rows and settings in parquet, sealed by a checksum of the whole."""
+"""A part, the file of one finished cell: rows and settings in parquet, sealed by a checksum of all its bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ..rows import COLUMNS, SCHEMA, Row
 from .files import UNSEALED, is_sound, sealed
 
-_SEAL = b"\x18\x06sha256\x18\x40"  # parquet's footer on the seal: a text of 6 bytes, then one of 64
+_SEAL = b"\x18\x06sha256\x18\x40"  # as parquet's footer encodes it: a key of 6 bytes, then a value of 64
 _TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
 _FLOATS = ("value", "se", "lo", "hi")
 ARROW_SCHEMA = pa.schema(
@@ -23,26 +23,26 @@ ARROW_SCHEMA = pa.schema(
 
 
 class Damaged(ValueError):
-    """These bytes are not a part that was written whole; the message says how that is seen."""
+    """The bytes are not an intact part; the message gives the evidence."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """How a cell ended and what it was measured with; its rows are parsed when asked for."""
+    """How a cell ended, and its settings; the rows are parsed on demand."""
 
     status: str
     settings: Mapping[str, Any]
     content: bytes
 
     def table(self) -> pa.Table:
-        """The rows as ARROW_SCHEMA. Raises Damaged where they are not such rows."""
+        """The rows in ARROW_SCHEMA. Raises Damaged when the content does not fit it."""
         with _parsing():
             file = pq.ParquetFile(pa.BufferReader(self.content), page_checksum_verification=True)
             return file.read(use_threads=False).cast(ARROW_SCHEMA).replace_schema_metadata(None)
 
 
 def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> bytes:
-    """A part's bytes."""
+    """The bytes of a part. key: the cell's, kept in the metadata; settings: the cell's recipe, plain JSON."""
     table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
     metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
     metadata["sha256"] = UNSEALED.decode()
@@ -53,9 +53,9 @@ def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) ->
 
 
 def unpack(content: bytes) -> Part:
-    """A part from its bytes, of which none is parsed before the seal is found right. Raises Damaged."""
+    """A part from its bytes; nothing is parsed before the checksum is verified. Raises Damaged."""
     if not is_sound(content, _place(content)):
-        raise Damaged("its checksum is not that of its content")
+        raise Damaged("its checksum does not match its content")
     with _parsing():
         metadata = pq.read_metadata(pa.BufferReader(content)).metadata
         return Part(metadata[b"status"].decode(), json.loads(metadata[b"settings"]), content)
@@ -63,7 +63,7 @@ def unpack(content: bytes) -> Part:
 
 @contextmanager
 def _parsing() -> Iterator[None]:
-    """What parsers raise, as Damaged."""
+    """Turns the errors of parsers into Damaged."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -71,7 +71,7 @@ def _parsing() -> Iterator[None]:
 
 
 def _place(content: bytes) -> int:
-    """Where the seal stands. Raises Damaged where there is none."""
+    """The offset of the checksum. Raises Damaged when there is none."""
     found = content.rfind(_SEAL)
     if found < 0:
         raise Damaged("it has no checksum")

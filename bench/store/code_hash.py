@@ -1,4 +1,4 @@
-"""A hash of what a class's code does: its module and those of ours it imports, without what is written for readers."""
+"""A hash of the code behind a class: its module and all of ours that it imports, without the text for readers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from ... import _HOME
 
 FOR_READERS = ("formula", "layer")
-"""Facts of a class that say what its code does; like docstrings and comments, and like "about" in the rule of a
-hyper-parameter, they change no number."""
+"""Class attributes that only document the code; like docstrings, comments and the "about" of a hyper-parameter, they
+change no number."""
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @functools.cache
 def fingerprint(path: Path) -> str:
-    """The hash of a source file and of every module of this package it imports, directly or not; once a process."""
+    """The hash of a source file and of every module of this package it imports, directly or indirectly; cached."""
     seen: set[Path] = set()
     todo = [path.resolve()]
     while todo:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the checksums inside them by which damage is known."""
+"""Files that are written whole or not at all, and the checksums inside them that reveal damage."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from ...estimators.names import UsageError
 
-UNSEALED = b"0" * 64  # where the checksum stands while it is taken
+UNSEALED = b"0" * 64  # stands in the checksum's place while the checksum is computed
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Unwritable(UsageError):
-    """The system refuses to write; nobody's fault but the disk's, so that a run stops instead of blaming a cell."""
+    """The system refuses to write. No cell is to blame, so the run stops instead of recording a failure."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns the system's refusal to write `path` into one sentence. Raises Unwritable."""
+    """Turns an OSError from writing `path` into one sentence. Raises Unwritable."""
     try:
         yield
     except OSError as error:
@@ -35,9 +35,9 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whose folder is made; a kill leaves what was there before. Raises Unwritable.
+    """Write `content` to `path` atomically and create its folder: after a kill, the old file is still there.
 
-    What a kill leaves of the file being written, `.NAME.MACHINE.PROCESS.RANDOM`, is removed by `sweep`.
+    A kill may leave a temporary file, `.NAME.MACHINE.PROCESS.RANDOM`, which `sweep` removes. Raises Unwritable.
     """
     temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.{secrets.token_hex(4)}")
     with writing(path):
@@ -51,7 +51,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove files half written by processes of this machine that are no more; those of others are left to them."""
+    """Remove the temporary files of dead processes of this machine; files of other machines are left to them."""
     for path in folder.glob(".*"):
         name, _, rest = path.name.rpartition(f".{platform.node()}.")
         process = rest.partition(".")[0]
@@ -73,10 +73,10 @@ def _alive(process: int) -> bool:
 
 
 def sealed(content: bytes, place: int) -> bytes:
-    """`content`, whose 64 bytes UNSEALED at `place` become the SHA-256 of the whole."""
+    """`content` with the 64 bytes UNSEALED at `place` replaced by the SHA-256 of `content` in hexadecimal."""
     return content[:place] + hashlib.sha256(content).hexdigest().encode() + content[place + 64 :]
 
 
 def is_sound(content: bytes, place: int) -> bool:
-    """Whether sealed content is what was written."""
+    """Whether sealed content matches the checksum at `place`."""
     return sealed(content[:place] + UNSEALED + content[place + 64 :], place) == content

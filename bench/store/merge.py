@@ -1,4 +1,4 @@
-"""Results folders brought together in one: the shards of a run, or runs of different machines."""
+"""Merging results folders into one: the shards of a run, or runs on different machines."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ IDENTITY = ("estimator", "task", "source", "seed", "data", "device")
 
 @dataclass
 class Merged:
-    """How many cells the folder holds now, and which two folders had with other numbers: the first one's are kept."""
+    """cells: how many the folder holds now. differing: the cells whose numbers differ between two folders, of which
+    the first folder's are kept.
+    """
 
     cells: int = 0
     differing: list[str] = field(default_factory=list)
 
 
 def merge(out: Path, folders: Sequence[Path]) -> Merged:
-    """Copy every cell into `out`, once: a measured one rather than a failed one, and the first rather than the others.
+    """Copy every cell into `out`: from the first folder where it is finished, or else from the first that holds it.
 
-    What `out` holds already comes first. The contexts of all are kept in its own, under `merged`. Nothing is written
-    where UsageError is raised: a folder without results, of a newer schema or damaged, or a cell that was measured with
-    different settings or code in two of them.
+    `out` itself, if it holds results, comes before `folders`. The contexts of all folders are kept in its context under
+    `merged`. Raises UsageError, before anything is written, on a folder that has no results, a newer schema or a
+    damaged part, and on a cell that two folders measured with different settings or code.
     """
     target = Store(out)
     stores = [Store.open(folder) for folder in (*([out] if target.cells.is_dir() else []), *folders)]
@@ -55,9 +57,10 @@ def _contexts(store: Store) -> list[dict[str, Any]]:
 
 
 def _check(stores: Sequence[Store]) -> None:
-    """Raises UsageError on a damaged part, and on a cell for which two folders do not agree on the settings.
+    """Raises UsageError on a damaged part, and on a cell that two folders measured with different settings.
 
-    A folder may hold a cell with older settings too; it agrees with one that holds some of the same.
+    A folder may hold a cell at several settings, old and new. Two folders agree when the keys of one include those of
+    the other.
     """
     seen: dict[str, tuple[Store, dict[str, dict[str, Any]]]] = {}
     for store in stores:
@@ -73,8 +76,8 @@ def _check(stores: Sequence[Store]) -> None:
                 (_, a), (_, b) = next(iter(theirs.items())), next(iter(mine.items()))
                 differing = " and ".join(name for name in sorted(a | b) if a.get(name) != b.get(name))
                 raise UsageError(
-                    f"{_name(a)}: {other.folder} and {store.folder} measured it with different {differing}; "
-                    "merge only runs of the same settings and code"
+                    f"{_name(a)}: {other.folder} and {store.folder} measured this cell with different {differing}; "
+                    "merge only runs with the same settings and code"
                 )
 
 

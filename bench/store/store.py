@@ -1,4 +1,4 @@
-"""The results folder: one sealed part a finished cell, written whole or not at all, and the context of each run."""
+"""The results folder: one sealed part per finished cell, written whole or not at all, and the context of the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Contents:
-    """rows: of all sound parts. settings: what each of them was measured with. damaged: the keys of the others."""
+    """rows: those of all intact parts. settings: one recipe per intact part. damaged: the keys of the other parts."""
 
     rows: pd.DataFrame
     settings: list[Mapping[str, Any]]
@@ -33,9 +33,9 @@ class Contents:
 
 
 class Store:
-    """Reads and writes one results folder, which several runs may share: a part is named by what it depends on.
+    """Reads and writes one results folder. Several runs may share it, since a part is named by the key of its cell.
 
-    Nothing read back can execute code: parquet, safetensors and JSON only.
+    Reading cannot execute code: the formats are parquet, safetensors and JSON only.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """The store of an existing run. Raises UsageError when there is none, or it is of a newer schema."""
+        """The store of an existing run. Raises UsageError when the folder holds no results or has a newer schema."""
         store = cls(folder)
         if not store.cells.is_dir():
             raise UsageError(f"{folder} holds no results (no folder cells/ in it); give the -o folder of a run")
@@ -61,7 +61,7 @@ class Store:
             )
 
     def context(self) -> dict[str, Any]:
-        """The context of the last run written here; empty for a new folder. Raises UsageError when it is damaged."""
+        """The context of the last run in this folder; empty for a new folder. Raises UsageError when it is damaged."""
         path = self.folder / "context.json"
         try:
             return json.loads(path.read_text()) if path.is_file() else {}
@@ -69,13 +69,13 @@ class Store:
             raise UsageError(f"{path} is damaged ({error}); delete it and run again, the cells are kept") from error
 
     def write_context(self, context: Mapping[str, Any]) -> None:
-        """Raises Unwritable."""
+        """Write the context of a run, and create the folder. Raises Unwritable."""
         with writing(self.cells):
             self.cells.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / "context.json", json.dumps(context, indent=1).encode())
 
     def sweep(self) -> None:
-        """Remove what killed runs left: files half written, and the checkpoints of cells that are finished."""
+        """Remove what killed runs left behind: temporary files, and the checkpoints of finished cells."""
         for folder in (self.folder, self.cells):
             sweep(folder)
         for checkpoint in self.cells.glob("*.safetensors"):
@@ -83,7 +83,7 @@ class Store:
                 checkpoint.unlink(missing_ok=True)
 
     def status(self, key: str) -> str | None:
-        """How a cell ended, or None when it has not been measured or its part is damaged."""
+        """How a cell ended; None when it has not been measured or its part is damaged."""
         part = self.part(key)
         try:
             return _status(part, part.stat().st_mtime_ns)
@@ -91,23 +91,26 @@ class Store:
             return None
 
     def finished(self, key: str) -> bool:
-        """Whether a cell need not be measured again: failures are recorded, never reused."""
+        """Whether a cell is done: failures are recorded, but measured again."""
         return self.status(key) in KEPT
 
     def write(self, key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> None:
-        """Store a cell's rows and settings in one part, atomically. Raises Unwritable."""
+        """Store the rows and settings of a cell in one part, atomically. Raises Unwritable."""
         self.put(key, pack(key, status, settings, rows))
 
     def put(self, key: str, content: bytes) -> None:
-        """Store a cell's part as another store has it, atomically. Raises Unwritable."""
+        """Store the content of a part taken from another store, atomically. Raises Unwritable."""
         replace_file(self.part(key), content)
 
     def content(self, key: str) -> bytes:
-        """A cell's part as it is stored, to be put into another store."""
+        """The bytes of a part, for `put` of another store."""
         return self.part(key).read_bytes()
 
     def quarantine(self, key: str) -> Path | None:
-        """Move a cell's part out of the way if it is damaged; where to, if so. Raises Unwritable."""
+        """Move a damaged part out of the way; returns its new path, or None when the part is not damaged.
+
+        Raises Unwritable.
+        """
         if not self.damaged([key]):
             return None
         aside = self.cells / "quarantine" / f"{key}.parquet"
@@ -117,15 +120,15 @@ class Store:
         return aside
 
     def stored(self) -> list[str]:
-        """The keys of all parts, damaged ones too."""
+        """The keys of all parts, damaged ones included."""
         return [part.stem for part in sorted(self.cells.glob("*.parquet"))]
 
     def damaged(self, keys: Sequence[str]) -> list[str]:
-        """Those of the keys whose parts are damaged."""
+        """The keys among these whose parts are damaged."""
         return [part.stem for part in self._parts(keys) if self._sound(part) is None]
 
     def read(self, keys: Sequence[str] | None = None) -> Contents:
-        """All that is stored, or of the given cells, each part read once; damaged parts are named and left out."""
+        """The contents of all parts, or of those with the given keys; damaged parts are listed and left out."""
         tables, settings, damaged = [ARROW_SCHEMA.empty_table()], list[Mapping[str, Any]](), list[str]()
         for path in self._parts(keys):
             if (part := self._sound(path)) is None:
@@ -136,12 +139,12 @@ class Store:
         return Contents(pa.concat_tables(tables).to_pandas(), settings, damaged)
 
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
-        """Every stored row, or those of the given cells, as one frame. Raises UsageError naming a damaged part."""
+        """The rows of all parts, or of those with the given keys. Raises UsageError naming a damaged part."""
         tables = [_named(path, lambda: unpack(path.read_bytes()).table()) for path in self._parts(keys)]  # noqa: B023
         return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
 
     def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
-        """The parts of all cells, or of the given ones. Raises UsageError naming a damaged one."""
+        """All parts, or those with the given keys. Raises UsageError naming a damaged part."""
         return [_named(path, lambda: unpack(path.read_bytes())) for path in self._parts(keys)]  # noqa: B023
 
     @staticmethod
@@ -152,11 +155,11 @@ class Store:
             return None
 
     def checkpoint(self, key: str) -> Path:
-        """Where a cell's training is kept while it is in flight, wherever the process may go meanwhile."""
+        """The absolute path of a cell's checkpoint: a plugin may change the working directory during training."""
         return (self.cells / f"{key}.safetensors").absolute()
 
     def part(self, key: str) -> Path:
-        """Where a finished cell is kept."""
+        """The path of a cell's part."""
         return self.cells / f"{key}.parquet"
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
@@ -164,7 +167,7 @@ class Store:
 
 
 def _named(path: Path, read: Callable[[], T]) -> T:
-    """What `read` makes of the part at this path. Raises UsageError naming it where it is damaged."""
+    """The value of `read()`. Raises UsageError naming the path when the part there is damaged."""
     try:
         return read()
     except Damaged as error:
@@ -173,5 +176,8 @@ def _named(path: Path, read: Callable[[], T]) -> T:
 
 @functools.cache
 def _status(part: Path, changed: int) -> str:
-    """What a part says of its cell; read anew when the file was changed. Raises OSError and Damaged."""
+    """The status in a part. changed: the time of its last change, so that the cache forgets what was overwritten.
+
+    Raises OSError and Damaged.
+    """
     return unpack(part.read_bytes()).status

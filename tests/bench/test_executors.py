@@ -166,7 +166,7 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
     grid = [cell for cell in cells("killed", "killed-once", "rloo", "reinforce") if cell.source is DRAWS]
     assert TWO.run(grid, store, progress) == {"error": 2, "ok": 6}
     assert {name for name, (status, _) in ended.items() if status == "error"} == {("killed", 0), ("killed", 1)}
-    reason = f"{DIED}: SIGKILL, killed, maybe for want of memory"
+    reason = f"{DIED}: SIGKILL, killed, perhaps for lack of memory"
     assert ended["killed", 0] == ("error", reason)
     rows = store.rows()
     assert set(rows.loc[rows["status"] == "error", "reason"]) == {reason}
@@ -175,7 +175,7 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
 
 FAULTS = {
     "exits": "it called sys.exit(7)",
-    "leaves": "it ended itself with exit code 7",
+    "leaves": "it exited with code 7",
     "crashes": "SIGSEGV, a crash in native code",
     "takes-all-memory": "can't allocate memory",
 }

@@ -71,7 +71,7 @@ class TestFiles:
             (("seeds = 3", "seeds = true"), ["seeds must be a whole number", "True"]),
             (("seeds = 3", "seeds = 3\nepochs = 2"), ["either steps or epochs"]),
             (("seeds = 3", "seeds = 3\nselection_seeds = [2]"), ["selection seed", "0 to 2"]),
-            (("seeds = 3", "seeds = 3\n[sweep]\nlr = [1.0]"), ["sweeps without selection_seeds"]),
+            (("seeds = 3", "seeds = 3\n[sweep]\nlr = [1.0]"), ["has a sweep but no selection_seeds"]),
             (('"verified"', '"sure"'), ["numbers must be one of verified, recalled, none"]),
             (('"verified"', '"none"'), ["numbers are none", "'A'"]),
             (("published = { one", "published = { two"), ["'A' has numbers in 'two'", "nearest: one"]),
@@ -195,7 +195,7 @@ class TestForecast:
     def test_duration(self) -> None:
         assert [duration(text) for text in ("90s", "2m", "1.5h")] == [90, 120, 5400]
         for text in ("2", "m", "-1s", "infh", ""):
-            with pytest.raises(UsageError, match="no duration"):
+            with pytest.raises(UsageError, match="not a duration"):
                 duration(text)
 
 

@@ -58,7 +58,7 @@ def test_shards_are_the_whole_plan_with_each_cell_once(count: int) -> None:
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0", ""])
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no shard; write I/N"):
+    with pytest.raises(UsageError, match="is not a shard; write I/N"):
         Shard.parse(text)
 
 
@@ -105,7 +105,7 @@ def test_numbers_that_differ_are_said_and_the_first_are_kept(tmp_path: Path) -> 
 def test_other_settings_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     a = measured(tmp_path / "a", cells())
     b = measured(tmp_path / "b", cells(TINY.changed(DRAWS, rows=9)))
-    with pytest.raises(UsageError, match=r"on bit:d=2, draws.*: .*a and .*b measured it with different settings"):
+    with pytest.raises(UsageError, match=r"on bit:d=2, draws.*: .*a and .*b measured this cell with different sett"):
         merge(tmp_path / "out", [a.folder, b.folder])
     assert not (tmp_path / "out").exists()
     run_cells(cells(), b, Progress())

@@ -197,7 +197,7 @@ class TestCompiled:
     def test_what_cannot_be_compiled_is_unsupported(self) -> None:
         """REBAR differentiates a gradient of f again."""
         step = step_of(linear(compile="yes"), "rebar")
-        with pytest.raises(Unsupported, match="compile=yes gives f no second derivative, which rebar takes"):
+        with pytest.raises(Unsupported, match="compile=yes gives f no second derivative, which rebar needs"):
             step(some_batches(step.task, 1)[0])
 
     def test_compiles_and_leaves_the_model_its_own_methods(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +316,7 @@ class TestGraphed:
             step.estimator.total = step.estimator.total + 1
 
         monkeypatch.setattr(step.estimator, "update", rebinds)
-        with pytest.raises(UsageError, match="reinforce-ema replaces its state at each step; leave out cuda_graphs"):
+        with pytest.raises(UsageError, match="reinforce-ema replaces its state tensors at each step; leave out"):
             step(some_batches(step.task, 1)[0])
 
     def test_a_loaded_state_is_captured_anew(self, pretend_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ GRID = ["run", "-e", "rloo", "-e", "reinforce", "-t", "bit:d={1,2}"]
     [
         (["--executor", "spark"], "unknown executor 'spark'; choose one of local, ray"),
         (["--executor", "ray", "--jobs", "2"], "as many cells as it has CPUs"),
-        (["--timeout", "5"], "'5' is no duration; write 90s, 2m or 1.5h"),
-        (["--memory", "lots"], "'lots' is no size; write 500M or 4G"),
-        (["--shard", "3/2"], "'3/2' is no shard"),
+        (["--timeout", "5"], "'5' is not a duration; write, for example, 90s"),
+        (["--memory", "lots"], "'lots' is not a size; write, for example, 500M or 4G"),
+        (["--shard", "3/2"], "'3/2' is not a shard"),
     ],
 )
 def test_refusals(command: Command, tmp_path: Path, options: list[str], words: str) -> None:
@@ -33,7 +33,7 @@ def test_refusals(command: Command, tmp_path: Path, options: list[str], words: s
 def test_sizes() -> None:
     assert [size(text) for text in ("500M", "4G", "1.5k", "12", "2gb")] == [500 * 2**20, 2**32, 1536, 12, 2**31]
     for text in ("", "0", "0G", "-1G", "4X", "G"):
-        with pytest.raises(UsageError, match="is no size"):
+        with pytest.raises(UsageError, match="is not a size"):
             size(text)
 
 

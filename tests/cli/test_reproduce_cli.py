@@ -60,7 +60,7 @@ class TestReproduce:
         folder = tmp_path / "out"
         ended = command("reproduce", tiny, "-o", folder)
         assert ended.code == 0
-        assert "15 cells of 12 steps" in ended.out and "here, by a few steps" in ended.out
+        assert "15 cells of 12 steps" in ended.out and "here, estimated from a few steps" in ended.out
         assert "Reproduction of Nobody 2000" in ended.out and "unsupported" in ended.out
         table = pd.read_csv(folder / "tables" / "reproduction.csv").set_index("method")
         assert table["status"].to_list() == ["reproduction", "reproduction", "2 unsupported; no number published"]
@@ -102,7 +102,7 @@ class TestReproduce:
         ("arguments", "words"),
         [
             (["--steps", "13"], ["tiny has 12 steps", "at most"]),
-            (["--budget", "soon"], ["'soon' is no duration"]),
+            (["--budget", "soon"], ["'soon' is not a duration"]),
             (["--budget", "0.001s"], ["one step of each cell", "-e"]),
             (["-e", "RELAX"], ["tiny has no method 'RELAX'"]),
         ],

@@ -66,7 +66,7 @@ def test_a_change_is_put_back_and_named(what: str) -> None:
         exec(CHANGES[what], scope)
     assert state() == before
     assert what in guard.changed
-    assert guard.told.startswith("changed and put back: ")
+    assert guard.summary.startswith("changed and put back: ")
 
 
 def test_every_setting_is_tried() -> None:
@@ -74,12 +74,12 @@ def test_every_setting_is_tried() -> None:
     assert {setting.name for setting in shared_state("cpu") if "backends" not in setting.name} <= set(CHANGES)
 
 
-def test_nothing_is_told_of_what_changes_nothing() -> None:
+def test_nothing_is_reported_of_what_changes_nothing() -> None:
     guard = Guard(CPU)
     for _ in range(3):
         with guard:
             torch.randn(3, generator=torch.Generator().manual_seed(0))
-    assert guard.told == ""
+    assert guard.summary == ""
 
 
 @pytest.mark.parametrize("source", ["draws", "clock"])

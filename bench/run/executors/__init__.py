@@ -1,4 +1,4 @@
-"""Where cells are measured: in this process, in local processes, or on a Ray cluster. Their numbers are the same."""
+"""Executors measure cells in this process, in local processes, or on a Ray cluster, all with the same numbers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["HERE", "Execution", "Limits"]
 
 @dataclass(frozen=True)
 class Execution:
-    """`jobs` local processes side by side, or the Ray cluster at the address `ray`; each cell within `limits`."""
+    """`jobs` local processes in parallel, or the Ray cluster at the address `ray`; `limits` apply to each cell."""
 
     jobs: int = 1
     limits: Limits = field(default_factory=Limits)
     ray: str | None = None
 
     def run(self, cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
-        """Measure every cell that is not finished in the store; returns how many ended in each state.
+        """Measure every cell that is not finished in the store, or every cell if `fresh`.
 
-        Raises UsageError where there is no such cluster.
+        Returns counts by status. Raises UsageError when there is no such cluster, and Unwritable.
         """
         if not cells or self == HERE:
             return run_cells(cells, store, progress, fresh)
@@ -36,7 +36,7 @@ class Execution:
 
     @property
     def slots(self) -> int:
-        """How many cells are measured at once."""
+        """How many cells are measured at the same time."""
         if self.ray is None:
             return self.jobs
         from .ray_cluster import connect
@@ -52,4 +52,4 @@ class Execution:
 
 
 HERE = Execution()
-"""In this process."""
+"""Measures in this process."""

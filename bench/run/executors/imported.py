@@ -1,8 +1,8 @@
-"""Imported by the fork server: all that measuring a cell imports, so that no process does so again."""
+"""Imported by the fork server: every module that measuring a cell needs, so that forked processes import nothing."""
 
 from __future__ import annotations
 
-import torch._dynamo  # noqa: F401  # which an optimiser imports at its first step
+import torch._dynamo  # noqa: F401  # an optimiser imports it at its first step
 
 from ....estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 from . import processes  # noqa: F401

@@ -1,4 +1,4 @@
-"""What a plugin may do to the process that measures it: a fresh one each, so many seconds, so many bytes."""
+"""Limits for the process that measures a plugin: a fresh process per cell, seconds, and bytes of memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 @dataclass(frozen=True)
 class Limits:
-    """isolate: a fresh process for every cell. timeout: seconds of a cell, or between two blocks of a timing.
+    """isolate: a fresh process for every cell. timeout: seconds per cell, or between two blocks of a timing.
 
-    memory: bytes of data of a process, on top of what it takes before it measures anything. Raises UsageError where
-    the system does not tell how much that is.
+    memory: bytes of data per process, in addition to those it uses before it measures anything. Raises UsageError when
+    the system does not report how many those are.
     """
 
     isolate: bool = False
@@ -28,10 +28,10 @@ class Limits:
             raise UsageError("this system cannot limit a process's memory; leave out --memory")
 
     def limit_memory(self) -> None:
-        """Let allocations of this process beyond `memory` fail.
+        """Make allocations of this process beyond `memory` fail.
 
-        What is limited is private writable memory: not address space, of which an accelerator's driver reserves much
-        more than there is memory.
+        The limit is on private writable memory, not on address space, because the driver of an accelerator reserves far
+        more address space than there is memory.
         """
         used = _data()
         if self.memory is not None and used is not None:
@@ -41,15 +41,15 @@ class Limits:
 
 
 def _data() -> int | None:
-    """Bytes of this process's private writable memory, where Linux tells."""
+    """Bytes of private writable memory of this process; None where the system does not report them as Linux does."""
     status = Path("/proc/self/status")
     found = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.is_file() else None
     return 1024 * int(found[1]) if found else None
 
 
 def size(text: str) -> int:
-    """Bytes of `500M` or `4G`. Raises UsageError on anything else."""
+    """The bytes that a text such as `500M` or `4G` means. Raises UsageError on anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.strip().lower())
     if found is None or not float(found[1]):
-        raise UsageError(f"{text!r} is no size; write 500M or 4G")
+        raise UsageError(f"{text!r} is not a size; write, for example, 500M or 4G")
     return int(float(found[1]) * UNITS[found[2]])

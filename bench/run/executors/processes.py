@@ -1,7 +1,7 @@
-"""Local processes: each measures unit after unit and stores its own parts, so that only outcomes travel back.
+"""Local processes: each measures one unit after another and stores the parts itself, so that only outcomes are sent.
 
-They fork from a server that has imported the package and measured nothing, where there are fork servers: a fresh one
-costs milliseconds, not the seconds of an import.
+Where the system has fork servers, processes fork from a server that has imported the package and measured nothing, so
+that a fresh process costs milliseconds instead of the seconds of an import.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DIED = "the process that measured it died"
 
 
 class Processes:
-    """At most `jobs` processes of `threads` threads each."""
+    """At most `jobs` processes with `threads` threads each; implements `Workers`."""
 
     lone_slots, tries = 1, 2
 
@@ -73,7 +73,7 @@ class Processes:
 
 
 class Process:
-    """A process and the unit it measures."""
+    """A process, the unit it measures, and the deadline of the unit."""
 
     unit: Unit
 
@@ -87,18 +87,18 @@ class Process:
 
     def submit(self, unit: Unit) -> None:
         self.unit, self.deadline = unit, float("inf")
-        with suppress(BrokenPipeError):  # it died while idle, which `end` will tell
+        with suppress(BrokenPipeError):  # the process died while idle, which `end` reports
             self.connection.send(unit)
 
     def end(self) -> Ended | Lost | None:
-        """The outcomes of its unit, or that they are lost; None while it is measured."""
+        """The outcomes of the unit, or Lost; None while it is being measured."""
         alive = self.process.is_alive()
         try:
             while self.connection.poll():
                 message = self.connection.recv()
                 if isinstance(message, list):
                     return message
-                self._lives()
+                self._restart_timeout()
         except (EOFError, ConnectionResetError):
             alive = False
         if not alive:
@@ -108,8 +108,8 @@ class Process:
             return Lost(f"it took longer than the {self.limits.timeout:g} s of --timeout", again=False)
         return None
 
-    def _lives(self) -> None:
-        """It has begun its unit, or made some of it: a timing's next block has its own time."""
+    def _restart_timeout(self) -> None:
+        """Start the timeout when the unit begins; in a timing, restart it after each block."""
         if self.limits.timeout is not None and (self.deadline == float("inf") or self.unit[0].source.together):
             self.deadline = time.monotonic() + self.limits.timeout
 
@@ -122,9 +122,9 @@ class Process:
 
 def _cause(code: int) -> str:
     if code >= 0:
-        return f"it ended itself with exit code {code}"
+        return f"it exited with code {code}"
     name = signal.Signals(-code).name
-    return f"{name}, " + ("killed, maybe for want of memory" if name == "SIGKILL" else "a crash in native code")
+    return f"{name}, " + ("killed, perhaps for lack of memory" if name == "SIGKILL" else "a crash in native code")
 
 
 def plugin_files() -> list[Path]:
@@ -147,7 +147,10 @@ def _work(
     plugins: list[Path],
     limits: Limits,
 ) -> None:
-    """What a process does, until its parent hangs up. An interrupt is its parent's to handle."""
+    """The main function of a process: measure units until the parent closes the connection.
+
+    Interrupts are left to the parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     look_in(data)
@@ -155,10 +158,10 @@ def _work(
     steady_host(threads)
     add_plugins(plugins)
     store = Store(folder)
-    lives = Progress(begin=lambda cell: connection.send(0.0), tick=connection.send)
-    with suppress(EOFError, Unwritable):  # what cannot be written the parent will find and tell
+    heartbeat = Progress(begin=lambda cell: connection.send(0.0), tick=connection.send)
+    with suppress(EOFError, Unwritable):  # the parent fails to write too, and reports it
         while True:
-            connection.send(measure_unit(connection.recv(), store, lives))
+            connection.send(measure_unit(connection.recv(), store, heartbeat))
 
 
 def _end_with_parent() -> None:

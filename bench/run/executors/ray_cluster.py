@@ -1,6 +1,6 @@
-"""Workers of a Ray cluster. Each measures in a folder of its own and sends its parts back to the one store.
+"""Workers of a Ray cluster. Each measures in a temporary folder and sends its parts back to the one store.
 
-Ray may begin a cell again where its worker or node is lost; a part is stored when it arrives, so each is stored once.
+A cell whose worker or node is lost may be measured again; it is stored once, since a part is stored when it arrives.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ except ImportError as error:
 
 @dataclass(frozen=True)
 class Work:
-    """A unit and all that a worker on another machine needs to measure it as this one would."""
+    """A unit, and everything that a worker on another machine needs to measure it as this machine would.
+
+    parts: the name of each cell's part. data: the folder of MNIST. plugins: name and text of each file of --plugin.
+    """
 
     unit: Unit
     parts: tuple[str, ...]
@@ -50,7 +53,7 @@ class Work:
 
 
 def connect(address: str) -> int:
-    """Join the cluster, once; returns its CPUs. Raises UsageError where there is none."""
+    """Join the cluster, once; returns its number of CPUs. Raises UsageError when there is no cluster."""
     try:
         if not ray.is_initialized():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -63,9 +66,9 @@ Measured = list[tuple[Outcome, bytes]] | Lost
 
 
 class RayCluster:
-    """Each unit takes `threads` CPUs, and a GPU if cells are on an accelerator; timings a whole machine each.
+    """Implements `Workers`: a unit takes `threads` CPUs, and a GPU on an accelerator; a timing takes a whole machine.
 
-    Raises UsageError where there is no such cluster, or none of its machines has the device that is to be timed.
+    Raises UsageError when there is no such cluster, or when no machine of it has the device to be timed.
     """
 
     tries = 3
@@ -94,7 +97,8 @@ class RayCluster:
         machines = self._machines()
         if not machines:
             raise UsageError(
-                f"no machine of the cluster has the device that timings are asked for: {self.place.device_name}"
+                f"no machine of the cluster has the device to be timed, {self.place.device_name}; start the run on a "
+                "machine like those of the cluster"
             )
         node = min(machines, key=list(self.timed_on.values()).count)
         place = OnNode(node, soft=False)
@@ -124,7 +128,7 @@ class RayCluster:
         ray.shutdown()
 
     def _machines(self) -> dict[str, float]:
-        """The CPUs of each machine that has this device, by one node of it."""
+        """Node ID -> number of CPUs, for one node of each machine that has this device."""
         able = [
             n for n in ray.nodes() if n["Alive"] and all(n["Resources"].get(k, 0) >= v for k, v in self.least.items())
         ]
@@ -149,7 +153,7 @@ def _device_name(device: str) -> str:
 
 
 def _measure(work: Work) -> Measured:
-    """A unit's outcomes and parts, measured in a folder that is thrown away."""
+    """The outcomes and parts of a unit, measured in a temporary folder."""
     steady_host(work.threads)
     _prepare(work.data, work.plugins)
     _check(work)
@@ -169,7 +173,10 @@ def _measure(work: Work) -> Measured:
 
 @functools.cache
 def _prepare(data: str, plugins: tuple[tuple[str, str], ...]) -> tempfile.TemporaryDirectory[str]:
-    """Once a worker: where MNIST is, and the plugins given with --plugin, in a folder that lives as long as it."""
+    """Once per worker: set the folder of MNIST, and add the plugins given with --plugin.
+
+    Returns the folder of the plugins' files, which the cache keeps alive as long as the worker.
+    """
     if data:
         look_in(data)
     folder = tempfile.TemporaryDirectory()
@@ -181,10 +188,13 @@ def _prepare(data: str, plugins: tuple[tuple[str, str], ...]) -> tempfile.Tempor
 
 
 def _check(work: Work) -> None:
-    """Raises RuntimeError where this machine would measure something else than was asked for."""
+    """Raises RuntimeError when this machine has other code or data than the one that planned the cells."""
     for cell, part in zip(work.unit, work.parts, strict=True):
         if cell.part() != part:
-            raise RuntimeError("this worker has another dvae-bench, plugin or torch than the one that sent it the cell")
+            raise RuntimeError(
+                "dvae-bench, a plugin or torch differs between this worker and the machine that sent the cell; install "
+                "the same versions"
+            )
         if cell.place.data and load_mnist().name != cell.place.data:
             raise RuntimeError(
                 f"this worker has {load_mnist().name}, not {cell.place.data}; put MNIST where it finds it"

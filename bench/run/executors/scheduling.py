@@ -1,4 +1,4 @@
-"""Which unit is measured when, and again when its process is lost: the same on every executor."""
+"""The order of units, and second tries when a process is lost: the same on every executor."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..runner import Ended, Outcome, Progress, Unit, store_lost, unfinished, uni
 
 @dataclass(frozen=True)
 class Lost:
-    """Why a unit came back without outcomes, and whether it is worth another try."""
+    """Why a unit has no outcomes, and whether another try is worthwhile."""
 
     reason: str
     again: bool = True
 
 
 class Workers(Protocol):
-    """Measures units beside each other, each to its outcomes, stored, or Lost.
+    """Measures units in parallel. Each ends with outcomes, their parts stored, or Lost.
 
-    slots: how many units at once; lone_slots: how many of sources that want the machine alone.
-    tries: how often a cell may lose its process.
+    slots: how many units at the same time; lone_slots: how many of sources that need the machine to themselves.
+    tries: how many times a cell is tried when its process is lost.
     """
 
     slots: int
@@ -36,16 +36,16 @@ class Workers(Protocol):
     def submit(self, unit: Unit) -> None: ...
 
     def ended(self) -> list[tuple[Unit, Ended | Lost]]:
-        """Waits until some submitted units have ended."""
+        """Wait until at least one submitted unit has ended."""
 
     def close(self) -> None:
-        """Leaves no process behind; what is in flight is lost."""
+        """End all processes; units in flight are lost."""
 
 
 def run_beside(
     cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool, workers: Workers
 ) -> dict[str, int]:
-    """`run_cells` by these workers: first what may run side by side, then what wants the machine alone."""
+    """`run_cells` on these workers: first the cells that may run in parallel, then those of `alone` sources."""
     counts: Counter[str] = Counter()
     todo = list(units(unfinished(cells, store, progress, fresh, counts)))
     alone = [unit for unit in todo if unit[0].source.alone]
@@ -60,10 +60,10 @@ def run_beside(
 def _measure(
     batch: list[Unit], slots: int, store: Store, progress: Progress, workers: Workers
 ) -> Iterator[tuple[Cell, Outcome]]:
-    """Every cell and its outcome, in the order they end.
+    """Every cell and its outcome, in the order in which they end.
 
-    Timings that lose their process together are made again one by one; a cell that loses its own `tries` times is
-    stored as an error. Its neighbours are unharmed.
+    Timings that lose their process together are measured again one by one. A cell that loses its process `tries` times
+    is stored as an error; the other cells are not affected.
     """
     waiting, running = deque(batch), 0
     lost: Counter[Unit] = Counter()

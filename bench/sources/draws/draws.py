@@ -1,4 +1,4 @@
-"""Gradient draws of an estimator on a toy: the raw material of bias and variance."""
+"""Gradient draws of an estimator on a toy, from which bias and variance are estimated."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from .replicates import draw_replicates
 from .work import Work, count_work
 
 OF_F = ("value", "decoder")
-"""Groups that move with f alone; the others move with the law of z."""
+"""Groups drawn from f and the gradient at its own parameters; the others are gradients at those of q's distribution."""
 TUNING_SHARE = 8
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What was measured: moments of each group's gradient beside its exact value [D].
+    """The moments of each group's gradient, and its exact gradient [D].
 
-    relaxed: the same of the estimator's own relaxed objective; empty where it has none or that is not known.
+    relaxed: the exact gradient [D] of the estimator's own relaxed objective; empty when it has none or it is unknown.
     """
 
     moments: dict[str, Moments]
@@ -40,19 +40,21 @@ class Draws:
     claim: Claim
 
     def finite_variance(self, group: str) -> bool:
-        """By the method's own claim, which is about the groups that the law of z moves."""
+        """Whether the estimator claims a finite variance for this group; its claim does not cover the groups of f."""
         return self.claim.finite_variance or group.removesuffix(OWN) in OF_F
 
     @property
     def judged(self) -> dict[str, tuple[Moments, np.ndarray]]:
-        """Each group's moments and exact value; under group + OWN, against the own relaxed objective."""
+        """The moments of each group and its exact gradient; under group + OWN, that of its own relaxed objective."""
         found = {group: (self.moments[group], exact) for group, exact in self.exact.items()}
         return found | {group + OWN: (self.moments[group], exact) for group, exact in self.relaxed.items()}
 
 
 def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int) -> Draws:
-    """Tune if there is anything to tune, freeze, then draw. Raises whatever the estimator raises, and UsageError for
-    parameters that are not finite.
+    """Tune the estimator if it has anything to tune, freeze it, then draw.
+
+    Raises UsageError when the toy's parameters are not finite, FloatingPointError when the draws are not, and whatever
+    the estimator raises.
     """
     task.latent(task.params()).validate()
     work = count_work(layers, task)
@@ -62,17 +64,17 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
     layers.eval()
     look = f"/look {settings.look}" if settings.look else ""
     sample, lower = stream(seed, f"sample{look}", task.device), stream(seed, f"lower{look}", task.device)
-    rows = work.draws(settings.elements / settings.blocks, settings.rows)
-    chunk = work.draws(settings.chunk_elements, rows)
+    per_block = work.draws(settings.elements / settings.blocks, settings.rows)
+    chunk = work.draws(settings.chunk_elements, per_block)
     exact = {group: tensor.flatten() for group, tensor in task.exact(layers.top).items()}
     accumulators: dict[str, Accumulator] = {}
     for _ in range(settings.blocks):
-        for start in range(0, rows, chunk):
-            count = min(chunk, rows - start)
+        for start in range(0, per_block, chunk):
+            count = min(chunk, per_block - start)
             for group, draws in draw_replicates(layers, task, count, sample, lower).items():
                 if group not in accumulators:
                     direction = unit(exact[group]).to(draws) if group in exact else None
-                    accumulators[group] = Accumulator(settings.blocks, rows, direction)
+                    accumulators[group] = Accumulator(settings.blocks, per_block, direction)
                 accumulator = accumulators[group]
                 if draws.dim() == 2:
                     accumulator.add(draws)
@@ -81,7 +83,7 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
     moments = {group: accumulator.finish() for group, accumulator in accumulators.items()}
     for group, moment in moments.items():
         if not np.isfinite(moment.variance).all():
-            raise FloatingPointError(f"the gradient draws of group {group!r} hold NaN or infinity")
+            raise FloatingPointError(f"the gradient draws of group {group!r} contain NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
     relaxed = {group: tensor.flatten().numpy() for group, tensor in task.relaxed(layers.top).items()}
     return Draws(moments, known, relaxed, work, tuned, layers.top.claim())
@@ -92,9 +94,9 @@ def unit(vector: Tensor) -> Tensor:
     return vector / vector.norm().clamp_min(torch.finfo(vector.dtype).tiny)
 
 
-def tune_on(layers: Layers, task: Toy, settings: DrawSettings, seed: int, rows: int) -> int:
-    """Tune at the toy's parameters, `rows` draws a step; returns the steps."""
+def tune_on(layers: Layers, task: Toy, settings: DrawSettings, seed: int, replicates: int) -> int:
+    """Tune at the toy's parameters, with `replicates` draws per step; returns the number of steps."""
     once = task.params().detach()
     generator, lower = stream(seed, "tuning", task.device), stream(seed, "tuning-lower", task.device)
-    params = once.expand(rows, *once.shape)
+    params = once.expand(replicates, *once.shape)
     return tune(toy_problem(task), layers.whole, params, settings.tuning_steps, generator, layers.lower(lower))

@@ -10,10 +10,14 @@ from ..build import Layers
 from ..gradient import draw_gradient, toy_problem
 
 
-def draw_replicates(layers: Layers, task: Toy, rows: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
-    """One backward pass for `rows` replicates: value and cut [rows, D], each shared group's sum over rows [D]."""
+def draw_replicates(layers: Layers, task: Toy, count: int, sample: Generator, lower: Generator) -> dict[str, Tensor]:
+    """The gradient of each group from one backward pass over `count` replicates.
+
+    "value" and "cut" (the gradient at q's parameters) are [count, D]. The groups of `task.groups()` share their
+    parameters over all replicates, so that autograd only gives their sum, [D].
+    """
     once = task.params()
-    params = once.expand(rows, *once.shape)
+    params = once.expand(count, *once.shape)
     loss = draw_gradient(toy_problem(task), layers.top, params, sample, layers.lower(lower)).loss
     shared = task.groups()
     wanted = [params, *(tensor for group in shared.values() for tensor in group)]

@@ -1,4 +1,4 @@
-"""The source `draws`: bias and variance of gradient draws on toys."""
+"""The source `draws`: gradient draws on toys, for bias and variance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of one gradient draw on a toy, which sizes its blocks."""
+"""The work of one gradient draw on a toy, which determines the size of blocks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..gradient import draw_gradient, toy_problem
 from ..streams import stream
 from .replicates import draw_replicates
 
-COUNTED_ROWS, COUNTED_ELEMENTS = 8, 2e7
+COUNTED_REPLICATES, COUNTED_ELEMENTS = 8, 2e7
 
 
 @dataclass(frozen=True)
 class Work:
-    """Evaluations and differentiations of f for one gradient draw, and the deterministic costs of a call for `rows`."""
+    """Evaluations and differentiations of f per gradient draw, and the deterministic costs of drawing `replicates`."""
 
     evaluations: int
     differentiations: int
     costs: Costs
-    rows: int
+    replicates: int
 
     def draws(self, elements: float, most: int) -> int:
-        """How many draws, at most `most`, make about `elements` numbers of 4 bytes, over all operations."""
-        return int(min(most, max(1, 4 * elements * self.rows / self.costs.bytes)))
+        """How many draws, at most `most`, produce about `elements` numbers of 4 bytes over all operations."""
+        return int(min(most, max(1, 4 * elements * self.replicates / self.costs.bytes)))
 
 
 def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
@@ -41,10 +41,9 @@ def count_calls(layers: Layers, task: Toy) -> tuple[int, int]:
 
 
 def count_work(layers: Layers, task: Toy) -> Work:
-    """Of COUNTED_ROWS gradient draws in eval(), fewer where f alone makes them very wide."""
+    """The work of COUNTED_REPLICATES gradient draws in eval(); of fewer when f alone makes them very wide."""
     evaluations, differentiations = count_calls(layers, task)
-    rows = int(min(COUNTED_ROWS, max(1, COUNTED_ELEMENTS / (max(1, evaluations) * task.width))))
+    count = int(min(COUNTED_REPLICATES, max(1, COUNTED_ELEMENTS / (max(1, evaluations) * task.width))))
     sample, lower = stream(0, "count", task.device), stream(0, "count-lower", task.device)
-    return Work(
-        evaluations, differentiations, count_costs(lambda: draw_replicates(layers, task, rows, sample, lower)), rows
-    )
+    costs = count_costs(lambda: draw_replicates(layers, task, count, sample, lower))
+    return Work(evaluations, differentiations, costs, count)

@@ -1,1 +1,1 @@
-"""Time per phase, block by block, on the CPU and on accelerators."""
+"""Time per phase, measured in blocks, on the CPU and on accelerators."""

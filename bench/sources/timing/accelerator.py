@@ -1,6 +1,6 @@
-"""What only an accelerator can tell of one gradient: peak memory, kernel launches, and the time of a graph replay.
+"""Measurements that only an accelerator allows: peak memory, kernel launches, and the time of a graph replay.
 
-Written to the documentation of torch.accelerator and torch.profiler; not yet run on a GPU.
+Written from the documentation of torch.accelerator and torch.profiler; not yet run on a GPU.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WARM, REPLAYS = 3, 30
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
-    """Bytes allocated at the peak of a call, over those held before it."""
+    """Bytes allocated at the peak of a call, in excess of those held before it."""
     accelerator = torch.accelerator
     accelerator.synchronize(device)
     accelerator.reset_peak_memory_stats(device)
@@ -30,7 +30,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
 
 
 def launches(gradient: Callable[[], object], device: torch.device) -> int:
-    """Kernels, copies and fills that one call puts on the device."""
+    """The number of kernels, copies and fills that one call launches. Raises RuntimeError without a device profiler."""
     if supported_activities() <= {ProfilerActivity.CPU}:
         raise RuntimeError("this build's profiler sees no accelerator")
     torch.accelerator.synchronize(device)
@@ -41,7 +41,7 @@ def launches(gradient: Callable[[], object], device: torch.device) -> int:
 
 
 def replay_times(gradient: Callable[[], object], clock: Clock, device: torch.device) -> np.ndarray:
-    """Microseconds of each replay of one captured call: what is left when Python launches nothing.
+    """Microseconds of each replay of one captured call, [REPLAYS]: the time of the device without Python's launches.
 
     The call must draw from the device's default generator. Raises what `capture` raises.
     """

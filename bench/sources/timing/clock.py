@@ -1,4 +1,4 @@
-"""Clocks: marks on a timeline, read after a block. The only module that knows accelerators' events and CUDA."""
+"""Clocks: marks on a timeline, read after a block. The only module that uses the events of accelerators."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ....estimators.names import UsageError
 
 
 class Clock(Protocol):
-    """Marks moments; reads them as microseconds, in one sync, after the block.
+    """Marks moments, and converts them to microseconds after the block, in one sync.
 
-    asynchronous: whether the host runs ahead of the work it hands out, so that enqueueing has a time of its own.
+    asynchronous: whether the host runs ahead of the device, so that enqueueing takes a time of its own.
     """
 
     asynchronous: bool
 
     def mark(self) -> Any:
-        """A moment on this clock's device, now."""
+        """The present moment on the clock's device."""
 
     def read(self, marks: list[Any]) -> list[float]:
         """Microseconds from each mark to the next, len(marks) - 1 of them."""
@@ -41,7 +41,7 @@ class CpuClock:
 
 
 class EventClock:
-    """Device events on the current stream, from a pool: no sync until a block is read."""
+    """Device events on the current stream, taken from a pool; no sync until a block is read."""
 
     asynchronous = True
 
@@ -67,9 +67,9 @@ def clock_for(device: torch.device) -> Clock:
 
 
 class Timeline:
-    """Labelled marks of one call after another: each `mark(phase)` ends the phase before it, and "end" ends the call.
+    """Labelled marks of consecutive calls: each `mark(phase)` ends the phase before it, and "end" ends the call.
 
-    A phase may come more than once in a call; its time is the sum.
+    A phase may occur more than once in a call; its time is the sum.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -82,7 +82,7 @@ class Timeline:
         self.marks.append(self.clock.mark())
 
     def read_calls(self) -> list[dict[str, float]]:
-        """Microseconds in each phase of every call since the last read, in one sync."""
+        """Microseconds in each phase, per call since the last read, in one sync; the last entry is always empty."""
         calls: list[dict[str, float]] = [{}]
         for phase, span in zip(self.phases, self.clock.read(self.marks), strict=False):
             if phase == "end":
@@ -93,12 +93,12 @@ class Timeline:
         return calls
 
     def read(self) -> dict[str, float]:
-        """Microseconds in each phase since the last read, over all calls."""
+        """Microseconds in each phase since the last read, summed over all calls."""
         return add_up(self.read_calls())
 
 
 def add_up(calls: list[dict[str, float]]) -> dict[str, float]:
-    """The sum of each phase over calls."""
+    """The time of each phase, summed over calls."""
     total: dict[str, float] = {}
     for call in calls:
         for phase, span in call.items():
@@ -107,7 +107,7 @@ def add_up(calls: list[dict[str, float]]) -> dict[str, float]:
 
 
 def marked(f: Callable[[Any], Any], timeline: Timeline) -> Callable[[Any], Any]:
-    """f, with its time marked as "objective" inside the phase "gradient"."""
+    """f, with its time marked as the phase "objective" inside the phase "gradient"."""
 
     def run(z: Any) -> Any:
         timeline.mark("objective")
@@ -131,9 +131,9 @@ def device_from(name: str) -> torch.device:
 
 
 def steady_host(threads: int) -> bool:
-    """One thread count for the run, and glibc's malloc keeping freed memory (a 2x swing in CPU timings otherwise).
+    """Fix the number of threads, and make glibc's malloc keep freed memory, or else CPU timings vary by a factor of 2.
 
-    Returns whether malloc could be set; both are recorded in the run's context.
+    Returns whether malloc could be configured; both are recorded in the run's context.
     """
     torch.set_num_threads(threads)
     m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3

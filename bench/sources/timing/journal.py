@@ -1,4 +1,4 @@
-"""Timings in flight, block by block on disk: a killed run goes on where it stopped."""
+"""Unfinished timings on disk, block by block, from which a killed run resumes."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .telemetry import Reading
 
 
 class Journal(InFlight):
-    """Blocks of cells whose rounds are not all made, one JSON line each: (cell's part, block).
+    """The blocks of cells that have rounds left, one JSON line per block: (the cell's part, the block).
 
-    Each line ends in its checksum; one that is damaged, or that a kill cut short, is dropped. Without a path nothing is
-    kept.
+    Each line ends in its checksum; a line that is damaged, or that a kill cut short, is ignored. Without a path nothing
+    is kept.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def blocks(self) -> dict[str, list[Block]]:
-        """part -> its blocks so far."""
+        """Part name -> the blocks measured so far."""
         found: dict[str, list[Block]] = {}
         if self.path is None or not self.path.is_file():
             return found
         for line in self.path.read_bytes().splitlines():
-            told, _, checksum = line.rpartition(b" ")
-            if checksum != _checksum(told):
+            content, _, checksum = line.rpartition(b" ")
+            if checksum != _checksum(content):
                 continue
-            part, block = json.loads(told)
+            part, block = json.loads(content)
             if block["reading"] is not None:
                 block["reading"] = Reading(**block["reading"] | {"throttled": tuple(block["reading"]["throttled"])})
             found.setdefault(part, []).append(Block(**block))
@@ -44,7 +44,7 @@ class Journal(InFlight):
             with writing(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with self.path.open("ab") as file:
-                    file.write(b"\n" + line + b" " + _checksum(line))
+                    file.write(b"\n" + line + b" " + _checksum(line))  # newline first: a line cut short ends there
 
     def clear(self) -> None:
         if self.path is not None:

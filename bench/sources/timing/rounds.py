@@ -1,4 +1,4 @@
-"""Many things timed in interleaved rounds, so that what the machine does meanwhile meets them all alike."""
+"""Timing many calls in interleaved rounds, so that other activity of the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def time_group(
     made: Callable[[Key, Block], None] = lambda key, block: None,
     around: Callable[[Key], AbstractContextManager[object]] = lambda key: nullcontext(),
 ) -> dict[Key, Timings | Exception]:
-    """Time them all in interleaved rounds, in random order within a round; one that raises leaves the others alone.
+    """Time every key in interleaved rounds, in random order within a round.
 
-    `tick` is told the fraction of rounds done, `made` each block. Blocks that an earlier process made count. What is
-    run of a key is run within `around` it.
+    An exception of one key is its result and does not affect the others. `tick` receives the fraction of rounds that is
+    done, `made` every new block. `earlier`: blocks of a previous process, which count as done. All code of a key runs
+    inside the context manager `around(key)`.
     """
     results: dict[Key, Timings | Exception] = {}
     watches: dict[Key, Stopwatch] = {}
@@ -67,14 +68,14 @@ def time_group(
 
 
 def without_tensors(error: Exception) -> Exception:
-    """The error, its frames' variables released: what one estimator ran out of memory with is free for the others."""
+    """The error with the variables of its frames released: after an out-of-memory error, the memory is free again."""
     traceback.clear_frames(error.__traceback__)
     return error
 
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No automatic garbage collection inside the block; a collection there looks at the objects made there only."""
+    """No automatic garbage collection inside the block; explicit ones only visit objects created inside it."""
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Timing(Source):
-    """`Timings` of a gradient draw on a toy, or of a training step; their blocks are kept in a journal meanwhile."""
+    """`Timings` of a gradient draw on a toy, or of a training step; a journal keeps the blocks until all are done."""
 
     name = "clock"
     label = "timing"

@@ -1,4 +1,4 @@
-"""One thing timed block by block: warmed up, grouped where short, throttled blocks kept apart and measured again."""
+"""Timing one call in blocks: warmed up, grouped when short, throttled blocks set aside and measured again."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ WARM_SECONDS, GROUPED_BELOW, AGAIN = 0.025, 20.0, 3
 
 @dataclass(frozen=True)
 class Timed:
-    """What is timed: `call` marks its phases and ends with "end"; `per` draws or steps are made by a call.
+    """What is timed: `call` marks its phases and ends with the mark "end"; it makes `per` draws or steps.
 
-    gradient: one gradient without marks or optimiser, drawing from the generator given. costs, f: the deterministic
-    costs of a training step's gradient, and its calls of f; toys have theirs from their draws.
+    gradient: one gradient without marks or optimiser, from the given generator. costs, f: the deterministic costs of
+    the gradient in a training step, and its counted calls of f; None for toys, where the source `draws` measures them.
     """
 
     call: Callable[[Timeline], None]
@@ -40,7 +40,11 @@ class Timed:
 
 @dataclass(frozen=True)
 class Block:
-    """One estimator's share of one round. Microseconds a repetition: by phase, to enqueue, and until all was done."""
+    """One estimator's share of one round.
+
+    Microseconds per draw or step. spans: by phase, one dict per repetition. enqueue, host: mean host time until
+    everything was enqueued, and until everything was done. reading: the state of the device, if it can be read.
+    """
 
     spans: list[dict[str, float]]
     enqueue: float
@@ -58,10 +62,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Timings:
-    """phase -> microseconds [repetitions], and "total"; per draw on toys, per optimiser step on VAEs.
+    """phases: phase, or "total" -> microseconds [repetitions], per draw on toys and per optimiser step on VAEs.
 
-    They are those of `blocks`, of which throttled ones are left out unless there are no others. calls: how many make
-    one repetition. extras: what only an accelerator tells, a number, its repetitions, or the reason why not.
+    blocks: those behind `phases`, without the throttled ones unless all are. calls: how many calls one repetition
+    groups. extras: the measurements of an accelerator: a number, one number per repetition, or the reason why it is
+    missing.
     """
 
     phases: dict[str, np.ndarray]
@@ -76,10 +81,10 @@ class Timings:
 
 
 class Stopwatch:
-    """Times one of a group, block by block; warmed up when made.
+    """Times one estimator of a group in blocks; it warms up when it is created.
 
-    A block takes about seconds / rounds, and at least repetitions / rounds repetitions. Caches are hot: one call before
-    each block is not counted. Throttled blocks are kept apart and measured again, at most AGAIN times.
+    A block takes about seconds / rounds, and at least repetitions / rounds repetitions. One uncounted call before each
+    block heats the caches. Throttled blocks are set aside and measured again, at most AGAIN times.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class Stopwatch:
         self.repetitions = max(math.ceil(settings.repetitions / settings.rounds), int(share))
 
     def block(self) -> Block:
-        """One round's share; one sync, after it."""
+        """Time one round's share, with one sync after it."""
         self._call(1)
         before = self.telemetry.read()
         start = time.perf_counter()
@@ -120,9 +125,10 @@ class Stopwatch:
         return block
 
     def stop_reason(self) -> str:
-        """Why no more blocks are needed; "" while they are.
+        """Why no more blocks are needed; "" while more are needed.
 
-        "precise" once half of the rounds and the asked repetitions gave a median with a narrow enough interval.
+        "budget": all rounds are done. "throttled": the attempts to replace throttled blocks are used up. "precise":
+        half of the rounds and all repetitions are done, and the interval of the median is narrow enough.
         """
         if len(self.clean) >= self.settings.rounds:
             return "budget"
@@ -130,8 +136,8 @@ class Stopwatch:
             return "throttled"
         totals = [span["total"] for block in self.clean for span in block.spans]
         if 2 * len(self.clean) >= self.settings.rounds and len(totals) >= self.settings.repetitions:
-            figure = st.median(np.array(totals))
-            if figure.hi - figure.lo <= 2 * self.settings.precision * figure.value:
+            median = st.median(np.array(totals))
+            if median.hi - median.lo <= 2 * self.settings.precision * median.value:
                 return "precise"
         return ""
 
@@ -145,7 +151,7 @@ class Stopwatch:
         return Timings(phases, blocks, self.throttled, self.calls, why, self.clock.asynchronous, extras, costs, f)
 
     def _warm_up(self) -> float:
-        """At least `warmup` calls and WARM_SECONDS, then microseconds a call over five more; never 0."""
+        """Microseconds per call, at least 1, over five calls after `warmup` calls and WARM_SECONDS of warming up."""
         start = time.perf_counter()
         made = 0
         while made < self.settings.warmup or time.perf_counter() - start < WARM_SECONDS:
@@ -162,7 +168,7 @@ class Stopwatch:
             self.timeline.read()
 
     def _extras(self) -> dict[str, float | np.ndarray | str]:
-        """Each in a pass of its own after the timing; the reason where one cannot be had."""
+        """Each measured in a pass of its own after the timing, or the reason why it cannot be."""
 
         def gradient() -> None:
             self.timed.gradient(None)

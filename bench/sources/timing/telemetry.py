@@ -1,4 +1,4 @@
-"""Clock, temperature, power and throttling of an NVIDIA device, through nvidia-ml-py where it is installed."""
+"""Clock, temperature, power and throttling of an NVIDIA device, read with nvidia-ml-py where it is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SLOWED = {
 
 @dataclass(frozen=True)
 class Reading:
-    """The state of a device at one moment: MHz, degrees Celsius, watts, and why its clock is held down, if it is."""
+    """The state of a device at one moment: MHz, degrees Celsius, watts, and the reasons that throttle its clock."""
 
     clock: float
     temperature: float
@@ -27,9 +27,9 @@ class Reading:
 
 
 class Telemetry:
-    """Reads one device; `read` is None where there is nothing to read: no such device, or no nvidia-ml-py.
+    """Reads one device. `read` returns None when that is not an NVIDIA device, or nvidia-ml-py is not installed.
 
-    It never changes a clock. To hold one yourself: `nvidia-smi --lock-gpu-clocks=MHZ`, as root.
+    It never changes a clock. To lock one yourself, run `nvidia-smi --lock-gpu-clocks=MHZ` as root.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -43,7 +43,7 @@ class Telemetry:
             uuid = torch.get_device_module(device).get_device_properties(device).uuid
             self.handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
             self.nvml = pynvml
-        except Exception:  # absent library, driver or permission: timing goes on without
+        except Exception:  # no library, driver or permission: timing works without telemetry
             return
 
     def read(self) -> Reading | None:

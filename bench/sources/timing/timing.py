@@ -1,4 +1,4 @@
-"""Time per phase, of a gradient draw on a toy and of a training step on a model."""
+"""Time per phase of a gradient draw on a toy, and of a training step of a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .stopwatch import Timed
 
 
 def time_together(subjects: Sequence[S], hooks: Hooks[S]) -> dict[S, Result]:
-    """Time the subjects of one task and seed in interleaved rounds, going on from the blocks in the journal."""
+    """Time the subjects of one task and seed in interleaved rounds, resuming from the blocks in the journal."""
     journal, first = hooks.in_flight if isinstance(hooks.in_flight, Journal) else Journal(None), subjects[0]
     built = attempt(first, hooks, lambda subject: Outcome("ok", build_task(subject)))
     if isinstance(built, Exception):
@@ -58,7 +58,7 @@ def time_together(subjects: Sequence[S], hooks: Hooks[S]) -> dict[S, Result]:
 
 
 def timed(subject: S, task: Task) -> Timed:
-    """What is timed of a subject: a gradient draw of a toy, a training step of a model."""
+    """The call to time for a subject: a gradient draw on a toy, a training step of a model. Raises Unsupported."""
     layers = build_layers(subject, task)
     if isinstance(task, Toy):
         return timed_draws(layers, task, subject.settings, subject.seed)
@@ -67,13 +67,13 @@ def timed(subject: S, task: Task) -> Timed:
 
 
 def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -> Timed:
-    """A gradient draw: sample, objective (every evaluation of f), gradient, and backward to the cut."""
-    rows = count_work(layers, task).draws(settings.elements, settings.rows)
+    """Gradient draws: sample, objective (every evaluation of f), gradient, and backward to the parameters of q."""
+    count = count_work(layers, task).draws(settings.elements, settings.rows)
     sample, lower = stream(seed, "sample", task.device), stream(seed, "lower", task.device)
     once, problem = task.params().detach(), toy_problem(task)
 
     def replicates() -> Tensor:
-        return once.expand(rows, *once.shape).detach().requires_grad_()
+        return once.expand(count, *once.shape).detach().requires_grad_()
 
     def call(timeline: Timeline) -> None:
         params = replicates()
@@ -87,11 +87,11 @@ def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -
         drawn = draw_gradient(problem, layers.top, params, generator, layers.lower(generator))
         torch.autograd.grad(drawn.value.sum(), params, allow_unused=True)
 
-    return Timed(call, gradient, per=rows)
+    return Timed(call, gradient, per=count)
 
 
 def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
-    """A training step, minibatch already on the device."""
+    """A training step whose minibatch is already on the device, so that no data loading is timed."""
     step = TrainStep(task, estimator, seed)
     data = task.batches(stream(seed, "data", task.device))
     batches = [next(data) for _ in range(8)]

@@ -1,1 +1,1 @@
-"""Training a VAE with an estimator: the step, the loop around it, and what is measured along the way."""
+"""Training a VAE with an estimator: the step, the loop around it, and the evaluations along training."""

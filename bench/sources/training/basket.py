@@ -1,4 +1,4 @@
-"""The basket: any estimators measured at the same parameters and minibatch, along a trajectory they leave alone."""
+"""The basket: estimators measured at the same parameters and minibatch along a training that they do not affect."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BLOCKS = 32
 
 
 class Basket:
-    """The estimators named in the settings, built afresh at every point, so that none has a history.
+    """The estimators named in the settings, built anew at every point so that none has a history.
 
-    Raises UsageError on a name that is none.
+    Raises UsageError on an unknown name.
     """
 
     def __init__(self, settings: TrainSettings, layers: Sequence[LatentSpec]) -> None:
@@ -39,8 +39,11 @@ class Basket:
         return ""
 
     def measure(self, vae: LatentModel, x: Tensor, generator: Generator) -> dict[str, dict[str, Any] | str]:
-        """By name: `var_cut`, `var_encoder`, and `bias_reference` (at the cut) and `bias_encoder`, relative to one long
-        mean of the reference that all share; or why the estimator cannot be used here. A bound has no bias.
+        """Estimator name -> its metrics, or the reason why it does not support these latents.
+
+        `var_cut` and `var_encoder` [draws] are the variance of the logits gradient and of the encoder's gradient.
+        `bias_reference` and `bias_encoder` are the biases of the same, relative to one long mean of a reference that
+        all share; estimators of a multi-sample bound have none, since their gradient is that of another objective.
         """
         found: dict[str, dict[str, Any] | str] = dict(self.refused)
         able = [name for name in self.settings.basket if name not in self.refused]
@@ -52,20 +55,20 @@ class Basket:
             problem, params, lower = model_problem(vae, x), vae.encode(x).detach(), estimator.lower(generator)
             tune(problem, estimator, params, self.settings.basket_tuning, generator, lower)
             estimator.eval()
-            cut = logits_draws(vae, estimator, x, self.settings.variance_draws, generator)
-            in_encoder = encoder_draws(vae, x, cut)
+            at_logits = logits_draws(vae, estimator, x, self.settings.variance_draws, generator)
+            in_encoder = encoder_draws(vae, x, at_logits)
             metrics: dict[str, Any] = {
-                "var_cut": squared_distances(cut).cpu().numpy(),
+                "var_cut": squared_distances(at_logits).cpu().numpy(),
                 "var_encoder": squared_distances(in_encoder).cpu().numpy(),
             }
             if reference is not None and encoder is not None and not estimator.bound:
-                metrics["bias_reference"] = relative_bias(cut, reference)
+                metrics["bias_reference"] = relative_bias(at_logits, reference)
                 metrics["bias_encoder"] = relative_bias(in_encoder, encoder)
             found[name] = metrics
         return found
 
 
 def block_means(draws: Tensor, blocks: int) -> Tensor:
-    """[draws, ...] -> [blocks, ...], or as it is where there are no more draws than blocks; equally many in each."""
+    """Means of blocks of equally many draws, [draws, ...] -> [about `blocks`, ...]; draws left over are dropped."""
     size = max(1, len(draws) // blocks)
     return torch.stack([part.mean(0) for part in draws.split(size) if len(part) == size])

@@ -1,4 +1,4 @@
-"""Training in flight on disk: tensors in the safetensors format, everything else as JSON in its header."""
+"""An unfinished training on disk: tensors in the safetensors format, everything else as JSON in its header."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ...rows import Quantity
 from ...store.files import UNSEALED, is_sound, replace_file, sealed
 from ..source import InFlight
 
-_SEAL = b'"sha256":"'  # in the header, which stands before the tensors
+_SEAL = b'"sha256":"'  # in the header, which precedes the tensors
 
 
 class Checkpoint(InFlight):
-    """The state of one training run, in one file, due when `every` seconds have passed since the last time.
+    """The state of one training run in one file, due whenever `every` seconds have passed since the last save.
 
-    A state is dicts, lists and tuples of tensors, arrays, quantities, numbers and words, and comes back as it was, its
-    tensors on the CPU. Nothing that is read can execute code. Without a path nothing is kept.
+    A state consists of dicts, lists and tuples of tensors, arrays, Quantities, numbers and strings. It is restored
+    exactly, with tensors on the CPU. Reading cannot execute code. Without a path nothing is kept.
     """
 
     every = 180.0
@@ -45,7 +45,7 @@ class Checkpoint(InFlight):
             self.last = time.perf_counter()
 
     def load(self) -> dict[str, Any] | None:
-        """The state saved last; None when there is none, or when it is damaged, which `damaged` then says."""
+        """The state saved last; None when there is none, and when it is damaged, which sets `damaged`."""
         if self.path is None or not self.path.is_file():
             return None
         content = self.path.read_bytes()
@@ -63,7 +63,7 @@ class Checkpoint(InFlight):
 
 
 def _describe(value: Any, tensors: list[Tensor]) -> Any:
-    """JSON in which {"tensor": k} stands for the k-th of `tensors`; keys of dicts need not be words."""
+    """JSON in which {"tensor": k} stands for the k-th of `tensors`; keys of dicts need not be strings."""
     if isinstance(value, Tensor):
         tensors.append(value.detach().cpu().clone(memory_format=torch.contiguous_format))
         return {"tensor": len(tensors) - 1}

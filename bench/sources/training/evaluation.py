@@ -1,4 +1,4 @@
-"""An evaluation of the model in training: its quality, and the variance and bias of its gradient."""
+"""An evaluation of the model during training: its quality, and the variance and bias of its gradient."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ SHOWN = 8
 def evaluate(
     step: TrainStep, task: MnistTask, settings: TrainSettings, seed: int, x: Tensor, final: bool
 ) -> dict[str, np.ndarray | Quantity]:
-    """The task's own figures on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
+    """The task's own metrics on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
 
-    At the last step also what takes importance sampling, and the bias at the cut against a reference, its own error
-    carried into the interval; for a bound, whose gradient is another, there is none.
+    At the last step (`final`) also the metrics that need importance sampling, and the bias of the logits gradient
+    against a reference, whose error is part of the interval. Estimators of a multi-sample bound have no such bias,
+    since their gradient is that of another objective.
     """
     step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
@@ -44,20 +45,20 @@ def evaluate(
     if step.vae.spec.kind == "encodings":
         images = task.evaluation_images(task.train, settings.variance_draws * task.batch).split(task.batch)
         metrics["var_minibatch"] = _on_host(squared_distances(minibatch_gradients(step, images, generator)))
-    cut = logits_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
+    at_logits = logits_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
     if step.estimator.claim().random:
-        metrics["var_cut"] = _on_host(squared_distances(cut))
-        metrics["var_encoder"] = _on_host(squared_distances(encoder_draws(step.vae, x, cut)))
+        metrics["var_cut"] = _on_host(squared_distances(at_logits))
+        metrics["var_encoder"] = _on_host(squared_distances(encoder_draws(step.vae, x, at_logits)))
     if final and not step.estimator.bound:
         long_mean = reference_draws(step.vae, x, settings.reference_draws, generator)
         if long_mean is not None:
-            metrics["bias_reference"] = relative_bias(cut, long_mean)
+            metrics["bias_reference"] = relative_bias(at_logits, long_mean)
     step.estimator.train()
     return metrics
 
 
 def shown(step: TrainStep, task: MnistTask, seed: int) -> dict[str, np.ndarray]:
-    """What the task shows of the trained model on the first test images, [images, 784]."""
+    """The images that the task shows of the trained model for the first test images, each [images, 784]."""
     x = task.evaluation_images(task.test, SHOWN)
     with in_float32(step.vae):
         images = task.images(step.vae, x, stream(seed, "images", task.device), step.estimator)
@@ -69,7 +70,7 @@ def _on_host(samples: Tensor) -> np.ndarray | Quantity:
 
 
 def minibatch_gradients(step: TrainStep, minibatches: Sequence[Tensor], generator: Generator) -> Tensor:
-    """The encoder's gradient of the mean loss of each minibatch, [minibatches, parameters]; nothing moves."""
+    """The encoder's gradient of the mean loss of each minibatch, [minibatches, parameters]; nothing is updated."""
     vae, encoder = step.vae, list(step.vae.encoder.parameters())
     gradients = []
     for x in minibatches:

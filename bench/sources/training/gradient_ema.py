@@ -1,4 +1,4 @@
-"""The variance of the gradient as the literature reports it: from moving averages along training."""
+"""The gradient variance that the literature reports: from moving averages along training."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from torch import Tensor
 
 
 class GradientEma:
-    """The literature's variance: moving averages of g and g² of the gradient of q's parameters along training, mean of
-    E g² - (E g)² over coordinates (DisARM, ARMS, RODEO: decay .999). It mixes minibatch noise and moving parameters in.
+    """Moving averages of g and g², for the gradient g of the inference network's parameters along training.
+
+    The variance is the mean of E g² - (E g)² over coordinates, as in DisARM, ARMS and RODEO (decay .999). It includes
+    the noise of minibatches and the movement of the parameters.
     """
 
     def __init__(self, parameters: Sequence[Tensor], decay: float = 0.999) -> None:
@@ -20,7 +22,7 @@ class GradientEma:
         self.square = [torch.zeros_like(parameter) for parameter in parameters]
 
     def update(self) -> None:
-        """Take in the gradients of the step just made."""
+        """Add the gradients of the last training step."""
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         torch._foreach_lerp_(self.mean, gradients, 1 - self.decay)
         torch._foreach_lerp_(self.square, torch._foreach_mul(gradients, gradients), 1 - self.decay)
@@ -35,7 +37,7 @@ class GradientEma:
         self.weight = state["weight"]
 
     def variance(self) -> float:
-        """The mean over coordinates, with the averages divided by that of ones."""
+        """The mean over coordinates; `weight`, the moving average of ones, corrects for the start at zero."""
         pairs = zip(self.mean, self.square, strict=True)
         total = sum(float((s / self.weight - (m / self.weight).square()).sum()) for m, s in pairs)
         return total / sum(m.numel() for m in self.mean)

@@ -20,7 +20,7 @@ WARM = 3
 
 
 class BareStep(Protocol):
-    """A training step and all that it moves."""
+    """A training step and all the state that it updates."""
 
     estimator: Estimator
     optimizer: Optimizer
@@ -34,9 +34,9 @@ class BareStep(Protocol):
 
 
 class Graphed:
-    """The step, captured at its first call and replayed at every one: Python launches nothing.
+    """The step captured at its first call and replayed at every call, so that Python launches no kernels.
 
-    It draws what the bare step draws and moves what that moves; the learning rate is read from the device.
+    It draws the same noise and updates the same state as the bare step; the learning rate is read from the device.
     """
 
     def __init__(self, step: BareStep) -> None:
@@ -44,7 +44,10 @@ class Graphed:
         self.replay: Callable[[], object] | None = None
 
     def __call__(self, x: Tensor, timeline: Timeline | None = None) -> Tensor:
-        """A graph has one phase."""
+        """One step on x [batch, 784]; the loss [batch], detached. A graph is timed as the single phase "graph".
+
+        Raises UsageError, at the first call, for an estimator that a graph cannot train.
+        """
         if timeline is not None:
             timeline.mark("graph")
         if self.replay is None:
@@ -70,12 +73,14 @@ class Graphed:
         replay, self.loss = capture(lambda: step.bare(self.x), warm_up, x.device, step.generator)
         self.evaluations, step.evaluations = step.evaluations - before, before
         if state_places(step) != places:
-            raise UsageError(f"{step.estimator.name} replaces its state at each step; leave out cuda_graphs for it")
+            raise UsageError(
+                f"{step.estimator.name} replaces its state tensors at each step; leave out cuda_graphs for it"
+            )
         self.replay = replay
 
 
 def on_device(step: BareStep) -> None:
-    """Learning rates are tensors, which a graph reads where they lie, and optimisers may be captured."""
+    """Make learning rates tensors on the device, from which a graph reads them, and optimisers capturable."""
     for optimizer in optimizers(step):
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
@@ -88,7 +93,7 @@ def optimizers(step: BareStep) -> list[Optimizer]:
 
 
 def rehearse(step: BareStep, x: Tensor) -> None:
-    """WARM steps on x, all that they moved put back where it lies: what optimisers made of their own starts at zero."""
+    """Make WARM steps on x, then restore all state in place; state that optimisers created meanwhile becomes zero."""
     kept, generator, evaluations = state_tensors(step), step.generator.get_state(), step.evaluations
     kept = {place: tensor.clone() for place, tensor in kept.items()}
     for _ in range(WARM):
@@ -101,7 +106,7 @@ def rehearse(step: BareStep, x: Tensor) -> None:
 
 
 def state_tensors(step: BareStep) -> dict[str, Tensor]:
-    """Every tensor that a step moves, itself and no copy, by its place in the state."""
+    """Every tensor that a step updates, by its path in the state; the tensors themselves, not copies."""
     state = step.state_dict()
     del state["generator"]
     leaves, _ = tree_flatten_with_path(state)
@@ -109,5 +114,5 @@ def state_tensors(step: BareStep) -> dict[str, Tensor]:
 
 
 def state_places(step: BareStep) -> dict[str, int]:
-    """Where each of them lies: a graph moves what lay there when it was captured."""
+    """The memory address of each state tensor: a graph writes to the addresses of its capture."""
     return {place: tensor.data_ptr() for place, tensor in state_tensors(step).items()}

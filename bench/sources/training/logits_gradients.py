@@ -1,4 +1,4 @@
-"""Gradient draws of a model on one minibatch, at the cut and in the encoder, and what they are held against."""
+"""Gradient draws of a model on one minibatch, at the logits and in the encoder, and the reference for their bias."""
 
 from __future__ import annotations
 
@@ -15,46 +15,47 @@ from ..gradient import draw_gradient, model_problem
 
 TOGETHER, AT_A_TIME = 10_000_000, 16
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
-"""Whose long mean stands for the exact gradient where none is known: unbiased, and of low variance."""
+"""Unbiased estimators of low variance, whose long mean stands for the exact gradient where none is known."""
 DEEP_REFERENCE = "disarm"
-"""The same where there are several layers, in which evaluations multiply: it makes two in each."""
+"""The same for several layers, where the evaluations of the layers multiply: it makes two per layer."""
 
 
 def logits_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
-    """Gradient of the mean loss of minibatch x at the cut, without its analytic part, [draws, batch, *param_shape].
+    """Draws of the logits gradient for the mean loss of minibatch x, without the loss's analytic part.
 
-    The cut is that of the first layer; the others are drawn inside f. As many draws at a time as evaluate f on about
-    TOGETHER pixels, after a first one alone that counts.
+    Returns [draws, batch, *param_shape], for the first layer; deeper layers are drawn inside f. The first draw is made
+    alone and its evaluations are counted. From then on, as many draws are made together as evaluate f on about TOGETHER
+    pixels, to bound the memory.
     """
     problem, params = model_problem(vae, x), vae.encode(x).detach()
     parts: list[Tensor] = []
     together = 1
     while (made := sum(map(len, parts))) < draws:
-        rows = params.expand(min(together, draws - made), *params.shape).requires_grad_()
+        replicates = params.expand(min(together, draws - made), *params.shape).requires_grad_()
         counted = CountedObjective()
-        drawn = draw_gradient(problem, estimator, rows, generator, estimator.lower(generator), counted.watch)
-        (cut,) = torch.autograd.grad(drawn.value.sum(), rows)
-        parts.append(cut / len(x))
-        together = max(1, TOGETHER // (max(1, counted.evaluations // len(rows)) * x.numel()))
+        drawn = draw_gradient(problem, estimator, replicates, generator, estimator.lower(generator), counted.watch)
+        (gradient,) = torch.autograd.grad(drawn.value.sum(), replicates)
+        parts.append(gradient / len(x))
+        together = max(1, TOGETHER // (max(1, counted.evaluations // len(replicates)) * x.numel()))
     return torch.cat(parts)
 
 
-def encoder_draws(vae: LatentModel, x: Tensor, cut: Tensor) -> Tensor:
-    """Cut gradients [draws, batch, *param_shape] carried to the encoder's parameters, [draws, parameters]."""
-    gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), cut, is_grads_batched=True)
+def encoder_draws(vae: LatentModel, x: Tensor, at_logits: Tensor) -> Tensor:
+    """Draws of the logits gradient [draws, batch, *param_shape] backpropagated to the encoder, [draws, parameters]."""
+    gradients = torch.autograd.grad(vae.encode(x), list(vae.encoder.parameters()), at_logits, is_grads_batched=True)
     return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
 
 
 def squared_distances(draws: Tensor) -> Tensor:
-    """||g - mean||² n/(n - 1) of each draw, [n]: their mean is the total variance."""
+    """||g - mean||² n/(n - 1) of each draw g of [n, ...], [n]; their mean is the total variance."""
     flat = draws.flatten(1)
     return (flat - flat.mean(0)).square().sum(1) * (len(flat) / (len(flat) - 1))
 
 
 def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generator) -> Tensor | None:
-    """Cut gradients of the reference of this kind of latent, [draws, batch, *param_shape]; None where there is none.
+    """Draws of the logits gradient by the reference for this kind of latent; None when there is no reference.
 
-    In float32, so that the error of what is computed in bfloat16 shows.
+    [draws, batch, *param_shape], in float32, so that a comparison shows the error of training in bfloat16.
     """
     if vae.spec.kind not in REFERENCES:
         return None
@@ -65,5 +66,5 @@ def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generato
 
 
 def relative_bias(draws: Tensor, reference: Tensor) -> Quantity:
-    """||E g - E r|| / ||E r|| from gradient draws g and r [draws, ...], the reference's own error in its interval."""
+    """||E g - E r|| / ||E r|| from draws g and reference draws r, both [draws, ...]; see `relative_bias_between`."""
     return relative_bias_between(draws.flatten(1).cpu().numpy(), reference.flatten(1).cpu().numpy())

@@ -23,11 +23,11 @@ def train(
     tick: Callable[[float], None],
     checkpoint: Checkpoint | None = None,
 ) -> list[Point]:
-    """Train for `steps`, or fewer where they take more than `seconds`, evaluating at evenly spaced steps and the last.
+    """Train for `steps` steps or `seconds`, whichever ends first, evaluating at evenly spaced steps and at the last.
 
-    `tick` is told the fraction done. What a checkpoint holds is gone on with, to the same bits at equal threads.
-
-    Raises Diverged with the curve so far when the loss is not finite at an evaluation.
+    `tick` receives the fraction of steps done. Training resumes from a checkpoint, and at equal thread counts to the
+    same bits. Raises Diverged, with the curve so far, when the loss is not finite at an evaluation, and UsageError when
+    the untrained encoder's parameters are not.
     """
     run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers)
     run.validate()

@@ -1,4 +1,4 @@
-"""What is measured of a model along its training."""
+"""Points along the training of a model, where it is evaluated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluation along training: each metric's samples over images or draws, or its figure.
+    """One evaluation during training.
 
-    seconds: of training. evaluations: of f for each data point of the minibatches so far. images: at the last point,
-    what the task shows of the model, [images, 784]. basket: what `Basket` measured, by the names of its estimators.
+    seconds: training time so far, without evaluations. metrics: each metric's samples over images or draws, or its
+    Quantity. evaluations: of f so far, per data point of a minibatch. images: at the last point, the images that the
+    task shows of the model, each [images, 784]. basket: estimator name -> what `Basket` measured.
     """
 
     step: int

@@ -1,4 +1,4 @@
-"""The source `steps`: training a model, and what is measured of it along the way."""
+"""The source `steps`: training a model with an estimator, evaluated along the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Training(Source):
-    """A list of `Point`s along the training of a model with an estimator, kept in a checkpoint meanwhile."""
+    """A list of `Point`s along the training of a model with an estimator; a checkpoint keeps an unfinished training."""
 
     name = "steps"
     label = "training"

@@ -1,4 +1,4 @@
-"""How a training step is run: as it is written, with compiled networks, or as a CUDA graph."""
+"""The ways to run a training step: the plain code, compiled networks, or a CUDA graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_SECOND_DERIVATIVE = ("donated buffers", "double backward")
 
 
 class Path(Protocol):
-    """One step on x [batch, 784], its phases marked on a timeline if there is one; the loss [batch], detached."""
+    """One step on x [batch, 784], its phases marked on the timeline, if any; returns the loss [batch], detached."""
 
     def __call__(self, x: Tensor, timeline: Timeline | None = None) -> Tensor: ...
 
@@ -31,10 +31,10 @@ class ModelStep(BareStep, Protocol):
 
 
 class Compiled:
-    """The step with encode and reconstruction of each layer compiled; all that is random is drawn as in the bare one.
+    """The step with `encode` and `reconstruction` of each layer compiled; it draws the same noise as the bare step.
 
-    What does not compile whole, or compiles again and again, raises: nothing falls back to the bare step. The compiler
-    starts afresh, so that a cell's numbers do not depend on what was compiled before it.
+    A method that does not compile as a whole, or is recompiled too often, raises: nothing falls back to the bare step.
+    The compiler is reset, so that the numbers of a cell do not depend on earlier compilations.
     """
 
     METHODS = ("encode", "reconstruction")
@@ -53,7 +53,10 @@ class Compiled:
 
     @contextmanager
     def _swapped(self) -> Iterator[None]:
-        """The model's own methods are back afterwards: evaluations and gradient draws take those."""
+        """Use the compiled methods during the step only: evaluations and gradient draws use the model's own.
+
+        Raises Unsupported when the estimator needs a second derivative of f.
+        """
         for model, methods in self.fast:
             vars(model).update(methods)
         try:
@@ -62,7 +65,7 @@ class Compiled:
             if not any(words in str(error) for words in NO_SECOND_DERIVATIVE):
                 raise
             name = self.step.estimator.name
-            raise Unsupported(f"compile=yes gives f no second derivative, which {name} takes") from error
+            raise Unsupported(f"compile=yes gives f no second derivative, which {name} needs") from error
         finally:
             for model, methods in self.fast:
                 for name in methods:
@@ -70,7 +73,7 @@ class Compiled:
 
 
 def path_of(task: MnistTask, step: ModelStep) -> Path:
-    """The path that the task's hyper-parameters ask for."""
+    """The path that the task's hyper-parameters select."""
     if task.compile == "yes":
         return Compiled(step)
     return Graphed(step) if task.cuda_graphs == "yes" else step.bare

@@ -1,4 +1,4 @@
-"""The optimiser step that is trained with and timed."""
+"""The optimiser step: the same for training and for timing."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class TrainStep:
     def __call__(self, x: Tensor, timeline: Timeline | None = None) -> Tensor:
         """Train on x [batch, 784] by the task's speed path; returns the loss [batch], detached.
 
-        A timeline is marked at the start of each phase and at the end.
+        The timeline, if any, is marked at the start of each phase and at the end.
         """
         return self.path(x, timeline)
 
     def bare(self, x: Tensor, timeline: Timeline | None = None) -> Tensor:
-        """The same step as it is written."""
+        """The same step in plain code, neither compiled nor captured."""
         mark = timeline.mark if timeline is not None else _unmarked
         mark("encode")
         params = self.vae.encode(x)
@@ -61,7 +61,7 @@ class TrainStep:
         return loss.detach()
 
     def _counted(self, f: Objective) -> Objective:
-        """f, its evaluations counted; not by `CountedObjective`, which would cost a step that is trained with."""
+        """f with its evaluations counted; `CountedObjective` would slow down the training step."""
 
         def counted(z: Tensor) -> Tensor:
             self.evaluations += z.shape[0]
@@ -93,4 +93,4 @@ class TrainStep:
 
 
 def _unmarked(phase: str) -> None:
-    """Where nothing is timed."""
+    """Stands in for `Timeline.mark` when nothing is timed."""

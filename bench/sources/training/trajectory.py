@@ -1,4 +1,4 @@
-"""A model in training: all that moves, step by step."""
+"""A model in training, step by step, with all the state that training updates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .step import TrainStep
 
 
 class Trajectory:
-    """All that moves along training: model, estimator and optimiser, the place in the data, the gradient's averages."""
+    """All the state of a training: model, estimator and optimiser, position in the data, averages of the gradient."""
 
     def __init__(self, task: MnistTask, estimator: Estimator, steps: int, seed: int) -> None:
         self.task, self.steps, self.seed = task, steps, seed
@@ -28,19 +28,19 @@ class Trajectory:
         self.ema = GradientEma(self.step_once.vae.inference_parameters())
 
     def validate(self) -> None:
-        """Raises UsageError where the untrained encoder's parameters are not finite."""
+        """Raises UsageError when the untrained encoder gives parameters of q that are not finite."""
         vae, images = self.step_once.vae, self.task.evaluation_images(self.task.train, self.task.batch)
         vae.latent(vae.encode(images)).validate()
 
     def advance(self, step: int) -> Tensor:
-        """Train on the next minibatch, at the learning rate of this step; its loss [batch], detached."""
+        """Train on the next minibatch at the learning rate of this step; returns the loss [batch], detached."""
         self.step_once.set_learning_rate(self.task.learning_rate(step, self.steps))
         loss = self.step_once(next(self.data))
         self.ema.update()
         return loss
 
     def point(self, step: int, seconds: float, settings: TrainSettings, basket: Basket, last: bool) -> Point:
-        """What there is to say of the model now; the next minibatch is the one whose gradients are drawn."""
+        """Evaluate the model in its present state; its gradients are drawn on the next minibatch."""
         once, task, x = self.step_once, self.task, next(self.data)
         metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
         metrics["var_ema"] = Quantity(self.ema.variance())
