@@ -1,4 +1,4 @@
-"""The command line: `dvae-bench COMMAND`. Without torch, until a command needs it."""
+"""The command line: `dvae-bench COMMAND`. torch is imported only by commands that need it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ app.command()(compare.history)
 
 
 def main() -> None:
-    """The console script. Exit codes: 0 ok, 1 verdict, 2 usage, 3 some cells failed, 130 interrupted."""
+    """The console script. Exit codes: 0 ok, 1 failing verdict, 2 bad usage, 3 some cells failed, 130 interrupted."""
     try:
         with stoppable():
             app()

@@ -1,1 +1,1 @@
-"""The commands, one thin function each: they parse, call and print. What needs torch is imported inside them."""
+"""The commands, one thin function each: parse, call, print. Modules that need torch are imported inside them."""

@@ -1,4 +1,4 @@
-"""What there is, without importing any of it: `list` and `show`."""
+"""The catalogue of plugins, protocols and figures: `list` and `show`, which import no plugin."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .plugins import KINDS, add_plugins
 
 def list_(
     kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors, protocols or figures.")] = "estimators",
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
 ) -> None:
-    """List what there is, without importing any of it."""
+    """List estimators, tasks, collectors, protocols or figures, without importing any plugin."""
     if kind == "figures":
         _list_figures(as_json)
         return
@@ -43,14 +43,14 @@ def list_(
 
 def show(
     name: Annotated[str, typer.Argument(help="An estimator, task, collector or protocol.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one plugin: formula, facts, costs, reference, parameters; or a protocol's file."""
+    """Show one plugin (formula, facts, costs, reference, hyper-parameters) or one protocol."""
     family = Name.parse(name).family
     everything = {p.name: p for p in chain(*KINDS.values(), protocols.plugins())}
     everything |= {alias: p for p in everything.values() for alias in p.facts.get("aliases", ())}
     if family not in everything:
-        raise UsageError(f"nothing is called {family!r}{nearest(family, everything)}")
+        raise UsageError(f"no plugin or protocol is called {family!r}{nearest(family, everything)}")
     facts = _facts(everything[family])
     if as_json:
         typer.echo(json.dumps(facts, indent=1))

@@ -1,4 +1,4 @@
-"""`check`: estimators against the contract and their own claims."""
+"""`check`: whether estimators keep the contract and their own claims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check(
     ] = [],
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators.")] = [],
 ) -> None:
-    """Check that estimators keep the contract and their own claims; exits 1 where one does not."""
+    """Check that estimators keep the contract and their own claims; exits with 1 if one does not."""
     added = [found.name for path in plugin for found in add_plugins(path)]
     chosen = ESTIMATORS.select(names or [name for name in added if name in ESTIMATORS.extra] or ["all"])
 

@@ -18,7 +18,7 @@ def compare(
     base: Annotated[Path, typer.Argument(help="The results folder to compare with; with --rerun, a git commit.")],
     new: Annotated[Path, typer.Argument(help="The results folder to judge; with --rerun, a git commit.")],
     fail_on: Annotated[
-        str, typer.Option(help="Exit 1 on: worse; unclear (or worse); error: never, only 3 where cells failed.")
+        str, typer.Option(help="worse: exit 1 on worse; unclear: also on unclear; error: only exit 3, if cells failed.")
     ] = "error",
     md: Annotated[
         Path | None, typer.Option(help="Write the verdicts as Markdown; $GITHUB_STEP_SUMMARY gets them too.")
@@ -28,12 +28,12 @@ def compare(
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Measure two commits of this checkout alternately, into results/rerun.")
     ] = False,
-    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="What --rerun measures.")] = ["all"],
-    tasks: Annotated[list[str], typer.Option("-t", "--tasks", help="What --rerun measures it on.")] = ["bit-table"],
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="The estimators of --rerun.")] = ["all"],
+    tasks: Annotated[list[str], typer.Option("-t", "--tasks", help="The tasks of --rerun.")] = ["bit-table"],
 ) -> None:
-    """Say what got better or worse from BASE to NEW; what is in doubt is measured once more, with fresh draws."""
+    """Report what got better or worse from BASE to NEW; doubtful cells are measured once more, with fresh draws."""
     if fail_on not in FAIL_ON:
-        raise UsageError(f"cannot fail on {fail_on!r}; choose one of {', '.join(FAIL_ON)}")
+        raise UsageError(f"unknown --fail-on {fail_on!r}; choose one of {', '.join(FAIL_ON)}")
     for path in plugin:
         add_plugins(path)
 
@@ -59,7 +59,7 @@ def history(
     estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Names or globs.")] = ["*"],
     tasks: Annotated[list[str], typer.Option("-t", "--tasks", help="Names or globs.")] = ["*"],
 ) -> None:
-    """Show a metric over several runs, in the order in which they were started."""
+    """Show a metric across several runs, in the order of their start."""
     from ..bench.compare.history import history_table
 
     typer.echo(history_table(metric, folders, estimators, tasks))

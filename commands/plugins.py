@@ -1,4 +1,4 @@
-"""The kinds of plugins, and those of files given with --plugin."""
+"""The kinds of plugins, and the loading of files given with --plugin."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ KINDS = {"estimators": ESTIMATORS, "tasks": TASKS, "collectors": COLLECTORS}
 
 
 def add_plugins(path: Path) -> list[Plugin]:
-    """Register the plugins of a file, and say so: its code will run. Raises UsageError when it holds none."""
+    """Register the plugins of a file and name them, since its code will run. Raises UsageError if it has none."""
     found = [plugin for registry in KINDS.values() for plugin in registry.add_file(path)]
     if not found:
         raise UsageError(
-            f"{path} holds no plugin: a class with a literal `name` that derives from Estimator, Task or Collector"
+            f"{path} holds no plugin; define a class with a literal `name`, derived from Estimator, Task or Collector"
         )
     typer.echo(f"plugins of {path.resolve()}: {', '.join(plugin.name for plugin in found)}", err=True)
     return found

@@ -1,4 +1,4 @@
-"""From stored results: `report` and `figures`."""
+"""`report` and `figures`, from stored results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..estimators.names import UsageError
 
 
 def report(
-    folders: Annotated[list[Path], typer.Argument(help="Results folders; the first is what others are compared with.")],
+    folders: Annotated[list[Path], typer.Argument(help="Results folders; the others are compared with the first.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where to write; default: the folder itself, if it is one.")
+        Path | None, typer.Option("-o", "--output", help="Where to write; default, for a single folder: that folder.")
     ] = None,
 ) -> None:
     """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, svg, png) from stored results."""
@@ -27,14 +27,14 @@ def report(
 
 def figures(
     folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
-    names: Annotated[list[str], typer.Argument(help="What `list figures` names; default: all.")] = [],
+    names: Annotated[list[str], typer.Argument(help="Figures (see `list figures`); default: all.")] = [],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Where to write; default: figures/ in the folder.")
     ] = None,
     style: Annotated[str, typer.Option(help="paper, talk or notebook.")] = "paper",
     columns: Annotated[int, typer.Option(min=1, max=2, help="Columns of the page that a figure spans.")] = 2,
 ) -> None:
-    """Draw figures (pdf, svg, png) from stored results, in the letters and the width of where they go."""
+    """Draw figures (pdf, svg, png) from stored results, in the font size and width of a paper, talk or notebook."""
     from ..bench.report import write_figures
     from ..bench.report.style import STYLES
     from ..bench.store.store import Store
@@ -48,12 +48,12 @@ def figures(
 
 
 def _sound(folder: Path) -> list[str]:
-    """The keys of a run's cells, without those whose parts are damaged, which are named."""
+    """The keys of a run's cells, without those whose parts are damaged, which are named on stderr."""
     from ..bench.store.store import Store
 
     store = Store.open(folder)
     keys = store.stored()
     damaged = store.damaged(keys)
     for key in damaged:
-        typer.echo(f"left out, damaged: {store.part(key)}; the command that measured it measures it again", err=True)
+        typer.echo(f"left out, damaged: {store.part(key)}; run the command that measured it again", err=True)
     return [key for key in keys if key not in damaged]

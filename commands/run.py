@@ -1,4 +1,4 @@
-"""Measuring: `run` a grid, `reproduce` a protocol. Finished cells are reused."""
+"""`run` measures a grid of cells, `reproduce` a protocol. Finished cells are reused."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def run(
     preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1 for draws and training.")] = 1,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps, in place of the preset's; evaluated ten times.")
+        int | None, typer.Option(min=1, help="Training steps instead of the preset's; evaluated ten times.")
     ] = None,
     target_elbo: Annotated[
-        float | None, typer.Option(help="A test ELBO: how long does training take to reach it?")
+        float | None, typer.Option(help="A test ELBO; measure how long training takes to reach it.")
     ] = None,
     basket: Annotated[
-        list[str], typer.Option(help="Estimators whose bias and variance are measured along every training too.")
+        list[str], typer.Option(help="Estimators whose bias and variance are also measured along every training run.")
     ] = [],
     jobs: Jobs = 1,
     executor: Executor = "local",
@@ -50,9 +50,9 @@ def run(
     timeout: Timeout = None,
     memory: Memory = None,
     shard: Annotated[
-        str | None, typer.Option(help="I/N: measure the I-th of N parts, without a report; see `merge`.")
+        str | None, typer.Option(help="I/N: measure the I-th of N shards, without a report; see `merge`.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each; timings want 1.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads per process; use 1 for timings.")] = 1,
     autocast: Autocast = "no",
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,
@@ -60,11 +60,11 @@ def run(
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     trace: Annotated[
-        bool, typer.Option("--trace", help="Write a chrome trace of each training step into the folder's traces/.")
+        bool, typer.Option("--trace", help="Write a Chrome trace of each training step into the folder's traces/.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Measure estimators on tasks; finished cells are reused. Ends in tables and figures."""
+    """Measure estimators on tasks, then write tables, figures and the page; finished cells are reused."""
     from ..bench.run.presets import PRESETS
 
     if preset not in PRESETS:
@@ -109,10 +109,10 @@ def run(
 
 
 def reproduce(
-    protocol: Annotated[str, typer.Argument(help="A protocol (see `list protocols`), or a TOML file like theirs.")],
-    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these methods.")] = ["*"],
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps: scaled down, no reproduction.")] = None,
-    budget: Annotated[str | None, typer.Option(help="Scale down to so much time: 90s, 2m, 1.5h.")] = None,
+    protocol: Annotated[str, typer.Argument(help="A protocol's name (see `list protocols`) or TOML file.")],
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these estimators.")] = ["*"],
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of a scaled-down run.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Scale down to this time: 90s, 2m, 1.5h.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Reporting seeds; default: the protocol's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
     output: Annotated[
@@ -124,7 +124,7 @@ def reproduce(
     isolate: Isolate = False,
     timeout: Timeout = None,
     memory: Memory = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
     autocast: Autocast = "no",
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,
@@ -152,7 +152,7 @@ def reproduce(
 
 
 def _measure(session: Session, screen: Screen, fresh: bool, how: Execution) -> dict[str, int]:
-    """Run the session's cells under its screen; Ctrl-C and SIGTERM end with 130, the finished cells kept."""
+    """Measure the session's cells and show progress; Ctrl-C and SIGTERM exit with 130 and keep finished cells."""
     try:
         return session.run(screen.progress(), fresh, how)
     except KeyboardInterrupt:

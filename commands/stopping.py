@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends a command in order, the second leaves at once; both exit with 130."""
+"""Ctrl-C and SIGTERM: the first ends a command in good order, the second at once; both exit with 130."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Inside it the first signal raises KeyboardInterrupt; whatever swallows that, the second ends the process."""
+    """Inside it the first signal raises KeyboardInterrupt; the second ends the process, even if that was swallowed."""
     received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:

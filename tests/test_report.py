@@ -36,7 +36,7 @@ from dvae_bench.bench.statistics.holm import holm
 from dvae_bench.estimators.names import UsageError
 from matplotlib.figure import Figure
 
-# name: relative bias at the cut, variance, evaluations, time in us
+# name: relative bias and variance of the logits gradient, evaluations, time in us
 ESTIMATORS = {
     "exact": (0.0, 0.0, 64, 95.0),
     "reinforce": (0.0, 9.1, 1, 7.1),
@@ -365,7 +365,7 @@ def test_bold_is_set_in_latex_and_markdown(built: list[Table]) -> None:
 
 def test_captions_say_n_seeds_and_family(built: list[Table]) -> None:
     toys, efficiency, training, *_ = built
-    for words in ("n = 4000 draws a cell and seed, 1 seed", "Holm over the", "family-wise alpha"):
+    for words in ("n = 4000 draws per cell and seed, 1 seed", "Holm's test over the", "family-wise alpha"):
         assert words in toys.caption
     assert "n = 4000 draws" in efficiency.caption and "n = 4000 test images" in training.caption
 
@@ -448,7 +448,7 @@ def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:
         "probability: skipped, no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'",
         "basket: skipped, no run measured a basket along training; run --basket disarm --basket rloo",
         "time-to-target: skipped, no training run reached a target (metric seconds_to_target)",
-        "calibration: skipped, no toy has 20 bias tests of what claims to be unbiased (metric claims_unbiased)",
+        "calibration: skipped, no toy has 20 bias tests of gradients claimed to be unbiased (metric claims_unbiased)",
         "peers: skipped, no toy was run with an estimator from a plugin; run --plugin examples/my_estimator.py "
         "-e antithetic -e rloo",
         "host-bound: skipped, nothing was timed on an accelerator (metrics time_enqueue, time_host)",

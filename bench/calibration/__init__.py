@@ -1,1 +1,1 @@
-"""Calibration of the statistics: draws of known law, judged as an estimator's are, and a page of how they err."""
+"""Calibration of the statistics: draws of known distribution, judged like an estimator's, and a page of error rates."""

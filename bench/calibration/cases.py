@@ -1,4 +1,4 @@
-"""Gradient draws of known law, as estimators make them: light, correlated, heavy-tailed, rare and constant."""
+"""Gradient draws of known distribution: light-tailed, correlated, heavy-tailed, rare and constant."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..statistics.moments import Accumulator, Moments
 
 BLOCKS = 64
 ALL = ("level", "power", "variance")
-FEW, SOME, MANY = 64, 500, 4000  # rows: 4,096, 32,000 and 256,000 draws in all
-_TOGETHER = 100  # runs simulated in one go
+FEW, SOME, MANY = 64, 500, 4000  # draws per block: 4,096, 32,000 and 256,000 in all
+_TOGETHER = 100  # runs simulated at once
 
 
 @dataclass(frozen=True)
 class Case(ABC):
-    """A law of draws whose mean `exact` [D] and trace of the covariance `total` are known; `rows` draws a block.
+    """A distribution of draws whose mean `exact` [D] and trace of the covariance `total` are known; `rows` per block.
 
-    parts: what is calibrated on it, false alarms ("level"), "power", and the interval of the "variance".
+    parts: what is calibrated on it: false alarms ("level"), "power", the interval of the "variance".
     """
 
     name: str
@@ -44,14 +44,14 @@ class Case(ABC):
 
     @abstractmethod
     def moments(self, rng: Generator, runs: int) -> Iterator[Moments]:
-        """What bias tests need, in float64 and without `block_spread` or `kurtosis`: many runs in little time."""
+        """The moments of many runs, quickly: float64, for bias tests only, without `block_spread` or `kurtosis`."""
 
     @property
     def n(self) -> int:
         return BLOCKS * self.rows
 
     def accumulated(self, rng: Generator) -> Moments:
-        """The moments of one run's draws, by the accumulator that estimators go through."""
+        """The moments of one run's draws, by the accumulator that estimators' draws go through."""
         accumulator = Accumulator(BLOCKS, self.rows)
         for block in torch.from_numpy(self.draws(rng, self.n)).split(self.rows):
             accumulator.add(block)
@@ -60,10 +60,10 @@ class Case(ABC):
 
 @dataclass(frozen=True)
 class TwoPoint(Case):
-    """Coordinates that are at_one with probability p, else at_zero, all [K]; mixing [D, K], if any, combines them.
+    """Coordinates that equal at_one with probability p, else at_zero, all [K]; mixing [D, K], if any, combines them.
 
-    Block means come from binomial counts, which is their exact law; so is the variance, but where coordinates are
-    mixed their sample covariances count as zero (it only enters the noise floor).
+    Block means come from binomial counts, which gives their exact distribution. So does the variance, except that the
+    sample covariances of mixed coordinates count as zero: the variance only enters the noise floor.
     """
 
     p: np.ndarray
@@ -104,7 +104,7 @@ class TwoPoint(Case):
 
 
 class _Drawn(Case):
-    """Cases whose block means have no closed law: every draw is made, and averaged in float64."""
+    """Cases whose block means have no known distribution: every draw is made, and averaged in float64."""
 
     def moments(self, rng: Generator, runs: int) -> Iterator[Moments]:
         for _ in range(runs):
@@ -115,7 +115,7 @@ class _Drawn(Case):
 
 @dataclass(frozen=True)
 class Weighted(_Drawn):
-    """A two-point gradient times one log-normal weight a draw, exp(sigma x - sigma²/2), of mean one."""
+    """A two-point gradient times one log-normal weight per draw, exp(sigma x - sigma²/2), of mean one."""
 
     gradient: TwoPoint
     sigma: float
@@ -137,7 +137,7 @@ class Weighted(_Drawn):
 
 @dataclass(frozen=True)
 class Student(_Drawn):
-    """Independent Student t coordinates with `degrees` of freedom around `centre` [D]: no moment from that one on."""
+    """Independent Student t coordinates around `centre` [D]; no moment of order `degrees` or higher exists."""
 
     centre: np.ndarray
     degrees: int
@@ -162,16 +162,17 @@ def bits(
 ) -> list[TwoPoint]:
     """(z - p) f(z) of `width` independent bits with p in [.1, .9], each with its own f; then constant coordinates.
 
-    With the quick preset's draws for the tests of bias, and with few enough to draw each one for the variance.
+    One case with as many draws as the quick preset for the bias tests, and one with few enough to make every draw for
+    the variance.
     """
     rng = default_rng(width)
     p, f = rng.uniform(0.1, 0.9, width), 1 + rng.standard_normal((2, width))
     one, zero, fixed = (1 - p) * f[1], -p * f[0], np.array(constants)
     chance = np.append(p, np.full(len(fixed), 0.5))
-    law = (chance, np.append(one, fixed), np.append(zero, fixed), mixing)
+    coordinates = (chance, np.append(one, fixed), np.append(zero, fixed), mixing)
     return [
-        TwoPoint(name, about, MANY, ("level", "power"), *law),
-        TwoPoint(name, about, FEW, ("variance",), *law),
+        TwoPoint(name, about, MANY, ("level", "power"), *coordinates),
+        TwoPoint(name, about, FEW, ("variance",), *coordinates),
     ]
 
 

@@ -1,4 +1,4 @@
-"""How often the bias test, its smallest detectable bias and the variance interval err on cases of known law."""
+"""How often the bias test, its smallest detectable bias and the variance interval err on known distributions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 def calibrate(case: Case, seed: int, null_runs: int, power_runs: int, variance_runs: int) -> Iterator[Row]:
-    """All rows of a case: part, quantity, hits of runs, value. The same seed gives the same rows."""
+    """All rows of a case: part, quantity, hits in so many runs, value. The same seed gives the same rows."""
     parts: dict[str, tuple[Callable[[Case, Generator, int], Iterator[Row]], int]] = {
         "level": (false_alarms, null_runs),
         "power": (power, power_runs),
@@ -40,7 +40,7 @@ def calibrate(case: Case, seed: int, null_runs: int, power_runs: int, variance_r
 
 
 def false_alarms(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
-    """Runs that the guard declines to judge, and those among the others where the true mean is called biased."""
+    """The share of runs that are not testable, and the share of the others that call the true mean biased."""
     p = np.array([ub.bias_p_value(moments, case.exact, 1.0) for moments in case.moments(rng, runs)])
     yield _share("not testable", np.isnan(p))
     for level in LEVELS:
@@ -48,11 +48,12 @@ def false_alarms(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
 
 
 def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
-    """Runs where a planted bias is seen at ALPHA; `value` is its size relative to the exact gradient.
+    """Runs that detect a planted bias at ALPHA; `value` is the size of the bias relative to the exact gradient.
 
-    Scale errors in multiples of the smallest detectable bias, its median over as many runs; all coordinates, or one,
-    off by so many standard errors, up or down; a constant off by a thousandth of the largest coordinate; and the bias
-    promised to be detectable in a random direction, in a new one each run.
+    Planted are scale errors in multiples of the smallest detectable bias (its median over as many other runs); errors
+    of one or all coordinates in multiples of their standard errors, up or down; an error of a constant coordinate by a
+    thousandth of the largest coordinate; and the bias promised to be detectable in a random direction, a new direction
+    in each run.
     """
     exact, norm = case.exact, float(np.linalg.norm(case.exact))
     sizes, anywhere, variance = [], [], np.zeros(len(exact))
@@ -82,21 +83,22 @@ def power(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
 
 
 def variance(case: Case, rng: Generator, runs: int) -> Iterator[Row]:
-    """How often the interval of the total variance holds the true one, and what two runs of the same law compare as.
+    """How often the interval of the total variance covers the true one, and the verdicts of A/A comparisons.
 
-    Runs that `heavy_tailed` refuses give no verdict. Each pair of the others is an A/A comparison, one look.
+    Runs that `heavy_tailed` refuses have no interval. Each pair of the others, two runs of the same distribution, is
+    compared with one look.
     """
     moments = [case.accumulated(rng) for _ in range(runs)]
     refused = np.array([st.heavy_tailed(m) for m in moments])
     judged = [st.total_variance(m) for m, out in zip(moments, refused, strict=True) if not out]
-    lo, hi = np.array([(figure.lo, figure.hi) for figure in judged]).reshape(-1, 2).T
+    lo, hi = np.array([(total.lo, total.hi) for total in judged]).reshape(-1, 2).T
     yield {"quantity": "kurtosis", "value": float(np.median([m.kurtosis for m in moments]))}
     yield {"quantity": "half-width", "value": float(np.median(np.sqrt(hi / lo) - 1)) if judged else np.nan}
     yield _share("refused", refused)
     yield _share("covered", (lo <= case.total) & (case.total <= hi))
     yield _share("interval too low", hi < case.total)
-    figures, margin = [(figure.value, figure.se) for figure in judged], np.log1p(MARGINS["var_total"])
-    pairs = zip(figures[::2], figures[1::2], strict=False)
+    totals, margin = [(total.value, total.se) for total in judged], np.log1p(MARGINS["var_total"])
+    pairs = zip(totals[::2], totals[1::2], strict=False)
     words = [ratio(base, new, BLOCKS - 1, margin).word for base, new in pairs]
     for word in WORDS:
         yield _share(word, np.array([found == word for found in words]))

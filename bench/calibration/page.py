@@ -22,30 +22,30 @@ from .levels import LEVELS, PROMISED
 JUDGED = ("0.05", "0.01")
 INFLATION, COVERED, OVERCOVERED, KURTOSIS, WORSE, ENOUGH = 1.3, 0.93, 0.97, 1.5, 0.01, 1000
 MET, MISSED, DECLINED, TOO_FEW = "met", "**missed**", "met, over all runs", "too few verdicts"
-_HIGHEST = 3.0  # of the figure of false alarms
+_HIGHEST = 3.0  # on the y axis of the figure of false alarms
 _KEYS = ["case", "coordinates", "n"]
 _TEXT = f"""# Calibration
 
-How often the referee itself errs, on draws whose law is known. Written by `make calibrate` from
-`results/reference/calibration.csv`, seed {{seed}}; every run of it takes a fresh seed. Shares
-come with exact (Clopper-Pearson) 95 % intervals.
+How often the referee itself errs, on draws whose distribution is known. `make calibrate` writes
+this page from `results/reference/calibration.csv`, seed {{seed}}, and takes a fresh seed each
+time. Shares have exact (Clopper-Pearson) 95 % intervals.
 {{summary}}
 
-Every run is judged as an estimator is: 64 blocks of draws, the same functions. Variances come from
-draws that went through the accumulator one by one. Bias tests need only block means, so that theirs
-are simulated directly where their law is known: from binomial counts for two-point coordinates,
-else by averaging every draw.
+Every run is judged as an estimator is: 64 blocks of draws, the same functions. For variances, every
+draw goes through the accumulator. Bias tests need only the block means, which are simulated
+directly where their distribution is known (from binomial counts for two-point coordinates) and are
+averages of every draw elsewhere.
 
-| case | what is drawn |
+| case | draws |
 |:--|:--|
 {{cases}}
 
 ## False alarms of the bias test
 
-The true mean is tested. Share of runs that are declined as `not testable`, and share of the other
-runs, the verdicts, that call it biased. Target: at most {INFLATION:g} times the nominal level at
-5 % and at 1 %; where fewer than {ENOUGH:,} verdicts were given, the share of all runs is held to
-it. The harness itself judges at 0.1 % or less.
+The true mean is tested. The tables give the share of runs declined as `not testable`, and, among
+the other runs, the share that call the true mean biased. Target: at most {INFLATION:g} times the
+nominal level at 5 % and at 1 %. Where fewer than {ENOUGH:,} runs have a verdict, the target
+applies to the share of all runs. The harness itself judges at 0.1 % or less.
 
 {{level}}
 
@@ -53,12 +53,12 @@ it. The harness itself judges at 0.1 % or less.
 
 ## Power of the bias test
 
-Biases of known size are planted in the draws; share of runs where the test sees them at alpha =
-{ALPHA:g}. A scale error of the smallest detectable bias, whose `size` is in percent of the
-gradient, is promised to be seen in {POWER:.0%} of the runs: missed where the interval lies below,
-at the level that keeps 95 % for all cases together (Bonferroni). The second table's sizes are in
-each coordinate's standard errors; `random direction` plants the bias said to be detectable there,
-approximately {POWER:.0%} of the time.
+Biases of known size are planted in the draws; the tables give the share of runs in which the test
+detects them at alpha = {ALPHA:g}. A scale error equal to the smallest detectable bias (its `size` is
+in percent of the gradient) should be detected in {POWER:.0%} of the runs. The target is missed where
+the interval lies below that, at a level that keeps 95 % for all cases together (Bonferroni). Sizes
+in the second table are in standard errors of each coordinate; `random direction` plants the bias
+that should be detectable there about {POWER:.0%} of the time.
 
 {{power}}
 
@@ -68,10 +68,10 @@ approximately {POWER:.0%} of the time.
 
 ## Coverage of the variance interval
 
-Share of nominal 95 % intervals that hold the true total variance, where `heavy-tailed` does not
-refuse them. Target: at least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where the kurtosis of the
-squared distance (median of the runs) is above {KURTOSIS:g}: near one, intervals have to be too
-wide. `half-width` is the interval's, relative to the variance.
+The share of nominal 95 % intervals that cover the true total variance, among those that
+`heavy-tailed` does not refuse. Target: at least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where
+the kurtosis of the squared distance (median of the runs) is above {KURTOSIS:g}: near one, intervals
+have to be too wide. `half-width` is that of the interval, relative to the variance.
 
 {{variance}}
 
@@ -79,9 +79,9 @@ wide. `half-width` is the interval's, relative to the variance.
 
 ## A/A comparisons
 
-Two runs of the same law with different draws, compared as `dvae-bench compare` compares total
-variances (margin {MARGINS["var_total"]:.0%}), one look only: a second look with fresh draws has to
-agree before a change is reported. Target: `worse` in at most {WORSE:.0%}.
+Two runs of the same distribution with different draws are compared as `dvae-bench compare` compares
+total variances (margin {MARGINS["var_total"]:.0%}), with one look. `compare` reports a change only
+if a second look with fresh draws agrees. Target: `worse` in at most {WORSE:.0%}.
 
 {{same}}
 """
@@ -162,12 +162,12 @@ def _part(rows: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def _table(rows: pd.DataFrame, found: pd.DataFrame, part: str, quantities: list[str]) -> str:
-    """One line a case with any of these quantities, shares in percent; last the worst verdict on them, if any."""
+    """One line per case with any of these quantities, shares in percent; last the worst verdict, if any."""
     shown, verdicts = _part(rows, part), _part(found, part)
     shown, verdicts = (frame[frame["quantity"].isin(quantities)] for frame in (shown, verdicts))
     words = {keys: set(case["verdict"]) for keys, case in verdicts.groupby(_KEYS)}
     heads = ["case", "D", "n", *map(_head, quantities), *(["target"] if words else [])]
-    lines = [f"{int(shown['runs'].max()):,} runs a case; shares in percent.", "", _line(heads)]
+    lines = [f"{int(shown['runs'].max()):,} runs per case; shares in percent.", "", _line(heads)]
     lines.append("|:--|" + "--:|" * (len(heads) - 1))
     for keys, case in shown.groupby(_KEYS, sort=False):
         cells = [str(keys[0]), str(keys[1]), f"{keys[2]:,}"]
@@ -203,7 +203,7 @@ def _labels(rows: pd.DataFrame) -> pd.Series:
 
 
 def _level_figure(rows: pd.DataFrame) -> Figure:
-    """False alarms over their nominal rate, one line a case, on the band of a perfect test; higher lines leave it."""
+    """False alarms over their nominal rate, one line per case, with the band of a perfect test."""
     shown = _part(rows, "level")
     shown = shown[shown["quantity"].str.startswith("0") & (shown["runs"] >= ENOUGH)]
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
@@ -219,14 +219,14 @@ def _level_figure(rows: pd.DataFrame) -> Figure:
 
 
 def _power_figure(rows: pd.DataFrame) -> Figure:
-    """Power against the scale error in units of the smallest detectable one."""
+    """Power against the scale error in units of the smallest detectable bias, one line per case."""
     shown = _part(rows, "power")
     shown = shown[shown["quantity"].str.startswith("scale")]
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(POWER, color="black", ls="--", lw=0.8, label=f"promised at 1: {POWER:.0%}")
     _lines(axes, shown, shown["quantity"].str.split().str[1].astype(float), shown["hits"] / shown["runs"])
-    axes.set(xlabel="scale error / smallest detectable bias", ylabel=f"seen at alpha = {ALPHA:g}", ylim=(0, 1.02))
+    axes.set(xlabel="scale error / smallest detectable bias", ylabel=f"detected at alpha = {ALPHA:g}", ylim=(0, 1.02))
     figure.legend(loc="outside right upper", fontsize="small")
     return figure
 
@@ -239,7 +239,7 @@ def _lines(axes: Axes, shown: pd.DataFrame, x: pd.Series, y: pd.Series) -> None:
 
 
 def _variance_figure(rows: pd.DataFrame) -> Figure:
-    """Coverage with its interval, one line a case, and the band of the target."""
+    """Coverage with its interval, one line per case, and the band of the target."""
     shown = _part(rows, "variance")
     shown = shown[(shown["quantity"] == "covered") & (shown["runs"] > 0)].reset_index(drop=True)
     figure = Figure(figsize=(WIDTH, 0.8 + 0.2 * len(shown)), layout="constrained")

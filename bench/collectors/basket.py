@@ -12,8 +12,10 @@ from .collector import Collector
 
 
 class Basket(Collector):
-    """`var_cut` and `var_encoder` (over draws), `bias_reference` and `bias_encoder` of every estimator of the basket at
-    every point; the group is the estimator's name."""
+    """`var_cut`, `var_encoder`, `bias_reference` and `bias_encoder` of the basket's estimators at every point.
+
+    Variances are over draws; the group is the estimator's name.
+    """
 
     name = "basket"
     source = "steps"

@@ -14,13 +14,15 @@ from .collector import Collector
 
 NAMED = 8
 RARE = "rare events: too few of the {} draws carry the mean; a larger preset draws more"
-INFINITE = "the method claims no finite variance: the mean of its draws has no standard error to test with"
+INFINITE = "the estimator claims no finite variance, so the mean of its draws has no standard error to test with"
 
 
 class Bias(Collector):
-    """For each group with an exact gradient: the bias, its test, the smallest bias the test would have seen along the
-    gradient and in a random direction (of one that draws something), and the coordinates that are off. Groups named
-    "(own)" are the same draws against the method's own relaxed objective, where that is known.
+    """Bias of each group with an exact gradient, its test, its smallest detectable size and the biased coordinates.
+
+    The smallest detectable bias, along the gradient and in a random direction, is given for estimators that draw
+    something. Groups ending in "(own)" are the same draws against the exact gradient of the estimator's own relaxed
+    objective, where it is known.
     """
 
     name = "bias"

@@ -1,4 +1,4 @@
-"""What a collector is."""
+"""The contract of a collector."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..rows import Row
 
 
 class Collector(ABC):
-    """Turns what one source measured into rows. The class body holds the facts `name` and `source` as literals.
+    """Turns the measurements of one source into rows. The class body has the facts `name` and `source` as literals.
 
-    source "draws" hands over a `Draws`, "steps" a list of `Point`, "clock" a `Timings`.
+    `measured` is a `Draws` from the source "draws", a list of `Point` from "steps", a `Timings` from "clock".
     """
 
     name: ClassVar[str]
@@ -20,4 +20,4 @@ class Collector(ABC):
 
     @abstractmethod
     def rows(self, measured: Any) -> Iterator[Row]:
-        """Rows made with `dvae_bench.bench.rows.row`."""
+        """The rows, made with `dvae_bench.bench.rows.row`."""

@@ -22,7 +22,10 @@ class DrawCosts(Collector):
 
 
 class StepCosts(Collector):
-    """The same for the gradient of one minibatch in training, with its evaluations and differentiations of f."""
+    """ATen operations, bytes of new storage and host syncs of the gradient of one minibatch in training.
+
+    Also its evaluations and differentiations of f.
+    """
 
     name = "step-costs"
     source = "clock"

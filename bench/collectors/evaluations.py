@@ -10,7 +10,7 @@ from .collector import Collector
 
 
 class Evaluations(Collector):
-    """Evaluations and differentiations of f for one gradient, counted on f itself."""
+    """Evaluations and differentiations of f per gradient, counted on f itself."""
 
     name = "evaluations"
     source = "draws"

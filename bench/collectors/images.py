@@ -1,4 +1,4 @@
-"""What a trained model shows: images, their reconstructions, and samples."""
+"""Images of a trained model: test images, their reconstructions, and samples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ WHITE = 255
 
 
 class Images(Collector):
-    """`images_original`, `images_reconstruction` and, where the task draws some, `images_sample` of the last point: how
-    many there are, and in `blocks` their grey levels 0 to 255, one image after the other."""
+    """`images_original`, `images_reconstruction` and, where the task draws some, `images_sample` of the last point.
+
+    The value is the number of images; `blocks` holds their grey levels 0 to 255, one image after the other.
+    """
 
     name = "images"
     source = "steps"

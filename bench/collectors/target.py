@@ -11,9 +11,11 @@ from .collector import Collector
 
 
 class Target(Collector):
-    """`seconds_to_target` and `evaluations_to_target` (of f, for each data point): at the first evaluation whose mean
-    test ELBO is `target_elbo` or more, with an interval that begins at the evaluation before. Where none is, the row
-    is `censored`: at least as much as was spent. Nothing without a target, or a task that reports no ELBO.
+    """`seconds_to_target` and `evaluations_to_target` (of f, per data point), spent until the test ELBO is reached.
+
+    The value belongs to the first evaluated point whose mean test ELBO is at least `target_elbo`; its interval begins
+    at the point before. If no point reaches the target, the row is `censored`: the value, all that was spent, is a
+    lower bound. There are no rows without a target, or where the task reports no ELBO.
     """
 
     name = "target"

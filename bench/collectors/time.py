@@ -17,9 +17,10 @@ HOST_BOUND = 0.9
 class Time(Collector):
     """The median time of each phase and of the whole, with its order-statistic interval, caches hot.
 
-    Beside it: how it was measured (rounds, calls in a repetition, throttled blocks). On an accelerator also the host's
-    time to enqueue and until all was done, whether the first is nearly the second (host_bound: the device waited for
-    Python), clock and temperature, peak memory, kernel launches and the time of a graph replay of one gradient.
+    Also how it was measured (rounds, calls per repetition, throttled blocks). On an accelerator also the host's time
+    until everything was enqueued and until everything was done, whether the first is nearly the second (host_bound: the
+    device waited for Python), clock, temperature and power, peak memory, kernel launches, and the time of a graph
+    replay of one gradient.
     """
 
     name = "time"

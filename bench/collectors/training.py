@@ -27,8 +27,10 @@ SPLITS = ("_train", "_test", "_valid")
 
 
 class Training(Collector):
-    """What the task reports of images (nats, over images), gradient variance (over draws or minibatches), bias against
-    the reference, how much the loss has fallen a step since the evaluation before, and training seconds.
+    """The task's metrics of images, variance and bias of its gradient, decrease of the loss, and training seconds.
+
+    Metrics of images are means over images, variances are over draws or minibatches, the bias is against the reference;
+    the decrease of the loss is per step since the point before.
     """
 
     name = "training"
@@ -48,7 +50,7 @@ class Training(Collector):
 
 
 def unit_and_direction(metric: str) -> tuple[str, str]:
-    """Of a quantity of images by its name without the split, else of a variance or bias."""
+    """The unit and direction of a metric of images, by its name without the split, or of a variance or bias."""
     for split in SPLITS:
         name = metric.removesuffix(split)
         if name in NATS:

@@ -12,14 +12,15 @@ from ..statistics import intervals as st
 from .collector import Collector
 
 HEAVY = "kurtosis {:.3g} and largest share {:.2g} of {} draws: no interval can be trusted"
-FIXED = "the method draws nothing: its gradient at one data point is a constant, and not an estimate of an expectation"
-INFINITE = "the method claims no finite variance: the median of the blocks' variances, no interval"
+FIXED = "the estimator draws nothing: its gradient at one data point is a constant, not an estimate of an expectation"
+INFINITE = "the estimator claims no finite variance: this is the median of the blocks' variances, without interval"
 
 
 class Variance(Collector):
-    """Total (trace of the covariance, with interval and block totals), mean, mean-log and max over coordinates.
+    """Total variance (trace of the covariance, with interval and blocks); mean, mean log and maximum over coordinates.
 
-    Beside it the kurtosis of the squared distance and the largest draw's share, which say whether to trust it.
+    Also the kurtosis of the squared distance and the largest draw's share of it, which show whether to trust the
+    interval.
     """
 
     name = "variance"

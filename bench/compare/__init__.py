@@ -19,7 +19,7 @@ _WIDTH = 200
 
 
 def compare_folders(base: Path, new: Path, markdown_file: Path | None, junit_file: Path | None) -> Comparison:
-    """Compare two results folders: printed, and written where asked for and to $GITHUB_STEP_SUMMARY."""
+    """Compare two results folders; print the verdicts and write them to the given files and $GITHUB_STEP_SUMMARY."""
     terminal = sys.stdout.isatty()
     console = Console(file=sys.stdout, highlight=False, width=None if terminal else _WIDTH, soft_wrap=not terminal)
     run = Run.open(new)

@@ -18,7 +18,7 @@ _LEAST_P = 1e-300
 
 
 class BiasTest(NamedTuple):
-    """The verdict on one group of one subject, and how far out its statistic is for one draw: z / sqrt(n)."""
+    """The verdict on one group of a subject, and its statistic per draw, z / sqrt(n)."""
 
     word: str
     p: float
@@ -33,7 +33,7 @@ Tests = dict[tuple[Subject, str], BiasTest]
 
 
 def bias_tests(cells: Iterable[StoredCell]) -> Tests:
-    """Holm over every bias test of these cells, family-wise alpha 1e-3; of several seeds, the most extreme."""
+    """Holm's test over every bias test of these cells at family-wise alpha 1e-3; of several seeds, the most extreme."""
     rows = [(cell.subject, group, row) for cell in cells for group, row in cell.measured("bias_p").items()]
     family = [row["value"] for *_, row in rows if row["status"] == "ok"]
     adjusted = iter(holm(np.array(family)))
@@ -54,8 +54,8 @@ def bias_tests(cells: Iterable[StoredCell]) -> Tests:
 def judge_bias(base: BiasTest, new: BiasTest) -> tuple[str, str]:
     """The word and its reason.
 
-    Biased now and not before is worse if the statistic grew by more than chance, given the draws of both sides; a bias
-    that BASE had and was too short to see is unclear.
+    A bias found in NEW alone is worse if the statistic grew by more than chance explains, given the draws of both
+    sides; else it is unclear, since BASE may have had the bias and too few draws to detect it.
     """
     if base.word == new.word:
         return SAME, ""
@@ -66,4 +66,4 @@ def judge_bias(base: BiasTest, new: BiasTest) -> tuple[str, str]:
     noise = math.sqrt(1 / base.n + 1 / new.n)
     if (new.z_per_draw - base.z_per_draw) / noise > stats.norm.isf((1 - CONFIDENCE) / 2):
         return WORSE, "biased"
-    return UNCLEAR, "biased, by little more than BASE could see"
+    return UNCLEAR, "biased, by little more than BASE could detect"

@@ -1,4 +1,4 @@
-"""The comparison of two runs: verdicts, a second look where in doubt, and what only one side holds."""
+"""The comparison of two runs: verdicts, second looks at doubtful ones, and the subjects that one side lacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LookAgain = Callable[[Subject], Cells | str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Verdicts, worse first; the subjects that only NEW holds; those that failed in NEW; what is not judged."""
+    """Verdicts, worse first; the subjects only NEW holds; those that failed in NEW; notes on what is not judged."""
 
     verdicts: list[Verdict]
     only_new: list[Subject]
@@ -31,8 +31,9 @@ class Comparison:
 def compare(base: Run, new: Run, look_again: LookAgain) -> Comparison:
     """Judge every subject that BASE holds; one that NEW lacks is unclear.
 
-    Where draws say worse or unclear, `look_again` gives fresh ones of NEW, or the reason why it cannot; these alone
-    are judged, never pooled with the first.
+    Where a verdict on draws is worse or unclear, `look_again` gives cells of NEW with fresh draws, or the reason why
+    it cannot. The fresh draws are judged alone, never pooled with the first: the first were selected
+    for their verdict.
     """
     sides = {subject: (cells, new.cells[subject]) for subject, cells in base.cells.items() if subject in new.cells}
     first = judge(sides, base.context, new.context)
@@ -59,14 +60,14 @@ def _final(first: Verdict, second: Mapping[Key, Verdict], looks: Mapping[Subject
 
 
 def _notes(sides: Iterable[tuple[Cells, Cells]]) -> list[str]:
-    """What the verdicts do not speak of."""
+    """What the verdicts do not cover, one sentence each."""
     pairs = [(base[0], new[0]) for base, new in sides]
     added = [m for m in MARGINS if any(new.measured(m) and not base.measured(m) for base, new in pairs)]
     notes = [f"not in BASE: {', '.join(added)}"] if added else []
     sums = {row["group"] for base, _ in pairs for row in base.measured("var_total").values() if row["blocks"] is None}
     if sums:
         groups = ", ".join(sorted(sums))
-        notes.append(f"variance of {groups}: seen as sums of draws, judged only between runs of the same draws")
+        notes.append(f"variance of {groups}: stored as sums of draws, judged only between runs with the same draws")
     if any(base.subject.source == STEPS.name for base, _ in pairs):
-        notes.append("training curves are not judged; of training cells, only how they ended")
+        notes.append("training curves are not judged; of training cells, only the status")
     return notes

@@ -1,4 +1,4 @@
-"""How much a number changed: an estimate, an interval, a margin, and the word that the three earn."""
+"""How much a number changed: an estimate, an interval, a margin, and the word that follows from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Effect:
 
     @property
     def word(self) -> str:
-        """same: the interval within the margin; worse, better: wholly beyond it; else unclear."""
+        """same: the interval lies within the margin; worse, better: wholly beyond it; unclear: neither."""
         if -self.margin <= self.lo and self.hi <= self.margin:
             return SAME
         if self.lo > self.margin:
@@ -42,7 +42,7 @@ class Effect:
         return BETTER if self.hi < -self.margin else UNCLEAR
 
     def needed(self, n: float) -> int | None:
-        """About how many draws (n so far) settle what n left unclear, if the change is as large as it seems."""
+        """About how many draws would settle a verdict left unclear by n, if the estimated change is true; or None."""
         distance, half = abs(abs(self.change) - self.margin), (self.hi - self.lo) / 2
         if not (distance > 0 and math.isfinite(half)):
             return None
@@ -57,7 +57,7 @@ class Effect:
 
 
 def exact(form: str, change: float, margin: float) -> Effect:
-    """A change without noise."""
+    """A change between two numbers without error."""
     return Effect(form, change, change, change, margin)
 
 
@@ -69,23 +69,23 @@ def log_ratio(base: float, new: float) -> float:
 
 
 def paired_ratio(base: np.ndarray, new: np.ndarray, margin: float) -> Effect:
-    """The ratio of the means of m pairs of blocks, with the jackknife's interval on the log scale."""
+    """The ratio of the means of m paired blocks [m], with a jackknife interval on the log scale."""
     change, se = paired_log_ratio(base, new)
     half = float(stats.t.isf((1 - CONFIDENCE) / 2, len(base) - 1)) * se
     return Effect("ratio", change, change - half, change + half, margin)
 
 
 def ratio(base: tuple[float, float], new: tuple[float, float], degrees: float, margin: float) -> Effect:
-    """The ratio of two independent (value, standard error), their relative errors added in quadrature."""
+    """The ratio of two independent (value, standard error); their relative errors add in quadrature."""
     change = log_ratio(base[0], new[0])
     half = float(stats.t.isf((1 - CONFIDENCE) / 2, degrees)) * math.hypot(base[1] / base[0], new[1] / new[0])
     return Effect("ratio", change, change - half, change + half, margin)
 
 
 def rounds_ratio(base: np.ndarray, new: np.ndarray, margin: float) -> Effect:
-    """The ratio of times measured in rounds, each in two processes side by side: Student's interval of the log ratios.
+    """The ratio of times measured in rounds [rounds], one process per side and round: Student's interval of log ratios.
 
-    The rounds are the unit: times of the same code differ by 10 % and more from process to process.
+    The rounds are the replicates because times of the same code differ by 10 % and more between processes.
     """
     logs = np.log(new / base)
     half = float(stats.t.isf((1 - CONFIDENCE) / 2, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
@@ -97,7 +97,7 @@ Bounds = tuple[float, float, float]
 
 
 def difference(form: str, base: Bounds, new: Bounds, margin: float) -> Effect:
-    """new - base of two independent (value, lo, hi), the half-widths that face each other added in quadrature.
+    """new - base of two independent (value, lo, hi); the half-widths that face each other add in quadrature.
 
     Zou & Donner 2008 (MOVER); the rows' 95 % half-widths are widened to CONFIDENCE.
     """

@@ -14,9 +14,9 @@ from .runs import Run
 
 
 def history_table(metric: str, folders: list[Path], estimators: list[str], tasks: list[str]) -> str:
-    """One line for each estimator, task and group; one column for each run by its start: the mean over seeds.
+    """One line per estimator, task and group; one column per run, by start time: the mean over seeds.
 
-    Raises UsageError when no run holds such a metric.
+    Raises UsageError when no run holds the metric.
     """
     runs = sorted(map(Run.open, folders), key=lambda run: str(run.context.get("started", "")))
     cells: dict[tuple[str, str, str], dict[str, str]] = {}
@@ -28,7 +28,7 @@ def history_table(metric: str, folders: list[Path], estimators: list[str], tasks
                     line = cells.setdefault((task, estimator, group), {})
                     line[_column(run)] = with_interval(side.value, side.lo, side.hi)
     if not cells:
-        raise UsageError(f"these runs hold no {metric!r} of such estimators and tasks; give a metric of their rows")
+        raise UsageError(f"these runs hold no {metric!r} of these estimators and tasks; name a metric of their rows")
     table = pd.DataFrame.from_dict(cells, orient="index").reindex(columns=list(dict.fromkeys(map(_column, runs))))
     table.index = pd.MultiIndex.from_tuples(table.index, names=["task", "estimator", "group"])
     return table.sort_index().fillna("–").reset_index().to_markdown(index=False, disable_numparse=True)
@@ -39,7 +39,7 @@ def _matches(name: str, patterns: list[str]) -> bool:
 
 
 def _column(run: Run) -> str:
-    """`2026-11-22T18:00 1a2b3c4* (runs/a)`: start, commit, changed or not, folder."""
+    """`2026-11-22T18:00 1a2b3c4* (runs/a)`: start, commit (* if the checkout was changed), folder."""
     git = run.context.get("git") or {}
     commit = git.get("commit", "no commit")[:7] + ("*" if git.get("dirty") else "")
     return f"{run.context.get('started', '')[:16]} {commit} ({run.store.folder.name})"

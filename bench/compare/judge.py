@@ -1,4 +1,4 @@
-"""The judge: one verdict for every metric and group of a subject that both runs hold."""
+"""One verdict for every metric and group of a subject that both runs hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MACHINE = ("device_name", "cpu", "threads")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one metric of one group did; texts for the table, `word` for the gate."""
+    """The verdict on one metric of one group: `word` decides the exit code, the other texts explain it in the table."""
 
     subject: Subject
     metric: str
@@ -35,7 +35,7 @@ class Verdict:
 
     @property
     def doubtful(self) -> bool:
-        """Whether fresh draws may say otherwise."""
+        """Whether fresh draws may change the verdict."""
         return self.metric in (*DRAWN, "bias") and self.word in (WORSE, UNCLEAR)
 
     @property
@@ -44,7 +44,7 @@ class Verdict:
 
 
 def judge(sides: Sides, base_context: Context, new_context: Context) -> list[Verdict]:
-    """Every verdict; the bias tests of each side are one family."""
+    """All verdicts; the bias tests of each side form one family."""
     before = bias_tests(cell for base, _ in sides.values() for cell in base)
     after = bias_tests(cell for _, new in sides.values() for cell in new)
     verdicts: list[Verdict] = []
@@ -62,7 +62,7 @@ def judge(sides: Sides, base_context: Context, new_context: Context) -> list[Ver
 
 
 def _outcome(subject: Subject, base: StoredCell | None, new: StoredCell | None) -> Iterator[Verdict]:
-    """A verdict where only one side's cells are all ok, or they ended in another way."""
+    """A verdict if the sides ended with different statuses."""
     before, after = ("ok" if cell is None else cell.status for cell in (base, new))
     if before != after:
         reason = one_line(str(new.rows[-1]["reason"])) if new is not None else ""
@@ -90,9 +90,9 @@ def _metric(subject: Subject, metric: str, group: str, base: Cells, new: Cells, 
     if word != SAME and (odd or differ):
         word, reason = UNCLEAR, odd or differ
     elif word != SAME and metric in TIMES and len(base_rows) == 1:
-        word, reason = UNCLEAR, "one process a side; compare --rerun tells"
+        word, reason = UNCLEAR, "one process per side; use compare --rerun"
     elif word == UNCLEAR and metric == "var_total" and after.blocks is None:
-        reason = "seen as sums of draws"
+        reason = "stored as sums of draws"
     elif word == UNCLEAR:
         sizes = (len(base_rows), len(new_rows)) if metric in TIMES else (before.n, after.n)
         reason = _settled(found, *sizes, "rounds" if metric in TIMES else "draws")
@@ -101,9 +101,9 @@ def _metric(subject: Subject, metric: str, group: str, base: Cells, new: Cells, 
 
 
 def _settled(found: Effect, base: int, new: int, unit: str) -> str:
-    """How many draws on each side would settle it."""
+    """How many draws or rounds on each side would settle the verdict."""
     needed = found.needed(2 / (1 / base + 1 / new))
-    return f"no number of {unit} settles it" if needed is None else f"settled by {_short(needed)} {unit} a side"
+    return f"no number of {unit} settles it" if needed is None else f"settled by {_short(needed)} {unit} per side"
 
 
 def _short(number: int) -> str:
@@ -111,7 +111,7 @@ def _short(number: int) -> str:
 
 
 def _differ(metric: str, base: Context, new: Context) -> str:
-    """Why a metric that depends on the machine or on torch cannot be judged between these runs."""
+    """Why a metric that depends on the machine or on torch cannot be judged between these runs, or ""."""
     if metric in TIMES and any(base.get(key) != new.get(key) for key in _MACHINE):
         return "different machine"
     torches = [str(context.get("versions", {}).get("torch")).partition("+")[0] for context in (base, new)]

@@ -1,4 +1,4 @@
-"""What is compared, and how much each may change: margins by metric, effects from the rows of both sides."""
+"""The metrics that are compared: the margin of each, and its effect from the rows of both sides."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TIMES = ("time_total", "time_device", "time_graph")
 MARGINS = (
     {"var_total": 0.05, "bias_norm": 0.05} | dict.fromkeys(COUNTS, 0.0) | {"bytes": 0.02} | dict.fromkeys(TIMES, 0.1)
 )
-_ROUNDING = 1e-10  # of the squared gradient: a variance below it is zero but for float32
-_AGREE = 50  # numbers from the same draws this much closer than the margin differ by rounding only
+_ROUNDING = 1e-10  # of the squared norm of the gradient: a smaller variance is float32 rounding
+_AGREE = 50  # numbers from the same draws that differ by less than margin / _AGREE differ by rounding only
 
 
 def margins() -> str:
-    """The margins in words, as printed above every comparison."""
+    """The margins as text, printed above every comparison."""
     parts = [
         f"variance {percent(MARGINS['var_total'])}",
         f"bias {percent(MARGINS['bias_norm'])} of the gradient",
@@ -36,7 +36,7 @@ def margins() -> str:
 
 @dataclass(frozen=True)
 class Side:
-    """One metric of one group on one side: the mean over its seeds, half-widths in quadrature."""
+    """One metric of one group on one side: the mean over its seeds; half-widths add in quadrature."""
 
     values: np.ndarray
     value: float
@@ -68,9 +68,9 @@ def effect(
 ) -> Effect | None:
     """The change of a metric; None where it cannot be judged.
 
-    That is where a number is missing, a bias has no gradient to be measured by, or draws were seen only as sums: the
-    variance from m block sums has a relative error of sqrt(2/m) however many the draws, so that only runs of the same
-    draws are judged.
+    It cannot where a number is missing, a bias has no exact gradient to scale it, or draws were stored only as sums:
+    the variance from m block sums has a relative error of sqrt(2/m), however many draws there are, so it is judged only
+    between runs with the same draws.
     """
     scale = _gradient(base, group)
     if math.isnan(before.value) or math.isnan(after.value) or (metric == "bias_norm" and not scale):
@@ -112,6 +112,6 @@ def _ratio(metric: str, before: Side, after: Side, paired: bool, rounding: float
 
 
 def _gradient(cells: list[StoredCell], group: str) -> float:
-    """The norm of the exact gradient of a group, 0 where it is not known."""
+    """The norm of the exact gradient of a group, 0 where it is unknown."""
     row = cells[0].find("gradient_norm", group)
     return float(row["value"]) if row else 0.0

@@ -1,4 +1,4 @@
-"""Two commits measured in one job: a wheel of each, the same cells alternately, times included."""
+"""Measure two commits in one job: a wheel of each, the same cells in alternation, timings included."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FOUND = "import importlib.util; print(importlib.util.find_spec('dvae_bench').ori
 
 
 def rerun(refs: tuple[str, str], arguments: list[str], folder: Path, say: Callable[[str], None]) -> tuple[Path, Path]:
-    """Measure both commits of the checkout one stands in; returns their results folders, below `folder`.
+    """Measure both commits of the current checkout; returns their results folders, below `folder`.
 
-    Draws depend on the seed alone and are measured once; timings in ROUNDS rounds, the order reversed each time, round
-    r stored as seed r. Each commit's wheel is built and unpacked into a folder of its own, which Python finds before
-    the installed package; its dependencies are those installed. Raises UsageError when git knows no such commit, it
-    cannot be built or run, or pip or setuptools is missing.
+    Draws depend on the seed alone and are measured once; timings in ROUNDS rounds, with the order of the commits
+    reversed each time and round r stored as seed r. Each commit's wheel is installed into its own folder, which Python
+    searches before the installed package; the dependencies are the installed ones. Raises UsageError when git does not
+    know a commit, a commit cannot be built or run, or pip or setuptools is missing.
     """
     shutil.rmtree(folder, ignore_errors=True)
     sides = (folder / "base", folder / "new")
@@ -54,15 +54,15 @@ def _unpack(ref: str, target: Path) -> None:
     done = subprocess.run(["git", "archive", "--end-of-options", ref], capture_output=True)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise UsageError(f"git cannot give {ref!r} ({''.join(reason)}); name a commit of the checkout you stand in")
+        raise UsageError(f"git cannot export {ref!r} ({''.join(reason)}); name a commit of the current checkout")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(target, filter="data")
     if not (target / "cli.py").is_file() or not (target / "pyproject.toml").is_file():
-        raise UsageError(f"{ref!r} is no commit of dvae-bench; stand in the root of its checkout")
+        raise UsageError(f"{ref!r} is not a commit of dvae-bench; run this in the root of its checkout")
 
 
 def _install(ref: str, place: Path) -> None:
-    """The wheel of `source`, in `code`; nothing is fetched."""
+    """Build the wheel of `source` and install it into `code`; nothing is downloaded."""
     installed = {each.name for each in importlib.metadata.distributions()}
     for tool, remedy in TOOLS.items():
         if tool not in installed:
@@ -72,7 +72,7 @@ def _install(ref: str, place: Path) -> None:
     _pip(ref, place, "install", "--no-deps", "--no-index", "--target", "code", *wheels)
     found = subprocess.run([sys.executable, "-c", FOUND], cwd=place, env=_environment(place), capture_output=True)
     if not Path(found.stdout.decode().strip()).is_relative_to(place / "code"):
-        raise UsageError(f"another dvae_bench hides the wheel of {ref!r}; run --rerun where PYTHONPATH is obeyed")
+        raise UsageError(f"another dvae_bench hides the wheel of {ref!r}; run --rerun where PYTHONPATH is respected")
 
 
 def _pip(ref: str, place: Path, *arguments: str) -> None:
@@ -81,11 +81,11 @@ def _pip(ref: str, place: Path, *arguments: str) -> None:
         reason = next(
             (line.strip() for line in reversed(done.stderr.splitlines()) if "rror: " in line), done.returncode
         )
-        raise UsageError(f"the wheel of {ref!r} cannot be built ({reason}); mend that commit or name another")
+        raise UsageError(f"the wheel of {ref!r} cannot be built ({reason}); fix that commit or name another")
 
 
 def _run(ref: str, place: Path, arguments: list[str]) -> None:
-    """`dvae-bench run` of the wheel. Exit 3 (some cells failed) is for the comparison to tell."""
+    """`dvae-bench run` of the wheel. The comparison reports cells that failed (exit 3)."""
     command = [sys.executable, "-m", "dvae_bench.cli", "run", *arguments]
     done = subprocess.run(command, cwd=place, env=_environment(place), capture_output=True, text=True)
     if done.returncode not in (0, 3):
@@ -98,7 +98,7 @@ def _environment(place: Path) -> dict[str, str]:
 
 
 def _set_timings_aside(folder: Path, turn: int) -> None:
-    """Keep this round's timings as those of seed `turn`, so that the next round measures them again."""
+    """Store this round's timings under seed `turn`, so that the next round measures again."""
     store = Store.open(folder)
     for part in store.cells.glob("*.parquet"):
         cell = Run(store).read(part)

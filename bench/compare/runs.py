@@ -1,4 +1,4 @@
-"""A results folder as one side of a comparison: its newest cell of each identity, with settings and rows."""
+"""A results folder as one side of a comparison: the newest cell of each subject and seed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredCell:
-    """A cell as it was stored."""
+    """A stored cell: recipe, status and rows."""
 
     settings: Mapping[str, Any]
     status: str
@@ -49,14 +49,14 @@ class StoredCell:
         return self.measured(metric).get(group)
 
     def same_draws(self, other: StoredCell) -> bool:
-        """Whether both were drawn from the same random numbers: same seed, and the settings that both know."""
+        """Whether both used the same random numbers: the same seed, and equal values of the settings both have."""
         mine, theirs = self.settings.get("settings", {}), other.settings.get("settings", {})
         return self.seed == other.seed and all(mine[key] == theirs[key] for key in mine.keys() & theirs.keys())
 
 
 @dataclass(frozen=True)
 class Run:
-    """One side. Raises UsageError when the folder holds no results or a damaged part."""
+    """One side of a comparison. Raises UsageError when the folder holds no results or a damaged part."""
 
     store: Store
 
@@ -70,7 +70,7 @@ class Run:
 
     @cached_property
     def cells(self) -> dict[Subject, list[StoredCell]]:
-        """Every subject's cells by seed; where code or settings changed within the folder, the newest."""
+        """The cells of every subject, by seed; the newest where code or settings changed within the folder."""
         parts = sorted(self.store.cells.glob("*.parquet"), key=lambda part: part.stat().st_mtime_ns)
         newest = {(cell.subject, cell.seed): cell for cell in map(self.read, parts) if cell.rows}
         found: dict[Subject, list[StoredCell]] = {}

@@ -1,4 +1,4 @@
-"""A second look: the cells of NEW in doubt, measured again with fresh draws, four times as many."""
+"""A second look: doubtful cells of NEW, measured again with four times as many draws, all fresh."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MORE = 4
 
 @dataclass
 class SecondLook:
-    """Measures with the installed code, if that is the code that NEW was measured with.
+    """Measures cells again, if the installed code is the code that NEW was measured with.
 
-    The cells lie in NEW's own folder second-look/, and are reused: they would be counted twice among NEW's cells.
+    The fresh cells are stored in second-look/ within NEW and reused; among NEW's cells they would be counted twice.
     """
 
     new: Run
     say: Callable[[str], None]
 
     def __call__(self, subject: Subject) -> list[StoredCell] | str:
-        """The subject's cells with fresh draws only, or why there are none."""
+        """The subject's cells with fresh draws only, or the reason why there are none."""
         again = []
         for stored in self.new.cells[subject]:
             cell = _as_cell(stored)
@@ -53,7 +53,7 @@ class SecondLook:
 
 
 def _as_cell(stored: StoredCell) -> Cell | str:
-    """The cell that would measure these numbers again, or why the installed code would not."""
+    """The cell that would measure these numbers again, or the reason why the installed code cannot."""
     settings: Any = stored.settings
     try:
         (estimator,) = ESTIMATORS.select([settings["estimator"]])
@@ -63,7 +63,7 @@ def _as_cell(stored: StoredCell) -> Cell | str:
         changed = sorted(key for key, value in cell.recipe().items() if settings.get(key) != value)
     except (UsageError, KeyError, TypeError, ImportError, OSError) as error:
         return f"one look only: {error}"
-    return f"one look only: other code than NEW's is installed ({', '.join(changed)})" if changed else cell
+    return f"one look only: the installed code is not that of NEW ({', '.join(changed)})" if changed else cell
 
 
 def _cell(estimator: Name, task: Name, settings: dict[str, Any]) -> Cell:

@@ -20,7 +20,7 @@ _MOST_NAMED = 8
 
 
 def summary(comparison: Comparison) -> list[str]:
-    """The counts, the margins, and what the verdicts do not speak of; one sentence a line."""
+    """The counts, the margins, and what the verdicts do not cover; one sentence per line."""
     count = comparison.count()
     lines = [
         f"{count.total()} compared: " + ", ".join(f"{count[word]} {word}" for word in WORDS),
@@ -35,7 +35,7 @@ def summary(comparison: Comparison) -> list[str]:
 
 
 def lines(comparison: Comparison) -> pd.DataFrame:
-    """One line for each verdict that is not `same`, all text."""
+    """One line per verdict that is not `same`, all text."""
     columns = ["verdict", "task", "estimator", "metric", "BASE", "NEW", "change", "reason"]
     return pd.DataFrame([_line(v) for v in comparison.verdicts if v.word != SAME], columns=columns).replace("", MISSING)
 
@@ -74,7 +74,7 @@ def markdown(comparison: Comparison, base: str, new: str) -> str:
 
 
 def junit(comparison: Comparison) -> str:
-    """Every verdict a test case: worse is a failure, unclear is skipped."""
+    """JUnit XML with one test case per verdict: worse is a failure, unclear is skipped."""
     count = comparison.count()
     suite = ET.Element(
         "testsuite",

@@ -1,4 +1,4 @@
-"""One self-contained HTML page of one run or several: a pure function of what their folders hold."""
+"""One self-contained HTML page for one or several runs: a pure function of their results folders."""
 
 from .page import write_page
 

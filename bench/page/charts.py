@@ -1,4 +1,4 @@
-"""The charts of the page: each a list of views, chosen by two drop-downs; those of several runs stand side by side."""
+"""The charts of the page: each a list of views, chosen by two drop-downs; views of several runs stand side by side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .traces import Draw, Looks, View, points_of, text, trace, view, views_of
 
 @dataclass(frozen=True)
 class Chart:
-    """`views` hold run, setting, against, traces and axes; or a phrase that says what is missing."""
+    """views: each with run, setting, against, traces and axes; or a phrase that states what is missing."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ def training_curves(rows: pd.DataFrame, look: Looks, metric: str, y: str, **axes
 
 
 def phases(rows: pd.DataFrame, look: Looks) -> list[View]:
-    """Bars of the median phases of a training step, end to end."""
+    """Bars of the median time of each phase of a training step, end to end."""
     rows = rows[is_training(rows)]
     if rows.empty:
         return []
@@ -91,7 +91,7 @@ def charts(studies: list[Study]) -> list[Chart]:
     def chart(name: str, title: str, note: str, one: Draw, why: str) -> Chart:
         return Chart(name, title, note, views_of(studies, one, look) or why)
 
-    front = "nothing unbiased has both less variance and less cost"
+    front = "no unbiased estimator has both less variance and less cost"
     return [
         chart("plane", "Bias, variance and cost", f"Hollow: biased. Rings and line: the Pareto front; {front}.", plane,
               "no task has a variance and a cost"),
@@ -99,13 +99,13 @@ def charts(studies: list[Study]) -> list[Chart]:
               variance, "no training run has a variance"),
         chart("elbo", "ELBO along training", "Bars: the interval over test images, or the range of several seeds.",
               elbo, "no task was trained"),
-        chart("phases", "Phases of a training step", "Medians, end to end.", phases,
+        chart("phases", "Phases of a training step", "Median times, end to end.", phases,
               "no training step was timed by phases"),
     ]  # fmt: skip
 
 
 def data(found: Iterable[Chart]) -> Mapping[str, Any]:
-    """name -> views, as JSON that every browser reads: None for what is not finite."""
+    """name -> views, for JSON: None in place of numbers that are not finite, which browsers cannot parse."""
     return {chart.name: _finite(chart.views) for chart in found if not isinstance(chart.views, str)}
 
 

@@ -1,4 +1,4 @@
-"""Which latent a task has, from its name and facts alone."""
+"""The latent of a task, from the task's name and facts alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dvae_bench.estimators.registry import TASKS
 
 @cache
 def latent_of(task: str) -> str:
-    """Such as "categorical 20x10", from the task's fact `layer`; "" for a task that is not ours or has a bad name."""
+    """Such as "categorical 20x10", from the task's fact `layer`; "" if the task is no built-in or misnamed."""
     try:
         name = Name.parse(task)
     except UsageError:

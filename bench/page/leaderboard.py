@@ -19,7 +19,7 @@ from ..sources import CLOCK, DRAWS, STEPS
 from .latents import latent_of
 
 UNSUPPORTED = "unsupported"
-FIGURES = {
+COLUMNS = {
     "bias": "relative bias",
     "variance": "variance",
     "evaluations": "evaluations",
@@ -27,7 +27,7 @@ FIGURES = {
     "work": "work-normalised variance",
     "elbo": "ELBO test",
 }
-_SOURCES = {  # of its n: source, metric, group
+_SOURCES = {  # source, metric and group of the n of a number
     "bias": (DRAWS, "bias_rel", "cut"),
     "variance": (DRAWS, "var_total", "cut"),
     "var_encoder": (STEPS, "var_encoder", ""),
@@ -43,7 +43,7 @@ Interval = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Number:
-    """A number as the page shows it: `order` sorts it and is None where it was not measured."""
+    """A number as the page shows it; `order` sorts it, None if it was not measured."""
 
     text: str = MISSING
     order: float | None = None
@@ -56,7 +56,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """One cell of a run, on a task of this latent; `state`, its colour, is good, bad (with its reason) or unknown."""
+    """One estimator on one task of a run; state, its colour, is unbiased, biased, unsupported, failed or ""."""
 
     run: str
     task: str
@@ -68,7 +68,7 @@ class Line:
     verdict: str
     state: str
     reason: str
-    figures: Mapping[str, Number]
+    numbers: Mapping[str, Number]
 
 
 def leaderboard(study: Study) -> list[Line]:
@@ -86,16 +86,16 @@ def leaderboard(study: Study) -> list[Line]:
         if x["verdict"] == UNBIASED:
             bias = replace(bias, text=f"{bias.text}; sdb {plain(x['sdb'])}")
         variance, time = _interval(x, "variance"), _interval(x, "time")
-        figures = {"bias": bias, "evaluations": _alone(x["evaluations"]), **_costs(variance, "variance", time, n)}
-        lines.append(_line(study, cell, x["verdict"], reasons.get(cell, ""), figures))
+        numbers = {"bias": bias, "evaluations": _alone(x["evaluations"]), **_costs(variance, "variance", time, n)}
+        lines.append(_line(study, cell, x["verdict"], reasons.get(cell, ""), numbers))
     for x in models:
         cell = _cell(x)
         n = counts.get(cell, {})
         value, lo, hi = _interval(x, "ms_per_step")
         costs = _costs(_interval(x, "var_encoder"), "var_encoder", (1000 * value, 1000 * lo, 1000 * hi), n)
         elbo = Number.of(_interval(x, "elbo_test"), n.get("elbo", 0))
-        figures = {"elbo": elbo, "evaluations": _alone(evaluations.get(cell, math.nan)), **costs}
-        lines.append(_line(study, cell, x["status"], reasons.get(cell, ""), figures))
+        numbers = {"elbo": elbo, "evaluations": _alone(evaluations.get(cell, math.nan)), **costs}
+        lines.append(_line(study, cell, x["status"], reasons.get(cell, ""), numbers))
     return lines
 
 
@@ -129,19 +129,19 @@ def _alone(value: float) -> Number:
     return Number.of((float(value), math.nan, math.nan))
 
 
-def _line(study: Study, cell: _Cell, verdict: str, reason: str, figures: Mapping[str, Number]) -> Line:
+def _line(study: Study, cell: _Cell, verdict: str, reason: str, numbers: Mapping[str, Number]) -> Line:
     name = cell[-1].partition(":")[0]
     family = next((plugin.family for plugin in ESTIMATORS if plugin.name == name), "")
-    measured = any(figure.order is not None for figure in figures.values())
+    measured = any(number.order is not None for number in numbers.values())
     known = verdict if verdict in (BIASED, UNBIASED, UNSUPPORTED) else ""
     state = "failed" if reason and not measured and not known else known
-    shown = {key: figures.get(key, Number()) for key in FIGURES}
+    shown = {key: numbers.get(key, Number()) for key in COLUMNS}
     latent, reason = latent_of(cell[0]), one_line(reason, 300)
     return Line(study.label, *cell, family, latent, verdict, state, reason, shown)
 
 
 def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
-    """[cell] -> name of a figure -> its n: draws, rounds or images, over all seeds, at the last step."""
+    """[cell] -> name of a number -> its n: draws, rounds or images, over all seeds, at the last step."""
     last = rows[rows["value"].notna()].sort_values("step", kind="stable")
     last = last.drop_duplicates([*CELL, "source", "metric", "group", "seed"], keep="last")
     found: dict[tuple[Any, ...], dict[str, int]] = {}
@@ -154,6 +154,6 @@ def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
 
 
 def _reasons(rows: pd.DataFrame) -> dict[Any, str]:
-    """[cell] -> why it, or a part of it, has no numbers."""
+    """[cell] -> why it has no numbers, or not all."""
     lost: Any = failures(rows).groupby(CELL)["reason"].first()
     return dict(lost.items())

@@ -1,4 +1,4 @@
-"""Writing the page: templates autoescaped, libraries inside, and a policy by which no other script can run."""
+"""The page: autoescaped templates, inlined libraries, and a policy that lets no other script run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from markupsafe import Markup
 from ... import __version__
 from ..report.study import Study
 from ..statistics.holm import ALPHA
-from .leaderboard import FIGURES, leaderboard
+from .leaderboard import COLUMNS, leaderboard
 from .sections import context, failed, missing, sections
 
 Compared = tuple[str, list[str], pd.DataFrame]
@@ -27,10 +27,10 @@ _LOCAL_NAME = re.compile(r"(\w+) as default")
 
 
 def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compared] = ()) -> Path:
-    """Write index.html, with a section for the comparisons where there are some.
+    """Write the page of these runs to `path`, with a section for the comparisons if there are any; returns `path`.
 
-    Names, reasons and settings come from plugins and from strangers' folders: as HTML they are escaped, in JSON "<" is
-    written as its code, and the Content-Security-Policy allows the page's own scripts by their SHA-256, and no request.
+    Names, reasons and settings come from plugins and from other people's folders: HTML escapes them, JSON writes "<" as
+    its code, and the Content-Security-Policy allows only the page's own scripts, by their SHA-256, and no request.
     """
     from .charts import charts, data
 
@@ -43,7 +43,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
         studies=studies,
         alpha=ALPHA,
         lines=lines,
-        figures=FIGURES,
+        columns=COLUMNS,
         anchors={line.estimator: part.anchor for part in parts for line in part.lines},
         comparisons=comparisons,
         charts=found,
@@ -93,7 +93,7 @@ def _own(name: str) -> str:
 
 
 def _itables(name: str) -> str:
-    """A file of itables, which is not imported for it."""
+    """The text of a file of the package itables, which is not imported."""
     return Path(str(distribution("itables").locate_file(f"itables/html/{name}"))).read_text(encoding="utf-8")
 
 

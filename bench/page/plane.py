@@ -14,7 +14,7 @@ from .traces import Looks, View, points_of, trace, view
 
 
 def plane(rows: pd.DataFrame, look: Looks) -> list[View]:
-    """Toys: variance at the cut against evaluations, time and relative bias; training: the encoder's, against time."""
+    """Toys: the logits gradient's variance against evaluations, time and bias; training: the encoder's against time."""
     trained = is_training(rows)
     toys, models = rows[~trained], rows[trained]
     variance = pd.concat([logits_variance(toys), final(models, "var_encoder")])
@@ -48,7 +48,7 @@ def plane(rows: pd.DataFrame, look: Looks) -> list[View]:
 
 
 def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (cost, variance) that no other point beats in both, by cost."""
+    """The points (cost, variance) that no other point beats in both, sorted by cost."""
     front: list[tuple[float, float]] = []
     least = math.inf
     for cost, variance in sorted(points):

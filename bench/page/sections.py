@@ -1,4 +1,4 @@
-"""What the page says of each estimator, of what went wrong, and of the machine."""
+"""The page's sections on each estimator, on failures, on missing data, and on the machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Section:
 
 
 def sections(lines: Iterable[Line]) -> list[Section]:
-    """One for each family that was measured, by name; the facts are those of the installed plugins."""
+    """One section per family that was measured, by name, with the facts of the installed plugins."""
     by_family: dict[str, list[Line]] = {}
     for line in lines:
         by_family.setdefault(line.estimator.partition(":")[0], []).append(line)
@@ -51,7 +51,7 @@ def _shown(facts: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Failure:
-    """Cells that ended in the same way for the same reason."""
+    """Cells with the same status and reason."""
 
     status: str
     reason: str
@@ -70,7 +70,7 @@ def failed(studies: Iterable[Study]) -> list[Failure]:
 
 
 def missing(studies: Iterable[Study], lines: list[Line], views: Mapping[str, Any]) -> list[str]:
-    """What this page would show and cannot, one sentence each."""
+    """What this page lacks, one sentence each."""
     notes = []
     for study in studies:
         if study.rows.empty:
@@ -81,8 +81,8 @@ def missing(studies: Iterable[Study], lines: list[Line], views: Mapping[str, Any
             notes.append(f"{study.label} holds no context.json: the machine and the versions are unknown.")
         if study.damaged:
             notes.append(
-                f"{len(study.damaged)} damaged cells of {study.label} are left out, {', '.join(study.damaged)}: the "
-                "command that measured them measures them again."
+                f"{len(study.damaged)} damaged cells of {study.label} are left out ({', '.join(study.damaged)}): run "
+                "the command that measured them again."
             )
     lost = sum(line.state == "failed" for line in lines)
     if lost:

@@ -27,21 +27,21 @@ def view(setting: str, against: str, x: str, y: str, traces: list[View], **axes:
 
 
 def text(words: Any) -> str:
-    """Text from rows for plotly.js, which reads tags."""
+    """Text from rows, escaped because plotly.js interprets tags."""
     return str(escape(words))
 
 
 def trace(name: str, look: Look, points: Sequence[Point], **given: Any) -> View:
-    """An estimator's points: x, and value, lo, hi of y; the hover says them in full."""
+    """An estimator's points: x, and value, lo, hi of y; the hover text gives them in full."""
     values = [point[1:] for point in points]
-    said = [f"<b>{text(name)}</b><br>{with_interval(y, lo, hi)} at {x:.6g}" for x, y, lo, hi in points]
+    hover = [f"<b>{text(name)}</b><br>{with_interval(y, lo, hi)} at {x:.6g}" for x, y, lo, hi in points]
     return {
         "type": "scatter",
         "name": text(name),
         "x": [point[0] for point in points],
         "y": [value[0] for value in values],
         "error_y": _error(values),
-        "text": said,
+        "text": hover,
         "hoverinfo": "text",
         "marker": {"color": look.colour, "symbol": _SYMBOLS[look.marker], "size": 9},
         "line": {"color": look.colour},

@@ -13,7 +13,7 @@ __all__ = ["FIGURES", "Study", "labels", "tables", "verdicts", "write_figures", 
 
 
 def write_report(study: Study, out: Path) -> list[Path]:
-    """Write tables/ and figures/ below `out`; figures/skipped.txt says which had no data. Returns the files."""
+    """Write tables/ and figures/ below `out`; figures/skipped.txt names the figures without data. Returns the files."""
     files = write_tables(study.tables, out / "tables")
     drawn, notes = write_figures(study.rows, out / "figures", memory=out / "figures" / "drawn.json")
     skipped = out / "figures" / "skipped.txt"

@@ -1,4 +1,4 @@
-"""Figure: bias and variance of a basket of estimators along one training run, at the same parameters for all."""
+"""Figure: bias and variance of a basket of estimators along a training run, all at the same parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUANTITIES = {"bias_encoder": "relative bias (encoder)", "var_encoder": "varian
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """Two panels a training run: bias against the reference and variance, by step; seeds as mean and range."""
+    """Two panels per training run, by step: bias against the reference, and variance; mean and range over seeds."""
     own = (rows["source"] == STEPS.name) & (rows["group"] != "") & rows["metric"].isin(list(_QUANTITIES))
     points = over_seeds(rows[own & (rows["value"] > 0)], [*CELL, "group", "metric", "step"]).reset_index()
     if points.empty:

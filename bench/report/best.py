@@ -1,4 +1,4 @@
-"""What a table prints bold: the best, and what is not significantly worse by the stored intervals."""
+"""Which cells of a table are bold: the best, and those not significantly worse by the stored intervals."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import pandas as pd
 
 from .rows import SETTING
 
-SAID = "Bold: the best of each task and what is not significantly worse, that is, whose interval overlaps the best's"
+BOLD = "Bold: the best of each task and those not significantly worse, whose intervals overlap the interval of the best"
 
 
 def not_worse(numbers: pd.DataFrame, name: str, eligible: pd.Series | None = None, higher: bool = False) -> list[bool]:
-    """For each line, whether it is the best eligible one of its task or its interval reaches into the best one's.
+    """For each line, whether it is the best eligible one of its task, or its interval overlaps that of the best.
 
-    `numbers` has the columns of SETTING and name, name_lo, name_hi; a value without an interval is its own.
+    `numbers` has the columns of SETTING and name, name_lo, name_hi; without an interval, the value is both its ends.
+    higher: larger values are better.
     """
     sign = -1.0 if higher else 1.0
     ends = (f"{name}_hi", f"{name}_lo") if higher else (f"{name}_lo", f"{name}_hi")

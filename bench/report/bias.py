@@ -1,4 +1,4 @@
-"""Figure: relative bias of every estimator on every toy task, and the smallest that could have been seen."""
+"""Figure: relative bias of every estimator on every toy task, and the smallest detectable bias."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LEAST = 1e-4
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a task, one line an estimator: filled where biased, else hollow with its smallest detectable bias.
+    """One panel per task, one line per estimator: filled if biased, else hollow with its smallest detectable bias.
 
-    Panels have the estimators that support their task. Biases below 1e-4 of the gradient are drawn at the left edge; an
-    estimator without verdict shows its status.
+    A panel shows the estimators that support its task. Relative biases below 1e-4 are drawn at the left edge; an
+    estimator without a verdict shows its status.
     """
     points = _points(rows[~is_training(rows)])
     if points["value"].isna().all():
@@ -45,7 +45,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """[task, data, device, estimator] -> verdict, sdb, value, lo, hi at the cut, of those that support the task."""
+    """[task, data, device, estimator] -> verdict, sdb, value, lo, hi of the logits gradient, where it is supported."""
     found = verdicts(rows).reset_index()
     own = found[found["group"].isin(["cut", ""]) & (found["verdict"] != "unsupported")]
     own = own.drop_duplicates(CELL, keep="last").set_index(CELL).sort_index()
@@ -71,7 +71,7 @@ def _handles() -> list[Line2D]:
     return [
         Line2D([], [], ls="", marker="o", color=GREY, label="biased, with 95 % interval"),
         Line2D(
-            [], [], ls="", marker="o", color=GREY, mfc="white", label="unbiased: bias measured (at the left edge: less)"
+            [], [], ls="", marker="o", color=GREY, mfc="white", label="unbiased: measured bias (left edge: or below)"
         ),
-        Line2D([], [], ls="", marker="|", color=GREY, ms=7, mew=1.3, label="its smallest detectable bias"),
+        Line2D([], [], ls="", marker="|", color=GREY, ms=7, mew=1.3, label="smallest detectable bias"),
     ]

@@ -1,4 +1,4 @@
-"""Figure: the p-values of a run against those of a perfect test, for what claims to be unbiased."""
+"""Figure: the p-values of a run against those of a perfect test, for gradients claimed to be unbiased."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _TEST = [*CELL, "seed", "group"]
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One line a task: its sorted p-values over the i / (n + 1) expected of uniform ones.
+    """One line per task: its sorted p-values against i / (n + 1), their expectation if they are uniform.
 
-    Below the diagonal the test alarms too often or a claim is wrong; above it is careful, as the smallest of several
-    p-values times their number is. Grey holds 95 % of each p-value were the tests independent; those of one cell
-    are not, nor those of estimators that share their random numbers.
+    Below the diagonal the test raises too many false alarms or a claim is wrong; above it the test is conservative,
+    as the smallest of several p-values times their number is. The grey band holds each p-value with probability 95 %
+    if the tests are independent; those of one cell are not, nor those of estimators that share random numbers.
     """
     found = _points(rows)
     if found.empty:
-        return f"no toy has {_FEWEST} bias tests of what claims to be unbiased (metric claims_unbiased)"
+        return f"no toy has {_FEWEST} bias tests of gradients claimed to be unbiased (metric claims_unbiased)"
     tasks = dict(list(found.groupby(SETTING)))
     names = {
         setting: f"{setting_label(setting, found['device'].nunique())}: {len(part)} tests"
@@ -46,14 +46,14 @@ def plot(rows: pd.DataFrame) -> Figure | str:
         axes.plot(
             _expected(len(part)), np.sort(part["value"]), marker=".", ms=3, lw=0.8, color=colours[setting]
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="p-value expected", ylabel="p-value found")
+    axes.set(xscale="log", yscale="log", xlabel="expected p-value", ylabel="observed p-value")
     log_axis(axes.xaxis, expected[0] / 1.2, 1.2)
     log_axis(axes.yaxis, max(min(found["value"].min(), expected[0]) / 2, _LEAST), 1.5)
     return figure
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """The tests of what claims to be unbiased, of the tasks that have enough of them."""
+    """The tests of gradients claimed to be unbiased, for the tasks with at least _FEWEST of them."""
     claims = rows[(rows["metric"] == "claims_unbiased") & (rows["value"] == 1)]
     tests = bias_tests(rows).merge(claims[_TEST], on=_TEST)
     return tests[tests.groupby(SETTING)["value"].transform("size") >= _FEWEST]
@@ -64,6 +64,6 @@ def _expected(n: int) -> np.ndarray:
 
 
 def _interval(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The central 95 % of the i-th smallest of n uniform numbers, Beta(i, n + 1 - i)."""
+    """The central 95 % of the i-th smallest of n uniform p-values, Beta(i, n + 1 - i)."""
     i = np.arange(1, n + 1)
     return stats.beta.ppf(0.025, i, n + 1 - i), stats.beta.ppf(0.975, i, n + 1 - i)

@@ -1,4 +1,4 @@
-"""Which figures a folder holds already, and of what they were drawn: the same rows and code give the same bytes."""
+"""Which figures a folder already holds, and the inputs of each: the same rows and code give the same bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LIBRARIES = ("matplotlib", "pandas", "seaborn")
 
 
 class Drawn:
-    """The figures drawn of these rows; what was drawn of others counts as absent.
+    """The figures already drawn from these rows; figures drawn from other rows count as absent.
 
-    path: a JSON file that keeps for each figure what it was drawn of, and the reason where there was none. Without one,
-    nothing is kept and every figure is to be drawn.
+    path: a JSON file that holds for each figure the digest of its inputs and, if it was skipped, the reason. Without
+    one nothing is remembered, and every figure has to be drawn.
     """
 
     def __init__(self, path: Path | None, rows: pd.DataFrame, *look: object) -> None:
@@ -38,26 +38,26 @@ class Drawn:
                 self.known = {}
 
     def found(self, name: str, paths: Sequence[Path]) -> str | None:
-        """None where it is to be drawn; "" where it is there, or the reason why there was none."""
+        """None if the figure has to be drawn, "" if its files are there, else the reason why it was skipped."""
         match self.known.get(name):
             case [of, str(reason)] if of == self._of(name) and (reason or all(map(Path.is_file, paths))):
                 return reason
         return None
 
     def add(self, name: str, reason: str) -> None:
-        """Keep that it was drawn, or the reason why it was not. Raises Unwritable."""
+        """Remember that a figure was drawn ("") or the reason why it was skipped. Raises Unwritable."""
         if self.path is not None:
             self.known[name] = [self._of(name), reason]
             replace_file(self.path, json.dumps(self.known, indent=1).encode())
 
     def _of(self, name: str) -> str:
-        """What a figure depends on: the rows, the look, and the code of its module."""
+        """The digest of a figure's inputs: rows, look, versions of the libraries, and code of its module."""
         code = fingerprint(Path(__file__).with_name(f"{name.replace('-', '_')}.py"))
         return hashlib.sha256(f"{self.shared} {code}".encode()).hexdigest()
 
 
 def _digest(rows: pd.DataFrame) -> str:
-    """Of all values in their order; lists, which pandas does not hash, as text."""
+    """The digest of all values in order; objects as text, because pandas cannot hash lists."""
     texts = {str(name): rows[name].map(str) for name in rows if rows[name].dtype == object}
     plain = rows.assign(**texts)
     return hashlib.sha256(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes()).hexdigest()

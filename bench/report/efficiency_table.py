@@ -1,4 +1,4 @@
-"""The table of what variance costs: per evaluation, per second, and against the best unbiased estimator."""
+"""The table of variance and cost: per evaluation, per second, and against the best unbiased estimator."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .table import Table, informative
 from .verdicts import UNBIASED
 
 _CAPTION = (
-    "What variance costs on toys. Variance per evaluation: variance times evaluations of f. Work-normalised variance: "
-    "variance times microseconds per draw. Ratio: variance over that of the unbiased estimator with the least, both "
-    "from the same streams, paired by block; brackets are intervals at 95 per cent;"
+    "Variance and cost on toys. Variance per evaluation: variance times evaluations of f. Work-normalised variance: "
+    "variance times microseconds per draw. Ratio: variance over the smallest variance of an unbiased estimator, both "
+    "from the same random streams, paired by block; brackets are 95 per cent intervals;"
 )
 _PLACE = [name for name in CELL if name != "estimator"]
-_T = 2.0
-_ROUNDING = 1e-12
+_T = 2.0  # about the 97.5 % quantile of Student's t with the 63 degrees of freedom of 64 blocks
+_ROUNDING = 1e-12  # a smaller variance is rounding
 
 
 def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
-    """One line per task and estimator that has a variance; `toys` are the numbers of the toy table."""
+    """One line per task and estimator with a variance; toys: the numbers of the toy table."""
     numbers: Any = toys[toys["variance"] > _ROUNDING].copy()
     numbers["per_evaluation"] = numbers["variance"] * numbers["evaluations"]
     numbers["work_normalised"] = numbers["variance"] * numbers["time"]
@@ -53,14 +53,14 @@ def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
     )
     columns = [*CELL, "verdict", "variance", "per_evaluation", "work_normalised", "reference", *ends]
     near = (numbers["verdict"] == UNBIASED) & ~(numbers["ratio_lo"] > 1) & numbers["ratio"].notna()
-    caption = f"{_CAPTION} {sizes(rows, 'var_total', 'draws')}. Bold: unbiased, and the interval reaches 1."
+    caption = f"{_CAPTION} {sizes(rows, 'var_total', 'draws')}. Bold: unbiased, with an interval that reaches 1."
     return Table(
         "efficiency", caption, numbers[columns], informative(text), {"ratio to the best unbiased": near.tolist()}
     )
 
 
 def _blocks(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
-    """[cell] -> the blocks of the variance at the cut, seeds one after another."""
+    """[cell] -> the block values of the logits gradient's variance, seed after seed."""
     if "blocks" not in rows:
         return {}
     found = rows[(rows["metric"] == "var_total") & (rows["group"] == "cut") & rows["blocks"].notna()]

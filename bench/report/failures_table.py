@@ -8,11 +8,11 @@ from ..rows import NOT_APPLICABLE
 from .rows import CELL
 from .table import Table, informative, one_line
 
-_CAPTION = "Cells that failed or are not supported, and measurements that say something against themselves."
+_CAPTION = "Cells that failed or are unsupported, and measurements whose status warns against their values."
 
 
 def failures_table(rows: pd.DataFrame) -> Table:
-    """One line per cell, status and reason; sources, seeds and groups with the same fate share a line."""
+    """One line per cell, status and reason, with the sources, seeds, groups and metrics that share them."""
     failed = rows[~rows["status"].isin(["ok", NOT_APPLICABLE])]
     keys = [*CELL, "status", "reason"]
     lines = failed.groupby(keys, as_index=False).agg(dict.fromkeys(["source", "seed", "group", "metric"], _join))

@@ -1,4 +1,4 @@
-"""Figure: the two parts of an estimator's error, squared bias and variance, by family of methods."""
+"""Figure: the two parts of an estimator's error, squared bias and variance, by family of estimators."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .panels import panels_by_estimator
 from .rows import SETTING, is_training, logits_variance, measured
 from .style import GREY, log_axis, whiskers
 
-_PARTS = {"variance": ("#56b4e9", -0.2), "squared bias": ("#d55e00", 0.2)}  # of "colorblind": colour, place
+_PARTS = {"variance": ("#56b4e9", -0.2), "squared bias": ("#d55e00", 0.2)}  # colour of "colorblind", offset of the bar
 _LEAST = 1e-8
 _MOST, _OF_EACH = 30, 3
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a toy: E|g - ∇|² = |bias|² + variance, both over |∇|²; families are set apart by lines.
+    """One panel per toy: E|g - ∇|² = |bias|² + variance, both over |∇|²; lines separate the families.
 
-    Bars below 1e-8 start at the left edge, and so do those of what is zero. A panel of more than _MOST estimators has
-    the _OF_EACH of every family with the least error.
+    Bars start at 1e-8, so that smaller values have none. A panel of more than _MOST estimators shows the _OF_EACH of
+    each family with the least error.
     """
     every = _parts(rows[~is_training(rows)])
     if every.empty:
@@ -33,7 +33,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
     names = {setting: [str(name) for name in part.index] for setting, part in parts.items()}
     handles: list[Artist] = [Patch(color=colour, label=f"{part} over |∇|²") for part, (colour, _) in _PARTS.items()]
     if sum(map(len, names.values())) < len(every):
-        handles.append(Patch(alpha=0, label=f"large panels: the {_OF_EACH} of each family with the least of both"))
+        handles.append(Patch(alpha=0, label=f"large panels: the {_OF_EACH} of each family with the smallest sum"))
     figure, panels = panels_by_estimator(names, handles, rows["device"].nunique(), "")
     for setting, part in parts.items():
         axes = panels[setting]
@@ -43,7 +43,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 
 
 def _chosen(part: pd.DataFrame) -> pd.DataFrame:
-    """By family, then by name."""
+    """The estimators of a panel, by family, then by name."""
     family = pd.Series([_family(str(name)) for name in part.index], index=part.index)
     if len(part) > _MOST:
         error = part["variance", "value"] + part["squared bias", "value"]
@@ -57,7 +57,7 @@ def _family(name: str) -> str:
 
 
 def _name_families(axes: Axes, families: list[str]) -> None:
-    """A line above the first of each family, and its name there, on the right."""
+    """A line above the first estimator of each family, and the family's name to the right of it."""
     for y, family in enumerate(families):
         if y == 0 or family != families[y - 1]:
             if y:
@@ -67,7 +67,7 @@ def _name_families(axes: Axes, families: list[str]) -> None:
 
 
 def _parts(rows: pd.DataFrame) -> pd.DataFrame:
-    """[task, data, device, estimator] -> (part, end): value, lo and hi of both parts over |∇|²."""
+    """[task, data, device, estimator] -> (part, end): value, lo, hi of both parts over |∇|²."""
     bias = measured(rows, DRAWS, "bias_rel", "cut")[["value", "lo", "hi"]] ** 2
     norm = measured(rows, DRAWS, "gradient_norm", "cut")["value"]
     variance = logits_variance(rows)[["value", "lo", "hi"]].div(norm**2, axis=0)

@@ -13,21 +13,22 @@ from .rows import prepare
 
 FIGURES = {
     "variance-cost": "variance of the gradient against evaluations and time",
-    "bias": "relative bias, and the smallest that could have been seen",
+    "bias": "relative bias, and the smallest detectable bias",
     "training": "ELBO against steps and seconds",
     "kl": "KL of the posterior to the prior during training",
-    "samples": "images reconstructed, and drawn from the prior",
+    "samples": "reconstructed images, and samples from the prior",
     "phases": "where the time of a training step goes",
-    "sweeps": "bias and variance against a hyper-parameter that the run sweeps",
-    "smoothing": "the smoothing transformations f1, f2, f3, for runs of methods that use them",
-    "families": "squared bias and variance by family of methods",
-    "probability": "variance against the probability of the bit, the figure of REBAR",
+    "sweeps": "bias and variance against a swept hyper-parameter",
+    "smoothing": "the smoothing transformations f1, f2, f3, for runs with estimators that use them",
+    "families": "squared bias and variance by family of estimators",
+    "probability": "variance against the probability of the bit, as in the paper of REBAR",
     "basket": "bias and variance of a basket of estimators along one training run",
     "time-to-target": "seconds of training until the target",
     "calibration": "the p-values of a run against those of a perfect test",
     "peers": "bias of estimators from plugins, beside ours",
     "host-bound": "whether an accelerator waited for the host",
 }
+"""name -> title; the module of that name has `plot(rows)`, which returns the figure or why these rows give none."""
 _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 
 
@@ -39,10 +40,11 @@ def write_figures(
     columns: int = 2,
     memory: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
-    """Draw the named figures (all) as .pdf, .svg and .png, in a style of STYLES and for so many columns of a page.
+    """Draw the named figures (default: all) as .pdf, .svg and .png.
 
-    Returns the files, and a note for each figure without data. Raises UsageError for an unknown name. A figure that an
-    earlier report left in `folder` is removed, or kept where it would be drawn the same, which the file `memory` knows.
+    look: one of STYLES; columns: the columns of a page that a figure spans, 1 or 2. A figure that an earlier report
+    left in `folder` is removed, unless the file `memory` (see Drawn) records that it would be drawn the same. Returns
+    the files, and a note for each figure without data. Raises UsageError for an unknown name.
     """
     names = list(FIGURES) if names is None else names
     for name in names:
@@ -72,7 +74,7 @@ def write_figures(
 
 
 def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
-    """Draw one figure to all paths; the reason where these rows give none."""
+    """Draw one figure to all paths; returns "", or the reason why these rows give none."""
     figure = import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
     if isinstance(figure, str):
         return figure

@@ -1,4 +1,4 @@
-"""Figure: whether an accelerator waited for the Python that feeds it."""
+"""Figure: whether an accelerator waited for Python on the host."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .panels import panels_by_estimator
 from .rows import SETTING, measured
 from .style import GREY, whiskers
 
-_ENDS = {"time_enqueue": ("o", "until Python had enqueued everything"), "time_host": ("|", "until all was done")}
-_COLOURS = {0.0: "#0173b2", 1.0: "#d55e00"}  # of "colorblind": the device was the slower, or the host
+_ENDS = {"time_enqueue": ("o", "until everything was enqueued"), "time_host": ("|", "until everything was done")}
+_COLOURS = {0.0: "#0173b2", 1.0: "#d55e00"}  # of "colorblind", by the metric host_bound
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a task: the host's two times of a repetition; where they nearly meet, the host is the limit."""
+    """One panel per task: the host's two times per repetition; where they nearly meet, the host is the bottleneck."""
     times = {metric: measured(rows, CLOCK, metric) for metric in _ENDS}
     bound = measured(rows, CLOCK, "host_bound")["value"]
     if bound.empty:

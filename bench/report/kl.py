@@ -1,4 +1,4 @@
-"""Figure: KL(q(z given x) || p(z)) during training, which says whether z carries anything of x."""
+"""Figure: KL(q(z given x) || p(z)) during training, which shows whether z carries information about x."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEIGHT, _COLUMNS = 2.1, 2
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a training task: the mean over test images with its interval, or the range of seeds."""
+    """One panel per training task: the mean over test images with its interval, or the range of several seeds."""
     curves = curve(rows, "kl_test").reset_index()
     if curves.empty:
         return "no task reports a KL"

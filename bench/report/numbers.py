@@ -10,7 +10,7 @@ _MOST_DIGITS = 5
 
 
 def plain(value: float) -> str:
-    """A number without an interval: three digits, whole numbers whole."""
+    """A number without an interval: three significant digits, and every digit of a whole number."""
     if not math.isfinite(value):
         return MISSING if math.isnan(value) else str(value)
     if value == round(value) and abs(value) < 1e7:
@@ -19,7 +19,7 @@ def plain(value: float) -> str:
 
 
 def with_interval(value: float, lo: float, hi: float, form: str = "{} [{}, {}]") -> str:
-    """Value and interval in `form`, to two digits of the narrower half of the interval; without one, the value."""
+    """Value and interval in `form`, to two digits of the narrower half-width; without an interval, the value alone."""
     widths = [width for width in (value - lo, hi - value) if 1e-9 * abs(value) < width < math.inf]
     if not widths or not all(map(math.isfinite, (value, lo, hi))):
         return plain(value)
@@ -33,7 +33,7 @@ def _exponent(value: float) -> int:
 
 
 def _fixed(values: list[float], decimals: int) -> list[str]:
-    """All with the same decimals, and with a power of ten where they are far from one."""
+    """All with the same decimals, and with a power of ten where they are very large or small."""
     exponent = _exponent(max(values, key=abs))
     if -3 <= exponent < 5:
         return [f"{round(value, decimals) + 0.0:.{max(decimals, 0)}f}" for value in values]

@@ -1,4 +1,4 @@
-"""A panel a task, a line an estimator: what bars and intervals by estimator are drawn into."""
+"""One panel per task, one line per estimator: the layout of bars and intervals by estimator."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from .rows import setting_label
 from .style import TITLE_LINE, figure_with_legend, set_title, side_by_side, title_lines, width
 
 _COLUMNS = 3
-_LINE, _CLOSE, _MANY = 0.19, 0.13, 30  # inches, inches of a panel of more lines than that
+_LINE, _CLOSE, _MANY = 0.19, 0.13, 30  # inches per line; in panels of more than _MANY lines
 _AROUND = 0.65
 
 
 def panels_by_estimator(
     names: Mapping[Any, Sequence[str]], handles: Sequence[Artist], devices: int, x: str
 ) -> tuple[Figure, dict[Any, Axes]]:
-    """A figure and the axes of each setting, those of most estimators first; names[setting][i] is at y = i, on top 0.
+    """A figure and the axes of each setting, those with most estimators first; names[setting][i] is at y = i, 0 on top.
 
-    Settings with the same estimators share the names on the left; others stand two on a line, with names of their own.
+    Settings with the same estimators share the names on the left; otherwise two panels stand side by side, each with
+    its own names. devices: how many the run has, since titles name the device only where there are several.
     """
     settings = sorted(names, key=lambda setting: -len(names[setting]))
     alike = len(set(map(tuple, names.values()))) == 1

@@ -1,4 +1,4 @@
-"""Figure: estimators from outside through our referee, beside ours on the same tasks."""
+"""Figure: bias of estimators from plugins, beside ours on the same tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NEEDED = "no toy was run with an estimator from a plugin; run --plugin examples
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """The figure `bias` of the tasks that a plugin's estimator was measured on; the names of plugins are bold."""
+    """The figure `bias` of the tasks on which a plugin's estimator was measured, with the plugins' names in bold."""
     outside = {name for name in set(rows["estimator"]) if name.partition(":")[0] not in {"", *ESTIMATORS.builtin}}
     on = set(rows.loc[rows["estimator"].isin(outside), "task"])
     figure = bias.plot(rows[rows["task"].isin(on)]) if on else ""

@@ -14,7 +14,7 @@ from .panels import panels_by_estimator
 from .rows import CELL, SETTING, failures, is_training, measured
 from .style import GREY, whiskers
 
-COLOURS = {  # of "Paired": forward light, backward dark
+COLOURS = {  # indices into "Paired": forward light, backward dark
     "encode": 0,
     "sample": 3,
     "objective": 6,
@@ -28,9 +28,10 @@ _CUT = 5.0
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a training task, one bar an estimator that supports it: medians of the phases end to end, and of all.
+    """One panel per training task, one bar per estimator: the median times of the phases end to end, and of the step.
 
-    Bars beyond _CUT times the median step are cut, with their length written at the edge.
+    Bars longer than _CUT times the median step are cut off, with their length written at the edge. An estimator that
+    failed shows its status.
     """
     rows = rows[is_training(rows)]
     phases = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in COLOURS}) / 1000

@@ -18,7 +18,7 @@ _NEEDED = "no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a target t: the variance at the cut over p = σ(logit), with intervals; zeros are left out."""
+    """One panel per target t: variance of the logits gradient against p = σ(logit), with intervals, without zeros."""
     points = _points(rows)
     if points.empty:
         return _NEEDED
@@ -30,7 +30,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, ((t, device), part) in zip(panels, targets, strict=False):
         axes.set_title(f"t = {t:g}" + (f" ({device})" if points["device"].nunique() > 1 else ""))
-        axes.set(xlabel="probability of the bit", ylabel="variance (cut)", yscale="log", xlim=(0, 1))
+        axes.set(xlabel="probability of the bit", ylabel="variance (logits)", yscale="log", xlim=(0, 1))
         for name, line in part.groupby("estimator"):
             line, each = line.sort_values("p"), look[str(name)]
             error = whiskers(line["value"], line["lo"], line["hi"])
@@ -45,7 +45,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """estimator, device, t, p, value, lo, hi of every single bit, for the targets with two probabilities or more."""
+    """estimator, device, t, p, value, lo, hi of every single bit, for targets measured at two probabilities or more."""
     found = logits_variance(rows).reset_index()
     found = found[(found["value"] > 0) & np.isfinite(found["value"]) & found["task"].str.fullmatch("bit(:.*)?")]
     given: list[dict[str, Any]] = [Name.parse(task).values for task in found["task"]]

@@ -1,4 +1,4 @@
-"""The questions tables and figures ask of stored rows. Seeds are combined here and nowhere else."""
+"""Queries on stored rows for tables and figures. Seeds are combined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..sources import DRAWS, STEPS, Source
 CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
 _TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
-_ROUNDING = 1e-5  # of the gradient's norm: a standard deviation below is that of float32, not of the estimator
+_ROUNDING = 1e-5  # of the gradient's norm: a smaller standard deviation is float32 rounding, not the estimator's
 _NUMBERS = ["seed", "step", "value", "lo", "hi"]
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
-    """`rows` with "" for missing text; the data and device of failed cells filled in where only one is known.
+    """The rows with "" for missing text, and with data and device of failed cells filled in where only one is known.
 
     Raises UsageError when a column is missing.
     """
@@ -37,22 +37,22 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_training(rows: pd.DataFrame) -> pd.Series:
-    """True for the rows of tasks that are trained, False for those of toys, which give draws and may use data too."""
+    """True for the rows of tasks that are trained, False for toys, which have gradient draws and may use data too."""
     trained = set(rows.loc[rows["source"] == STEPS.name, "task"])
     on_data = set(rows.loc[rows["data"] != "", "task"]) - set(rows.loc[rows["source"] == DRAWS.name, "task"])
     return rows["task"].isin(trained | on_data)
 
 
 def failures(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that stand for a whole failed cell."""
+    """The rows that each record a failed cell."""
     return rows[(rows["metric"] == "") & (rows["status"] != "ok")]
 
 
 def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -> pd.DataFrame:
     """[task, data, device, estimator] -> value, lo, hi, status: the mean over seeds.
 
-    Seeds are independent, so their half-widths add in quadrature, each side for itself; NaN where a seed has none.
-    The status names what a row says against its own value ("heavy-tailed, n too small"), else it is "".
+    Seeds are independent, so their half-widths add in quadrature, each side separately; NaN where a seed has none.
+    status: a row's warning about its own value ("heavy-tailed, n too small"), else "".
     """
     wanted = (rows["source"] == source.name) & (rows["metric"] == metric) & (rows["group"] == group)
     chosen = rows[wanted & rows["value"].notna()]
@@ -76,7 +76,7 @@ def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -
 
 
 def logits_variance(rows: pd.DataFrame) -> pd.DataFrame:
-    """`measured` of var_total at the cut, 0 where a standard deviation is float32's, not the estimator's."""
+    """`measured` of the logits gradient's var_total, 0 where it is only float32 rounding."""
     variance = measured(rows, DRAWS, "var_total", "cut")
     gradient = measured(rows, DRAWS, "gradient_norm", "cut")["value"].reindex(variance.index).fillna(0)
     variance.loc[variance["value"] <= (_ROUNDING * gradient) ** 2, ["value", "lo", "hi"]] = 0.0
@@ -86,18 +86,18 @@ def logits_variance(rows: pd.DataFrame) -> pd.DataFrame:
 def final(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """[task, data, device, estimator] -> value, lo, hi, seeds: a training metric at its last step.
 
-    The mean over the seeds that finished; lo and hi are their range, or the row's own interval with one seed.
+    The mean over the seeds that finished; lo and hi are their range or, with one seed, the row's own interval.
     """
     return over_seeds(finished(rows, metric).drop_duplicates([*CELL, "seed"], keep="last"), CELL)
 
 
 def curve(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """[task, data, device, estimator, step] -> value, lo, hi, seeds, over seeds as in `final`."""
+    """[task, data, device, estimator, step] -> value, lo, hi, seeds, combined over seeds as in `final`."""
     return over_seeds(finished(rows, metric), [*CELL, "step"])
 
 
 def finished(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The finite rows of a training metric, by step, without failed seeds and the rows of the basket."""
+    """The finite rows of a training metric, by step, without failed seeds and without the rows of the basket."""
     failed = failures(rows)
     failed = failed.loc[failed["source"].isin([STEPS.name, ""]), [*CELL, "seed"]].drop_duplicates()
     chosen = rows[
@@ -108,6 +108,7 @@ def finished(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def over_seeds(rows: pd.DataFrame, keys: list[Any]) -> pd.DataFrame:
+    """[keys] -> value, lo, hi, seeds, as in `final`, from rows with one value per seed."""
     groups = rows.groupby(keys)
     table = groups.agg(value=("value", "mean"), lo=("lo", "first"), hi=("hi", "first"), seeds=("seed", "nunique"))
     several = table["seeds"] > 1
@@ -117,15 +118,15 @@ def over_seeds(rows: pd.DataFrame, keys: list[Any]) -> pd.DataFrame:
 
 
 def setting_label(setting: Any, devices: int) -> str:
-    """How a figure or a table names where a number was measured; the device only where there are several."""
+    """A setting as text, "task (data, device)"; the device only where the run has several."""
     task, data, device = map(str, setting)
     extra = [part for part in (data, device if devices > 1 else "") if part]
     return f"{task} ({', '.join(extra)})" if extra else task
 
 
 def sizes(rows: pd.DataFrame, metric: str, unit: str) -> str:
-    """What a caption says of n and of seeds: "n = 256000 draws a cell and seed, 3 seeds"."""
+    """The n and the seeds for a caption: "n = 256000 draws per cell and seed, 3 seeds"."""
     n, seeds = rows.loc[(rows["metric"] == metric) & rows["value"].notna(), "n"], rows["seed"].nunique()
     least, most = (int(n.min()), int(n.max())) if len(n) else (0, 0)
     count = str(most) if least == most else f"{least} to {most}"
-    return f"n = {count} {unit} a cell and seed, {seeds} seed{'s' * (seeds != 1)}"
+    return f"n = {count} {unit} per cell and seed, {seeds} seed{'s' * (seeds != 1)}"

@@ -1,4 +1,4 @@
-"""Figure: images that trained models reconstruct, and images they draw from their prior."""
+"""Figure: test images that trained models reconstruct, and samples from their priors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ _TITLE = 0.35
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """A panel a training task, a line an estimator (its first seed that finished): test images reconstructed from one
-    draw of z on the left, below the images themselves, and samples on the right, where there are any."""
+    """One panel per training task, one line per estimator (its first finished seed).
+
+    On the left the test images, and below them their reconstructions from one draw of z; on the right samples from the
+    prior, where the task draws any.
+    """
     shown = pd.concat([finished(rows, f"images_{kind}") for kind in ("original", "reconstruction", "sample")])
     shown = shown.sort_values(["estimator", "seed"], kind="stable")
     if shown.empty:

@@ -1,4 +1,4 @@
-"""The table of training across seeds, where there are enough of them."""
+"""The table of test ELBOs across seeds, for estimators with enough seeds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from .rows import CELL, failures
 from .table import Table
 
 _CAPTION = (
-    "Test ELBO across seeds, for tasks with at least five: the interquartile mean and the probability that a seed of "
-    "this estimator scores above one of the best, with 95 per cent bootstrap intervals. Diverged seeds rank last."
+    "Test ELBO across seeds, for estimators with at least five: the interquartile mean, and the probability that a "
+    "seed of this estimator scores above a seed of the best, with 95 per cent bootstrap intervals. "
+    "Diverged seeds rank last."
 )
 _PLACE = [name for name in CELL if name != "estimator"]
 
@@ -27,10 +28,10 @@ def seeds_table(rows: pd.DataFrame) -> Table:
         best = max(middles, key=lambda name: middles[name].value)
         for name in sorted(middles, key=lambda name: -middles[name].value):
             above = probability_of_improvement([scores[name]], [scores[best]])
-            figures = {f"iqm{end}": getattr(middles[name], key) for end, key in _ENDS.items()}
-            figures |= {f"improvement{end}": getattr(above, key) for end, key in _ENDS.items()}
+            summary = {f"iqm{end}": getattr(middles[name], key) for end, key in _ENDS.items()}
+            summary |= {f"improvement{end}": getattr(above, key) for end, key in _ENDS.items()}
             diverged = int(np.isinf(scores[name]).sum())
-            lines.append(dict(zip(_PLACE, place, strict=True)) | {"estimator": name, "diverged": diverged} | figures)
+            lines.append(dict(zip(_PLACE, place, strict=True)) | {"estimator": name, "diverged": diverged} | summary)
     numbers = pd.DataFrame(lines, columns=[*_PLACE, "estimator", "diverged", *_NUMBERS])
     records: Any = numbers.to_dict("records")
     shown: Any = {

@@ -1,4 +1,4 @@
-"""Figure: the smoothing transformations f1, f2 and f3, drawn from the estimators' own code: the same for every run."""
+"""Figure: the smoothing transformations f1, f2 and f3 as the estimators compute them; the same for every run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEIGHT, _POINTS = 2.1, 2001
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """f(β, p, ε) against ε, one panel a function; colours are p, lines β."""
+    """f(β, p, ε) against ε, one panel per function; colours stand for p, line styles for β."""
     smoothing = {plugin.name for plugin in ESTIMATORS if plugin.family == "smoothing"}
     if smoothing.isdisjoint(name.partition(":")[0] for name in rows["estimator"].unique()):
         return "no estimator of the family smoothing was run"

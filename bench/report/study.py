@@ -17,7 +17,7 @@ from .tables import Tables, tables
 
 @dataclass(frozen=True)
 class Study:
-    """settings: source -> each set of settings that its cells were measured with. damaged: parts that are left out."""
+    """settings: source -> the different settings of its cells. damaged: the parts that are left out."""
 
     label: str
     rows: pd.DataFrame
@@ -27,18 +27,18 @@ class Study:
 
     @classmethod
     def of(cls, store: Store, label: str, keys: Sequence[str] | None = None) -> Study:
-        """The named cells (all) of a store, without those whose parts are damaged."""
+        """The cells with these keys (default: all) of a store, without those whose parts are damaged."""
         contents = store.read(keys)
         return cls(label, prepare(contents.rows), store.context(), _settings(contents.settings), contents.damaged)
 
     @cached_property
     def tables(self) -> Tables:
-        """All tables of the rows, made once however many show them."""
+        """All tables of the rows, computed once."""
         return tables(self.rows)
 
 
 def labels(folders: Sequence[Path]) -> list[str]:
-    """What tells folders apart: their names, or their paths where two have the same name."""
+    """Labels of the folders: their names, or their paths where two have the same name."""
     names = [folder.resolve().name for folder in folders]
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 

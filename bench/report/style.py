@@ -1,4 +1,4 @@
-"""One look for all figures: an estimator keeps its colour, marker and line; legible at the width of a paper."""
+"""One look for all figures of a report: an estimator keeps its colour, marker and line; legible in a paper."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 WIDTH = 7.2
-STYLES = {"paper": (7.2, 3.5), "notebook": (8.0, 4.2), "talk": (11.0, 6.0)}  # inches of two columns, of one
+STYLES = {"paper": (7.2, 3.5), "notebook": (8.0, 4.2), "talk": (11.0, 6.0)}  # inches: two columns wide, one column wide
 GREY = "0.45"
-TITLE_LINE = 0.13  # inches, at the letters of a paper, as are these
+TITLE_LINE = 0.13  # inches at the font size of "paper", like the next three
 _LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062
 _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 _MARKERS = "os^DvPX"
@@ -42,7 +42,7 @@ class Look:
 
 
 def looks(rows: pd.DataFrame) -> dict[str, Look]:
-    """The look of every estimator in the rows, by its place in the alphabet."""
+    """The look of every estimator in the rows, by its alphabetical rank."""
     palette = sns.color_palette("colorblind").as_hex()
     return {
         name: Look(palette[_COLOURS[i % 10]], _MARKERS[i % 7], _LINES[i // 10 % 3])
@@ -51,9 +51,9 @@ def looks(rows: pd.DataFrame) -> dict[str, Look]:
 
 
 def style(name: str = "paper", columns: int = 2) -> AbstractContextManager[None]:
-    """The settings of every figure, for a `with` block: the caller's own are left alone.
+    """The matplotlib settings of every figure, for a `with` block that leaves the caller's own settings alone.
 
-    name: one of STYLES, whose letters are those of seaborn's context; columns: 2 or 1, the width on the page.
+    name: one of STYLES, with the font sizes of seaborn's context of that name. columns: 2 or 1, the width on the page.
     """
     return mpl.rc_context(
         sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5})
@@ -83,22 +83,22 @@ def style(name: str = "paper", columns: int = 2) -> AbstractContextManager[None]
 
 
 def width() -> float:
-    """Inches of the figure that the present style draws."""
+    """The width in inches of a figure in the current style."""
     return float(mpl.rcParams["figure.figsize"][0])
 
 
 def scale() -> float:
-    """The size of the present style's letters over those of a paper."""
+    """The font size of the current style over that of "paper"."""
     return float(mpl.rcParams["font.size"]) / float(sns.plotting_context("paper", font_scale=0.85)["font.size"])
 
 
 def side_by_side(panels: int, most: int) -> int:
-    """How many panels go on a line: `most` where the letters are a paper's and the figure has its width."""
+    """How many panels stand side by side: `most` at the width and font size of "paper", fewer in larger letters."""
     return max(1, min(panels, round(most * width() / (WIDTH * scale()))))
 
 
 def figure_with_legend(height: float, handles: Sequence[Artist]) -> Figure:
-    """A figure of the style's width: axes of `height` inches (of a paper) in all, above a legend of as many lines."""
+    """A figure of the style's width: axes of total `height` inches (in "paper") above a legend of one or more lines."""
     columns = _legend_columns([len(str(handle.get_label())) for handle in handles])
     lines = math.ceil(len(handles) / columns)
     figure = Figure(figsize=(width(), (height + _LEGEND_LINE * lines + 0.1) * scale()), layout="constrained")
@@ -107,7 +107,7 @@ def figure_with_legend(height: float, handles: Sequence[Artist]) -> Figure:
 
 
 def _legend_columns(lengths: list[int]) -> int:
-    """As many columns as fit the width; matplotlib fills them one after the other."""
+    """As many columns as fit the width; matplotlib fills a legend column by column."""
     for columns in range(len(lengths), 1, -1):
         widths = [_HANDLE + _LETTER * max(part) for part in np.array_split(lengths, columns)]
         if sum(widths) * scale() < width():
@@ -116,7 +116,7 @@ def _legend_columns(lengths: list[int]) -> int:
 
 
 def title_lines(label: str, inches: float) -> list[str]:
-    """The label as a title so wide: where long, in lines that end at spaces, before parentheses and after commas."""
+    """The label wrapped to this width: lines end at spaces, before parentheses and after commas."""
     letters = max(1, int(inches / (_LETTER * scale())))
     if len(label) <= letters:
         return [label]
@@ -125,7 +125,7 @@ def title_lines(label: str, inches: float) -> list[str]:
 
 
 def set_title(axes: Axes, label: str, inches: float) -> None:
-    """The label above a panel this wide, in smaller letters if a line of it is still too long."""
+    """Set the label above a panel of this width, in smaller letters if a line is still too long."""
     lines = title_lines(label, inches)
     longest = _LETTER * scale() * max(map(len, lines), default=0)
     size = mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, inches))
@@ -140,13 +140,13 @@ def estimator_handles(names: Sequence[str], look: dict[str, Look], lines: bool =
 
 
 def whiskers(value: pd.Series, lo: pd.Series, hi: pd.Series) -> np.ndarray:
-    """[2, n] lengths for `errorbar`; 0 where a row has no finite interval."""
+    """[2, n] lengths for `errorbar`; 0 where a value has no finite interval."""
     lengths = np.clip(np.stack([value - lo, hi - value]).astype(float), 0, None)
     return np.where(np.isfinite(lengths), lengths, 0.0)
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:
-    """Limits and two to four labelled ticks for an axis with a log scale, also where it spans less than a decade."""
+    """Set limits and two to four labelled ticks of a log axis, even where it spans less than a decade."""
     is_x = isinstance(axis, XAxis)
     (axis.axes.set_xlim if is_x else axis.axes.set_ylim)(low, high)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

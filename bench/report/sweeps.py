@@ -1,4 +1,4 @@
-"""Figure: bias and variance against a hyper-parameter that the run sweeps, β of a smoothing or τ of a relaxation."""
+"""Figure: bias and variance against a swept hyper-parameter, such as β of a smoothing or τ of a relaxation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ FEWEST = 3
 LETTERS = {"beta": "$\\beta$", "tau": "$\\tau$"}
 INFINITE = "infinite variance"
 _HEIGHT = 2.1
-_QUANTITIES = {"bias": "relative bias", "variance": "variance (cut)"}
+_QUANTITIES = {"bias": "relative bias", "variance": "variance (logits)"}
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """Two panels a toy and parameter, bias and variance at the cut; one line for names that differ in it alone.
+    """Two panels per toy and parameter, bias and variance of the logits gradient; a line joins names that differ in
+    this parameter alone.
 
-    Hollow: not found biased, or, for the variance, claimed infinite: then the median of the blocks' variances.
+    Hollow: not found biased; or a variance claimed infinite, where the median of the blocks' variances is drawn.
     """
     points = _points(rows[~is_training(rows)])
     if points.empty:
@@ -51,7 +52,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line for each cell and swept parameter: x, bias and variance with their ends, and which are hollow."""
+    """One line per cell and swept parameter: x, bias and variance with their intervals, and which are hollow."""
     both = {"bias": measured(rows, DRAWS, "bias_rel", "cut"), "variance": logits_variance(rows)}
     numbers = pd.concat([of.add_prefix(f"{quantity}_") for quantity, of in both.items()], axis=1)
     words = verdicts(rows)["verdict"].unstack("group").reindex(columns=["cut"])["cut"]
@@ -63,7 +64,7 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sweeps(names: Iterable[Any]) -> pd.DataFrame:
-    """[estimator, parameter, line, x]: each positive number of an estimator, and its name without that one."""
+    """[estimator, parameter, line, x]: each positive numeric hyper-parameter, and the name without it."""
     found = []
     for text in names:
         name = Name.parse(str(text))

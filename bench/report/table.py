@@ -12,14 +12,14 @@ import pandas as pd
 from .numbers import MISSING
 
 _ON_A_PAGE = 40  # lines
-_LONG, _WRAPPED = 60, "p{9cm}"  # letters, and the column of cells that have more
+_LONG, _WRAPPED = 60, "p{9cm}"  # characters; the LaTeX column for longer cells
 
 
 @dataclass(frozen=True)
 class Table:
     """`numbers` for csv, `text` (all strings) for Markdown and LaTeX; the caption says what brackets mean.
 
-    bold: column of `text` -> which of its lines are set bold.
+    bold: column of `text` -> which of its lines are bold.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Table:
     bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> list[Path]:
-        """name.csv, name.md, name.tex below `folder`; an empty table is not written, an older one removed."""
+        """Write name.csv, name.md, name.tex below `folder`, or only remove older ones if the table is empty."""
         files = {".csv": self.csv, ".md": self.markdown, ".tex": self.latex}
         paths = [folder / f"{self.name}{ending}" for ending in files]
         for path, render in zip(paths, files.values(), strict=True):
@@ -49,7 +49,7 @@ class Table:
         return f"{self.caption}\n\n{table}\n"
 
     def latex(self) -> str:
-        """booktabs tables no wider than the page, one for each value of the first column where one would outgrow it."""
+        """booktabs tables no wider than the page; one per value of the first column where a single one is too long."""
         parts: list[str] = []
         for place, lines in self._places():
             for start in range(0, len(lines), _ON_A_PAGE):
@@ -59,14 +59,14 @@ class Table:
         return "% \\usepackage{booktabs,graphicx}\n" + "\n".join(parts)
 
     def _places(self) -> list[tuple[str, list[int]]]:
-        """Each value of the first column with its lines; all lines together where they fit a page."""
+        """Each value of the first column with its lines; all lines together where they fit on a page."""
         first: list[str] = self.text.iloc[:, 0].tolist()
         if len(first) <= _ON_A_PAGE:
             return [("", list(range(len(first))))]
         return [(place, [i for i, other in enumerate(first) if other == place]) for place in dict.fromkeys(first)]
 
     def _part(self, lines: list[int], caption: str, label: str) -> str:
-        """Some lines without empty columns, cells and headers escaped, scaled down to the width of the text."""
+        """These lines as one table: without empty columns, escaped, scaled down to the text width."""
         text = self.text.iloc[lines]
         text = text.loc[:, (text != MISSING).any()].map(_typesettable)
         styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
@@ -89,18 +89,18 @@ def _escaped(text: str) -> str:
 
 
 def _typesettable(text: str) -> str:
-    """Text with "?" for the letters that LaTeX does not know without further packages."""
+    """Text with "?" for characters that LaTeX cannot set without further packages."""
     return "".join(letter if ord(letter) < 256 or letter in "–—‘’“”…" else "?" for letter in text)
 
 
 def informative(text: pd.DataFrame) -> pd.DataFrame:
-    """Without the data column where no line has data, and without the device column where there is but one device."""
+    """Without the data column if no line has data, and without the device column if there is only one device."""
     same = [("data", not text["data"].any()), ("device", text["device"].nunique() < 2)]
     return text.drop(columns=[column for column, drop in same if drop]).replace("", MISSING)
 
 
 def one_line(text: str, most: int = 160) -> str:
-    """Text from elsewhere (a reason, the last line of a traceback) as one line that a table can hold."""
+    """A reason, or the last line of a traceback, as one line that fits into a table."""
     if text.startswith("Traceback"):
         text = text.strip().splitlines()[-1]
     line = " ".join(text.split())

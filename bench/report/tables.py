@@ -18,7 +18,7 @@ from .training_table import training_table
 
 
 class Tables(NamedTuple):
-    """The tables of a run; one without lines has nothing to say and is not written."""
+    """The tables of a run; one without lines is not written."""
 
     toys: Table
     efficiency: Table
@@ -28,6 +28,7 @@ class Tables(NamedTuple):
 
 
 def tables(rows: pd.DataFrame) -> Tables:
+    """All tables of stored rows. Raises UsageError when a column is missing."""
     rows = prepare(rows)
     toys = toy_table(rows)
     efficiency = efficiency_table(rows, toys.numbers)
@@ -35,6 +36,6 @@ def tables(rows: pd.DataFrame) -> Tables:
 
 
 def write_tables(all_tables: Iterable[Table], folder: Path) -> list[Path]:
-    """Each as csv (numbers), Markdown and LaTeX (text)."""
+    """Write each as csv (numbers), Markdown and LaTeX (text); returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     return [path for table in all_tables for path in table.write(folder)]

@@ -13,7 +13,7 @@ from .style import GREY, looks, whiskers
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel a training task: the mean over seeds with their range; who did not get there is named."""
+    """One panel per training task: the mean over seeds with their range, or "not reached"."""
     times = final(rows, "seconds_to_target")
     if times.empty:
         return "no training run reached a target (metric seconds_to_target)"

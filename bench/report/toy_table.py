@@ -1,4 +1,4 @@
-"""The table of toy tasks: is it biased, how large is its variance, what does one gradient cost."""
+"""The table of toy tasks: whether each estimator is biased, its variance, and what one gradient costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from ..rows import NOT_APPLICABLE, OWN
 from ..sources import CLOCK, DRAWS
 from ..statistics.holm import ALPHA
-from .best import SAID, not_worse
+from .best import BOLD, not_worse
 from .numbers import MISSING, plain, with_interval
 from .rows import CELL, is_training, measured, sizes
 from .table import Table, informative
@@ -19,7 +19,7 @@ from .verdicts import BIASED, UNBIASED, bias_tests, verdicts
 
 
 def toy_table(rows: pd.DataFrame) -> Table:
-    """One line per task and estimator, by task, then by variance at the cut; failed cells show their status."""
+    """One line per task and estimator, by task, then by variance of the logits gradient; failed cells have a status."""
     rows = rows[~is_training(rows)]
     numbers = _numbers(rows)
     lines = numbers.to_dict("records")
@@ -109,14 +109,14 @@ def _bias(line: Mapping[Any, Any]) -> str:
 def _caption(rows: pd.DataFrame, own: bool) -> str:
     tests = len(bias_tests(rows))
     objective = (
-        "Own objective: the same draws against the gradient of the method's own relaxed objective. " if own else ""
+        "Own objective: the same draws against the gradient of the estimator's own relaxed objective. " if own else ""
     )
     return (
         f"Toy tasks with exact gradients, {sizes(rows, 'var_total', 'draws')}. "
-        f"Verdicts: Holm over the {tests} bias tests of this report, family-wise "
+        f"Verdicts: Holm's test over the {tests} bias tests of this report, family-wise "
         f"alpha {ALPHA:g}. Relative bias: norm of the bias over norm of the exact gradient; sdb: the smallest bias "
-        "along the gradient that the test detects with probability 0.95 at alpha 0.001, any: in a random direction. "
-        f"{objective}Variance: trace of the "
-        "covariance at the cut. evals, diffs: evaluations and differentiations of f for one gradient. Brackets are "
-        f"intervals at 95 per cent. {SAID} (variance: of the unbiased)."
+        "along the gradient that the test detects with probability 0.95 at alpha 0.001; any: in a random direction. "
+        f"{objective}Variance: trace of the covariance of the logits gradient. evals, diffs: evaluations and "
+        "differentiations of f per gradient. Brackets are 95 per cent intervals. "
+        f"{BOLD}; for the variance, among the unbiased."
     )

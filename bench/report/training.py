@@ -12,14 +12,14 @@ from .rows import SETTING, curve, setting_label
 from .style import GREY, Look, estimator_handles, figure_with_legend, looks, set_title, whiskers, width
 
 _HEIGHT = 2.1
-_SPREAD_SHOWN, _RANGE_SHOWN = 1.5, 0.08  # below the best last ELBO: of the spread of the last ones, of the whole range
-_WORTH_CUTTING = 0.6  # of the whole range
+_SPREAD_SHOWN, _RANGE_SHOWN = 1.5, 0.08  # below the best final ELBO: in spreads of the final ones, in whole ranges
+_WORTH_CUTTING = 0.6  # the share of the whole range that a cut must hide
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """One line of panels a training task: against steps, and seconds. Test with intervals, training dotted.
+    """Two panels per training task: against steps and against seconds. Test with intervals, training dotted.
 
-    With several seeds: their mean and range. The steep start is cut off so that the ends can be told apart.
+    With several seeds: their mean and range. The steep start is cut off so that the final ELBOs can be distinguished.
     """
     test, train, seconds = (curve(rows, metric) for metric in ("elbo_test", "elbo_train", "seconds"))
     if test.empty and train.empty:

@@ -1,4 +1,4 @@
-"""The table of trained models: how far each estimator got, how noisy its gradient was, how long a step is."""
+"""The table of trained models: the ELBO of each estimator, the variance of its gradient, the time of a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ..sources import CLOCK, STEPS
-from .best import SAID, not_worse
+from .best import BOLD, not_worse
 from .numbers import with_interval
 from .rows import CELL, failures, final, finished, is_training, measured, sizes
 from .table import Table, informative
@@ -22,25 +22,25 @@ _FINAL = {
     "dead_codes_test": "dead codes",
     "distortion_test": "distortion",
     "bits_test": "bits",
-    "var_cut": "variance at the cut",
+    "var_cut": "variance at the logits",
     "var_encoder": "variance, encoder",
     "var_minibatch": "variance, minibatches",
     "seconds": "seconds",
 }
 _ALWAYS = ("elbo_train", "elbo_test", "iw_test", "var_cut", "var_encoder", "seconds")
-"""The columns of every such table; the others are there where a task has them."""
+"""The columns of every training table; the others appear where a task reports them."""
 _BOUNDS = ("elbo_train", "elbo_test", "iw_test")
 _JUDGED = {metric: _FINAL[metric] for metric in (*_BOUNDS, "var_encoder")} | {"ms_per_step": "ms per step"}
 _CAPTION = (
     "Training, {sizes}. ELBO and importance-weighted bound in nats at the last step, larger is better; gap: the bound "
-    "minus the ELBO of the same images; steps: as many as the time of a cell allowed. With several seeds: "
-    "the mean, and in parentheses the range of the seeds. Brackets are intervals at 95 per cent. Seeds that failed "
-    "are named under status and are in no mean. {said}; no family of tests."
+    "minus the ELBO of the same images; steps: as many as the time limit of a cell allowed. With several seeds: "
+    "the mean, and in parentheses the range of the seeds. Brackets are 95 per cent intervals. Failed seeds are counted "
+    "under status and enter no mean. {bold}, without correction for multiple comparisons."
 )
 
 
 def training_table(rows: pd.DataFrame) -> Table:
-    """One line per task, data and estimator, by task, then by the variance of the encoder's gradient."""
+    """One line per task, data and estimator, by task, then by variance of the encoder's gradient."""
     rows = rows[is_training(rows)]
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers["status"] = _status(rows, numbers.index)
@@ -64,18 +64,18 @@ def training_table(rows: pd.DataFrame) -> Table:
     order = numbers.reset_index().sort_values(["task", "data", "device", "var_encoder", "estimator"]).index
     numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
     bold = {header: not_worse(numbers, metric, higher=metric in _BOUNDS) for metric, header in _JUDGED.items()}
-    caption = _CAPTION.format(sizes=sizes(rows, "elbo_test", "test images"), said=SAID)
+    caption = _CAPTION.format(sizes=sizes(rows, "elbo_test", "test images"), bold=BOLD)
     return Table("training", caption, numbers, informative(text.astype(object)), bold)
 
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
-    """Each cell's fate: "3 seeds", "2 seeds, 1 diverged", or "unsupported" where no seed finished."""
+    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "unsupported" where no seed finished."""
     ended = pd.concat([finished(rows, metric)[[*CELL, "seed"]] for metric in _FINAL]).drop_duplicates()
     seeds = ended.groupby(CELL).size()
     failed = failures(rows)
     counts = failed[failed["source"].isin([STEPS.name, ""])].groupby([*CELL, "status"])["seed"].nunique()
-    fates: dict[Any, list[str]] = {cell: [f"{n} seed{'s' * (n > 1)}"] for cell, n in seeds.items()}
+    found: dict[Any, list[str]] = {cell: [f"{n} seed{'s' * (n > 1)}"] for cell, n in seeds.items()}
     for line in counts.reset_index().to_dict("records"):
         cell = tuple(line[key] for key in CELL)
-        fates.setdefault(cell, []).append(f"{line['seed']} {line['status']}" if cell in seeds.index else line["status"])
-    return [", ".join(fates.get(cell, ["not trained"])) for cell in cells]
+        found.setdefault(cell, []).append(f"{line['seed']} {line['status']}" if cell in seeds.index else line["status"])
+    return [", ".join(found.get(cell, ["not trained"])) for cell in cells]

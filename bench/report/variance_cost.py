@@ -1,4 +1,4 @@
-"""Figure: variance of the gradient against what a gradient costs."""
+"""Figure: variance of the gradient against its cost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TOY_COLUMNS, _TRAINING_COLUMNS = 4, 3
 
 @dataclass(frozen=True)
 class _Panel:
-    """`points` [estimator] -> x, x_lo, x_hi, y, y_lo, y_hi; without title and y label beside one of the same task."""
+    """`points` [estimator] -> x, x_lo, x_hi, y, y_lo, y_hi; title and y are "" beside a panel of the same task."""
 
     title: str
     x: str
@@ -42,9 +42,9 @@ class _Panel:
 
 
 def plot(rows: pd.DataFrame) -> Figure | str:
-    """Toys: variance at the cut against evaluations and time. Training: the encoder's last variance against time.
+    """Toys: variance of the logits gradient against evaluations and time. Training: the encoder's last, against time.
 
-    Both axes are logarithmic; an estimator without variance is drawn on the lower axis.
+    Both axes are logarithmic; an estimator of zero variance is drawn on the lower axis.
     """
     toys, training = _toy_panels(rows), _training_panels(rows)
     parts = [
@@ -75,14 +75,14 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 
 
 def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
-    """Two panels a task, side by side."""
+    """Two panels per task, side by side."""
     rows = rows[~is_training(rows)]
     variance = _named("y", logits_variance(rows))
     evaluations = _named("x", measured(rows, DRAWS, "evaluations"))
     time = _named("x", measured(rows, CLOCK, "time_total"))
     panels = []
     for setting, of_task in variance.groupby(SETTING):
-        title, y = setting_label(setting, rows["device"].nunique()), "variance (cut)"
+        title, y = setting_label(setting, rows["device"].nunique()), "variance (logits)"
         for x, cost in (("evaluations of f", evaluations), ("time per draw (µs)", time)):
             points = of_task.join(cost, how="left").droplevel(SETTING)
             panels.append(_Panel(title, x, y, points))

@@ -14,7 +14,7 @@ _KEYS = [*CELL, "group"]
 
 
 def bias_tests(rows: pd.DataFrame) -> pd.DataFrame:
-    """The family: every row with a p-value that may be used."""
+    """The family of tests: every row with a valid p-value."""
     return rows[(rows["metric"] == "bias_p") & (rows["status"] == "ok") & rows["value"].notna()]
 
 
@@ -22,8 +22,8 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator, group] -> verdict, p_holm, sdb, sdb_any.
 
     verdict is "biased" at the family-wise alpha, "unbiased" (sdb, sdb_any: the smallest detectable bias along the
-    gradient and in a random direction, the largest of the seeds'), "not testable", or the status of draws that failed
-    (their group is ""). What one seed shows is a bias.
+    gradient and in a random direction, the largest of the seeds'), "not testable", or, with group "",
+    the status of a cell whose draws failed. One seed that shows a bias makes the verdict "biased".
     """
     rows = prepare(rows)
     family = bias_tests(rows)

@@ -25,7 +25,7 @@ LEFT_OUT = (
     "gap",
     "distortion",
     "bits",
-    "variance at the cut",
+    "variance at the logits",
     "seed",
     "group",
     "collector",

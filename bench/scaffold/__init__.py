@@ -1,4 +1,4 @@
-"""A new plugin as an installable package."""
+"""`new_estimator` writes a new plugin as an installable package."""
 
 from .scaffold import new_estimator
 

@@ -1,4 +1,4 @@
-"""Writing the package of a new estimator: one that works, to be changed into yours."""
+"""The package of a new estimator, which works and is yours to change."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _FILES = {
 
 
 def new_estimator(name: str, folder: Path | None = None) -> list[Path]:
-    """Write the package of an estimator of this name to `folder` (one called as the estimator); returns its files.
+    """Write the package of an estimator of this name to `folder` (default: the name); returns its files.
 
-    Raises UsageError on a name that is none or is taken, and where the folder holds something.
+    Raises UsageError if the name is malformed or taken, or if the folder is not empty.
     """
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise UsageError(
-            f"{name!r} is no name for an estimator; take lower-case letters, digits and single hyphens, beginning with "
-            f"a letter, at most {_LONGEST}: my-estimator"
+            f"{name!r} is not a valid name of an estimator; use lower-case letters, digits and single hyphens, "
+            f"beginning with a letter, at most {_LONGEST} characters, as in my-estimator"
         )
     taken = {word for plugin in ESTIMATORS for word in (plugin.name, *plugin.facts.get("aliases", ()))}
     if name in taken:
-        raise UsageError(f"there is an estimator {name!r} already (`dvae-bench show {name}`); take another name")
+        raise UsageError(f"an estimator {name!r} exists already (`dvae-bench show {name}`); choose another name")
     folder = Path(name) if folder is None else folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder; choose another one with -o")
+        raise UsageError(f"{folder} exists and is not an empty folder; choose another with -o")
     words = name.split("-")
     module = "dvae_bench_" + "_".join(words)
     given = {"name": name, "module": module, "class_name": "".join(map(str.capitalize, words)) + "Estimator"}

@@ -160,7 +160,7 @@ class TestWords:
             (1.5, 5, "A", "worse", ""),
             (0.6, 5, "A", "better", ""),
             (1.11, 5, "A", "unclear", "rounds"),
-            (1.5, 1, "A", "unclear", "one process a side; compare --rerun tells"),
+            (1.5, 1, "A", "unclear", "one process per side; use compare --rerun"),
             (1.5, 5, "B", "unclear", "different machine"),
         ],
     )

@@ -145,7 +145,7 @@ class TestRefusals:
             ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
             ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors, protocols, figures"]),
             ("list --plugin nowhere.py", ["no plugin file nowhere.py"]),
-            ("show rebra", ["nothing is called 'rebra'", "nearest: rebar"]),
+            ("show rebra", ["no plugin or protocol is called 'rebra'", "nearest: rebar"]),
             ("show rloo:n={2,3}", ["names 2 variants"]),
             ("report .", ["holds no results", "give the -o folder of a run"]),
             ("report nowhere", ["nowhere holds no results"]),
@@ -194,7 +194,7 @@ class TestRefusals:
         Store(tmp_path).write_context({"schema": SCHEMA})
         (tmp_path / "cells" / "abc.parquet").write_bytes(b"PAR1")
         ended = command("report", tmp_path)
-        assert ended.code == 0 and f"{tmp_path / 'cells' / 'abc.parquet'}; the command that measured it" in ended.err
+        assert ended.code == 0 and f"{tmp_path / 'cells' / 'abc.parquet'}; run the command that" in ended.err
 
     def test_a_damaged_context(self, command: Command, tmp_path: Path) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA})

@@ -150,7 +150,7 @@ class TestRerun:
         commit("third")
         ended = command("compare", "--rerun", "HEAD", "HEAD")
         assert ended.code == 2 and ended.err.count("\n") == 1
-        assert ended.err.startswith("error: the wheel of 'HEAD' cannot be built (") and "mend that commit" in ended.err
+        assert ended.err.startswith("error: the wheel of 'HEAD' cannot be built (") and "fix that commit" in ended.err
 
     @pytest.mark.full
     def test_a_commit_that_cannot_run(self, command: Command, checkout: Path) -> None:
@@ -169,7 +169,7 @@ class TestRerun:
         assert ended.code == 2 and ended.err.count("\n") == 1
         assert f"--rerun builds wheels with {tool}, which " in ended.err and "; run `python -m " in ended.err
 
-    @pytest.mark.parametrize(("ref", "words"), [("HEAD", "git cannot give 'HEAD'"), ("--output=x", "git cannot give")])
+    @pytest.mark.parametrize(("ref", "words"), [("HEAD", "git cannot export 'HEAD'"), ("--output=x", "cannot export")])
     def test_refusals(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, words: str
     ) -> None:
@@ -183,7 +183,7 @@ class TestRerun:
         (tmp_path / "a.txt").write_text("a")
         commit("first")
         ended = command("compare", "--rerun", "HEAD", "HEAD")
-        assert ended.code == 2 and "no commit of dvae-bench" in ended.err
+        assert ended.code == 2 and "not a commit of dvae-bench" in ended.err
 
 
 def change(path: str, before: str, after: str) -> None:

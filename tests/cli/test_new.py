@@ -54,16 +54,16 @@ def test_the_example_installs_and_passes_its_own_test(tmp_path: Path) -> None:
 )
 def test_what_is_no_name_is_refused(command: Command, tmp_path: Path, name: str) -> None:
     ended = command("new", "estimator", "-o", tmp_path / "mine", "--", name)
-    assert ended.code == 2 and "is no name for an estimator" in ended.err
+    assert ended.code == 2 and "is not a valid name of an estimator" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("estimator", "rloo"), "there is an estimator 'rloo' already"),
-        (("estimator", "leave-one-out"), "there is an estimator 'leave-one-out' already"),
-        (("task", "mine"), "there is no new 'task'"),
+        (("estimator", "rloo"), "an estimator 'rloo' exists already"),
+        (("estimator", "leave-one-out"), "an estimator 'leave-one-out' exists already"),
+        (("task", "mine"), "cannot write a new 'task'"),
     ],
 )
 def test_what_is_taken_or_unknown_is_refused(

@@ -40,7 +40,7 @@ class TestRun:
         [
             (["-t", "mnist-vae", "--cuda-graphs"], ["needs a CUDA device", "leave cuda_graphs out"]),
             (["-t", "mnist-vae", "--cuda-graphs", "--compile"], ["choose one of them"]),
-            (["-t", "bit", "--compile"], ["--compile is for tasks that train", "-t mnist-vae"]),
+            (["-t", "bit", "--compile"], ["--compile is for training tasks", "-t mnist-vae"]),
             (["-t", "mnist-vae", "--autocast", "bf8"], ["autocast must be one of no, bf16"]),
         ],
     )

@@ -82,9 +82,9 @@ def test_the_leaderboard_has_every_number_with_interval_and_n(tmp_path: Path, wr
     assert len(lines) == 12
     toy, model = lines["disarm", "bit-table"], lines["disarm", "mnist-vae"]
     assert (toy.verdict, toy.state) == ("unbiased", "unbiased")
-    assert (toy.figures["variance"].text, toy.figures["variance"].n) == ("0.800 [0.720, 0.880]", 4000)
-    assert toy.figures["time"].n == 30 and toy.figures["work"].order == pytest.approx(4.0)
-    assert model.figures["elbo"].text == "-120.0 [-121.0, -119.0]" and model.figures["evaluations"].order == 2
+    assert (toy.numbers["variance"].text, toy.numbers["variance"].n) == ("0.800 [0.720, 0.880]", 4000)
+    assert toy.numbers["time"].n == 30 and toy.numbers["work"].order == pytest.approx(4.0)
+    assert model.numbers["elbo"].text == "-120.0 [-121.0, -119.0]" and model.numbers["evaluations"].order == 2
     assert lines["straight-through", "bit-table"].state == "biased"
     assert (toy.latent, model.latent) == ("bernoulli 6", "bernoulli 200"), "of the task, not all that it supports"
 

@@ -1,18 +1,18 @@
-// The table sorts, filters and searches; charts are drawn from the JSON that Python wrote; the theme follows the reader.
+// The table sorts, filters and searches; charts are drawn from the JSON that Python wrote; the theme follows the system.
 const root = document.documentElement;
 const UNWANTED = ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"]; // the first would upload the reader's data
-const MOST_NAMES = 12; // of a legend on a narrow screen
+const MOST_NAMES = 12; // in a legend on a narrow screen
 const wide = "(min-width: 50rem)";
 
 function missingLast(sign) {
   return (a, b) => (a === "" || b === "" ? (a === "") - (b === "") : sign * (a - b));
 }
-Object.assign(DataTable.ext.type.order, { "figure-asc": missingLast(1), "figure-desc": missingLast(-1) });
+Object.assign(DataTable.ext.type.order, { "number-asc": missingLast(1), "number-desc": missingLast(-1) });
 
 function leaderboard(table) {
   const keys = [...table.querySelectorAll("thead th")].map((th) => th.dataset.key);
   const lines = new DataTable(table, {
-    columnDefs: [{ targets: "figure", type: "figure" }],
+    columnDefs: [{ targets: "number", type: "number" }],
     lengthMenu: [25, 100, { label: "all", value: -1 }],
     fixedColumns: matchMedia(wide).matches ? { start: 1 } : false,
     order: [],
@@ -29,14 +29,14 @@ function leaderboard(table) {
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
 }
 
-// A decade or several from tick to tick, so that labels do not overlap; less than two decades are plotly's own to divide.
+// Ticks are one or several decades apart, so that labels do not overlap; below two decades plotly chooses them.
 function ticks(values, wanted) {
   const all = values.flat().filter((value) => value > 0);
   const decades = Math.log10(Math.max(...all) / Math.min(...all));
   return decades >= 2 ? { dtick: Math.ceil(decades / wanted) } : { nticks: wanted };
 }
 
-// The views of one setting, a panel a run: they share axes, colours and one legend, so that runs compare at a glance.
+// The views of one setting, one panel per run: they share axes, colours and one legend, so that runs compare at a glance.
 function draw(place, views) {
   const style = getComputedStyle(root);
   const [ink, grid] = ["--ink", "--grid"].map((name) => style.getPropertyValue(name).trim());
