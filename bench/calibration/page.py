@@ -165,7 +165,7 @@ def _part(rows: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def _table(rows: pd.DataFrame, found: pd.DataFrame, part: str, quantities: list[str]) -> str:
-    """One line per case with any of these quantities, shares in percent; the last column is the worst verdict, if any."""
+    """One line per case with any of these quantities, shares in percent; last the worst verdict on them, if any."""
     shown, verdicts = _part(rows, part), _part(found, part)
     shown, verdicts = (frame[frame["quantity"].isin(quantities)] for frame in (shown, verdicts))
     words = {keys: set(case["verdict"]) for keys, case in verdicts.groupby(_KEYS)}

@@ -30,7 +30,7 @@ HEAD = """# Which estimator should I use?
 
 Find the row of your latent and the column of your f. The table names the unbiased
 [estimator](glossary.md#estimator) with the least [variance](glossary.md#variance) for that number of calls of f per
-data point. Behind it stands a biased one where its gradient has clearly less error, even compared with the unbiased one
+data point. A biased one follows where its gradient has clearly less error, even compared with the unbiased one
 multiplied by its best constant; its [bias](glossary.md#bias) is relative to the gradient. Unlike noise, a bias does not
 average out over the steps of a training.
 """
