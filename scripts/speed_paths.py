@@ -1,7 +1,8 @@
 """Gains and costs of the speed paths on this machine: `python scripts/speed_paths.py [FOLDER]`, some minutes.
 
 Step times relative to the plain path's, in pairs and in CPU seconds of one thread. For bfloat16 also the test ELBO
-after STEPS steps of training, and the gradient's variance and the bias added by rounding, at one model, minibatch and noise.
+after STEPS steps of training, and the gradient's variance and the bias added by rounding, at one model, minibatch and
+noise.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from reinmax import reinmax
 
 
 class PackageReinmax(Reparametrised):
-    """reinmax(logits, 1.0), unmodified; it supports categoricals only, so a bit becomes two classes of logits (φ, 0)."""
+    """reinmax(logits, 1.0), unmodified; it supports categoricals only, so a bit becomes two classes, logits (φ, 0)."""
 
     name = "package-reinmax"
     latents = ("bernoulli", "categorical")

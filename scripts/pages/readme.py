@@ -19,9 +19,9 @@ MARKED = re.compile(r"(<!-- reference table: begin -->\n).*(<!-- reference table
 TRAINING = "results/reference/mnist-bernoulli/tables/reproduction"
 INTRODUCTION = (
     "Training ELBO in nats of a nonlinear VAE with 200 bits on dynamic MNIST after ten epochs, best first; three "
-    "seeds, 95 % intervals in brackets ([the run](results/reference/mnist-bernoulli), `make training`). *published* is the "
-    "order of the same estimators in the table of Shi et al. 2022, quoted from memory, after 167 times as many steps; "
-    "*here* is their order in this run. {}"
+    "seeds, 95 % intervals in brackets ([the run](results/reference/mnist-bernoulli), `make training`). *published* is "
+    "the order of the same estimators in the table of Shi et al. 2022, quoted from memory, after 167 times as many "
+    "steps; *here* is their order in this run. {}"
 )
 
 
