@@ -27,22 +27,22 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks -q --benchmark-autosave --benchmark-columns=median,iqr,rounds
 
-# The generated pages of docs/, and from all pages the site build/site, without network access.
+# Writes the generated pages of docs/, and builds the site build/site from all pages, without network access.
 docs: $(READY)
 	$(BIN)/python scripts/make_docs.py
 	$(BIN)/python scripts/seed_document.py fill
 	$(BIN)/python scripts/make_site.py
 
-# The commands of docs/seed-document.md, their results kept in results/reference/seed: about half an hour on one core.
+# Runs the commands of docs/seed-document.md, keeps their results in results/reference/seed: about half an hour on one core.
 seed: $(READY)
 	$(BIN)/python scripts/seed_document.py run
 	$(BIN)/python scripts/seed_document.py fill
 
-# How often the statistics err, on draws of known law: a fresh seed, about 15 minutes on one core.
+# How often the statistical tests err, on draws of known distribution: a fresh seed, about 15 minutes on one core.
 calibrate: $(READY)
 	$(BIN)/python scripts/calibrate.py
 
-# What docs/estimators/ is written from, kept in results/reference: the quick preset on the full MNIST.
+# The source of docs/estimators/, kept in results/reference: the quick preset on the full MNIST.
 reference: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS) -o results/reference-run
 	cp results/reference-run/context.json results/reference
@@ -50,7 +50,7 @@ reference: $(READY)
 
 TEMPERATURE := results/reference/hooper-temperature/hooper-temperature.toml
 TRAININGS   := mnist-bernoulli hooper-n8-k64 hooper-n128-k4 hooper-temperature/20-epochs hooper-temperature/100-epochs
-# The trainings of the README: some six hours on two cores, in cells of at most half an hour; a second call goes on.
+# The trainings of the README: some six hours on two cores, in cells of at most half an hour; a second call continues.
 # Kept in results/reference are their cells and tables.
 training: $(READY)
 	$(BIN)/dvae-bench reproduce mnist-bernoulli --jobs $(JOBS)
@@ -66,20 +66,20 @@ training: $(READY)
 	cp $(addprefix results/$$run/tables/,reproduction.csv reproduction.md training.md) results/reference/$$run/tables \
 	|| exit; done
 
-# What docs/which-estimator.md is made from: about 5 minutes on one core.
+# The source of docs/which-estimator.md: about 5 minutes on one core.
 which: $(READY)
 	$(BIN)/python scripts/which.py
 
-# Other people's estimators, judged: results/reference/peers, about a minute on an idle core.
+# Bias tests of other packages' estimators: results/reference/peers, about a minute on an idle core.
 peers: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python scripts/peers.py
 
-# What bfloat16 and compilation bring and cost on this machine: results/reference/speed-paths, some minutes on one core.
+# Gains and costs of bfloat16 and compilation on this machine: results/reference/speed-paths, some minutes on one core.
 speed: $(READY)
 	$(BIN)/python scripts/speed_paths.py
 
-# The gate: the committed baseline's grid measured afresh at the same seed; exits 1 where something got worse.
+# The gate: measures the grid of the committed baseline again at the same seed; exits 1 where a metric got worse.
 regress: $(READY)
 	$(BIN)/python scripts/regress.py results/regress
 	$(BIN)/dvae-bench compare results/reference/baseline results/regress --fail-on worse

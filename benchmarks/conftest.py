@@ -1,4 +1,4 @@
-"""Benchmarks run at one thread with malloc keeping freed memory, and print their ratios at the end."""
+"""Runs benchmarks on one thread with malloc set to keep freed memory, and prints their ratios at the end."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Gradient draws of one estimator each on the toy f(b) = mean_d (b_d - t)², by hand: one batched pass, a row a draw.
+"""Hand-written gradient draws of some estimators on the toy f(b) = mean_d (b_d - t)², one batched pass each.
 
-The control variates of REBAR and RELAX stay where they start, as those of ours do while draws are counted.
+The control variates of REBAR and RELAX keep their initial parameters, as ours do while draws are measured.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A training step of one estimator each, written by hand straight from its formula: what `TrainStep` may cost at most.
+"""Training steps of some estimators, hand-written from their formulas: the upper limit for the cost of `TrainStep`.
 
-Every step has the content of ours: the same network, one minibatch, analytic KL, fused Adam, every hard evaluation
-trains the decoder, and REBAR and RELAX tune their parameters. It returns the loss of each image.
+Every step does the work of ours: the same network, one minibatch, analytic KL, fused Adam, every hard evaluation trains
+the decoder, and REBAR and RELAX tune their parameters. It returns the loss of each image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ TINY = 2.0**-25
 
 
 def minimal_step(task: MnistVae, loss_of: Loss, generator: Generator) -> tuple[Callable[[Tensor], Tensor], Vae]:
-    """One optimiser step on the mean of `loss_of` [batch], whose backward is the estimator's gradient; and its VAE."""
+    """A function of one optimiser step on the mean of `loss_of` [batch], and the VAE that it trains.
+
+    The backward pass of `loss_of` is the estimator's gradient.
+    """
     vae = task.model(0)
     optimizer = torch.optim.Adam(vae.parameters(), task.lr, fused=True)
 
@@ -52,7 +55,7 @@ def categorical_kl(log_pi: Tensor, pi: Tensor) -> Tensor:
 
 
 def carrying(value: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:
-    """`value` [batch] plus a term of value 0 whose gradient at the logits is `gradient`."""
+    """`value` [batch] plus a term of value 0 whose gradient with respect to the logits is `gradient`."""
     surrogate = (gradient * logits).sum(-1)
     return value + (surrogate - surrogate.detach())
 
@@ -109,7 +112,7 @@ def gumbel_softmax_categorical(vae: Vae, x: Tensor, generator: Generator) -> Ten
 
 
 def reinmax(vae: Vae, x: Tensor, generator: Generator) -> Tensor:
-    """z with the derivative 2 h (1 - h) - ½ p (1 - p), h = ½ (p + z)."""
+    """The loss at z, where dz/dlogits is set to 2 h (1 - h) - ½ p (1 - p), h = ½ (p + z)."""
     logits = vae.encoder(x)
     p = logits.sigmoid()
     fixed = p.detach()
@@ -121,7 +124,7 @@ def reinmax(vae: Vae, x: Tensor, generator: Generator) -> Tensor:
 
 
 def reinmax_categorical(vae: Vae, x: Tensor, generator: Generator) -> Tensor:
-    """As the authors write it: softmax of logits moved to log π_half, with all but φ cut off, twice, less half of π."""
+    """As its authors write it: 2 softmax(logits + sg(log π_half - logits)) - ½ π gives z its derivative."""
     logits = vae.encoder(x).view(-1, 20, 10)
     log_pi = logits.log_softmax(-1)
     pi = log_pi.exp()
@@ -134,7 +137,7 @@ def reinmax_categorical(vae: Vae, x: Tensor, generator: Generator) -> Tensor:
 
 
 class Rebar:
-    """(f(b) - c(z̃)) (b - p) + ∇c(z) - ∇c(z̃), c(z) = η f(σ(z/τ)); τ and η by Adam on the mean of its square."""
+    """(f(b) - c(z̃)) (b - p) + ∇c(z) - ∇c(z̃), c(z) = η f(σ(z/τ)); Adam tunes τ and η on the mean of its square."""
 
     def __init__(self) -> None:
         self.log_tau, self.eta = torch.tensor(0.5).log().requires_grad_(), torch.tensor(1.0, requires_grad=True)
@@ -169,7 +172,7 @@ class Rebar:
 
 
 class Relax(Rebar):
-    """REBAR's control variate and a network of 137 LeakyReLU units that sees z, its last layer starting at 0."""
+    """REBAR's control variate plus a network of z with 137 LeakyReLU units, whose last layer starts at 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,7 +186,7 @@ class Relax(Rebar):
 
 
 def minimal_loss(name: str, arch: str) -> Loss:
-    """The hand-written loss of an estimator, with a state of its own if it has any."""
+    """The hand-written loss of an estimator; REBAR and RELAX have a state of their own."""
     losses: dict[str, Loss] = {
         "reinforce": reinforce,
         "rloo:n=4": rloo4,

@@ -1,4 +1,4 @@
-"""A quantiser layer with an EMA codebook, written by hand from section 2.4 of the document, and a peer's."""
+"""A hand-written quantiser layer with an EMA codebook (section 2.4 of the seed document), and another package's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BETA, DECAY, EPS = 0.25, 0.99, 1e-5
 
 
 class MinimalEma:
-    """Forward, backward and update of the codebook E [CODES, WIDTH] on x [BATCH, SITES, WIDTH], which gets `grad`.
+    """Forward, backward and update of the codebook E [CODES, WIDTH] on x [BATCH, SITES, WIDTH]; sets x.grad.
 
     The loss is (Σ out w + β Σ ||x - sg(q)||²) / BATCH, out = x + sg(q - x).
     """
@@ -37,7 +37,7 @@ class MinimalEma:
 
 
 def peer_step(x: Tensor, w: Tensor, codebook: Tensor) -> Callable[[], None]:
-    """The same with vector-quantize-pytorch's straight-through layer."""
+    """The same step with the straight-through layer of vector-quantize-pytorch."""
     from vector_quantize_pytorch import VectorQuantize
 
     layer = VectorQuantize(

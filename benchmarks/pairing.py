@@ -1,4 +1,4 @@
-"""Ratios of two step functions in pairs: the machine drifts by 20-30 % over minutes, paired quotients do not."""
+"""The ratio of two functions' times, in pairs: the machine drifts by 20-30 % over minutes, paired ratios do not."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PAIRS, LEAST, SECONDS, CALLS, WARM = 20, 6, 0.3, 2, 3
 
 
 def paired_ratio(step: Callable[[], object], floor: Callable[[], object], least: int = LEAST) -> Quantity:
-    """step's time over floor's, CALLS of each a pair, the order within a pair alternating.
+    """The median of step's time over floor's, with CALLS of each per pair and alternating order within a pair.
 
-    At most PAIRS of them, or `least`, and no more than `least` (LEAST is the fewest with an interval) after SECONDS.
+    Takes up to PAIRS pairs in SECONDS, but at least `least` (LEAST is the smallest number with an interval).
     """
     for _ in range(WARM):
         step()

@@ -1,7 +1,7 @@
-"""A training step of ours over a peer's of the same estimator, in one process: `peer_steps.py PEER OURS THEIRS ARCH`.
+"""Time of another package's training step over ours, in one process: `peer_steps.py PEER OURS THEIRS ARCH`.
 
-Both have the same network, minibatch, one thread and fused Adam; the parameters of Storchastic's methods have an Adam
-of their own, as ours have, and Pyro samples its KL. Prints the ratio of theirs to ours as JSON.
+Both have the same estimator, network, minibatch, one thread and fused Adam. The parameters of Storchastic's methods
+have an Adam of their own, as ours have; Pyro samples its KL. Prints the ratio of their time to ours as JSON.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def storch_step(task: MnistVae, x: Tensor, theirs: str) -> tuple[Callable[[], No
         logits = storch.denote_independent(vae.encode(x), 0, "data")
         images = storch.denote_independent(x, 0, "data")
         if bits:
-            law, prior = Bernoulli(logits=logits), Bernoulli(logits=torch.zeros_like(logits))
+            q, prior = Bernoulli(logits=logits), Bernoulli(logits=torch.zeros_like(logits))
         else:
             probs = logits.softmax(-1)
-            law, prior = OneHotCategorical(probs=probs), OneHotCategorical(probs=torch.ones_like(probs) / size[1])
-        kl = kl_divergence(law, prior).sum(-1)
-        z = method(law)
+            q, prior = OneHotCategorical(probs=probs), OneHotCategorical(probs=torch.ones_like(probs) / size[1])
+        kl = kl_divergence(q, prior).sum(-1)
+        z = method(q)
         cost = reconstruction(z.float() if z.dtype == torch.bool else z, images)
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -95,20 +95,20 @@ def pyro_step(task: MnistVae, x: Tensor, theirs: str) -> tuple[Callable[[], None
     if theirs == "reinforce-ema":
         infer = {"baseline": {"use_decaying_avg_baseline": True, "baseline_beta": 0.95}}
 
-    def law(logits: Tensor) -> dist.TorchDistribution:
+    def latent(logits: Tensor) -> dist.TorchDistribution:
         q = pathwise[theirs](temperature, logits=logits) if theirs in pathwise else dist.Bernoulli(logits=logits)
         return q.to_event(1)
 
     def model() -> None:
         pyro.module("decoder", vae.decoder)
         with pyro.plate("data", len(x)):
-            z = pyro.sample("z", law(torch.zeros(len(x), *task.spec.event_shape)))
+            z = pyro.sample("z", latent(torch.zeros(len(x), *task.spec.event_shape)))
             pyro.sample("x", dist.Bernoulli(logits=vae.decoder(z)).to_event(1), obs=x)
 
     def guide() -> None:
         pyro.module("encoder", vae.encoder)
         with pyro.plate("data", len(x)):
-            pyro.sample("z", law(vae.encode(x)), infer=infer)
+            pyro.sample("z", latent(vae.encode(x)), infer=infer)
 
     def step() -> None:
         optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""A timer for pytest-benchmark that runs only while training steps are in one of their phases."""
+"""A timer for pytest-benchmark that counts only the time that training steps spend in one phase."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DEVICE = device_from("auto")
 
 
 class PhaseTimer:
-    """Seconds that the steps marked on `timeline` have spent in a phase so far; waits for the accelerator, if any."""
+    """Seconds that the steps marked on `timeline` have spent in a phase so far; each call waits for the accelerator."""
 
     def __init__(self, phase: str) -> None:
         self.phase, self.spent = phase, 0.0

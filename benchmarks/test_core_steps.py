@@ -1,4 +1,4 @@
-"""The core steps of a training step apart, for each estimator: sample, objective, gradient, encoder backward, update.
+"""The phases of a training step, timed separately: sample, objective, gradient, encoder backward, update.
 
 Every round is a whole training step, of which the timer counts one phase; on the accelerator if there is one.
 """
@@ -24,7 +24,7 @@ ROUNDS, LEAST, SECONDS, WARM = 10, 3, 0.15, 2
 
 @functools.lru_cache(maxsize=1)
 def warm_step(name: str, arch: str) -> tuple[Callable[[PhaseTimer], object], int] | str:
-    """A warmed-up training step, and how many fit into SECONDS, at least LEAST; or why there is none."""
+    """A warmed-up training step and its number of rounds in SECONDS, from LEAST to ROUNDS; or why it is unsupported."""
     task, timer = MnistVae(arch=arch, device=DEVICE), PhaseTimer("sample")
     x = next(task.batches(stream(0, "data", DEVICE)))
     try:

@@ -1,4 +1,4 @@
-"""A million gradient draws with their moments: time and memory, in a process of its own."""
+"""Time and memory of a million gradient draws with their moments, in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell costs beside its measuring, in this process, in another and on Ray; resuming; what two processes gain."""
+"""The overhead of a cell in this process, in another and on Ray; the time to resume; the gain of two processes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_in_another_process(benchmark: BenchmarkFixture, cell: Cell, store: Stor
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 def test_on_ray(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
-    """One cell after another in a cluster of this machine: there, and its part back."""
+    """One cell after another on a cluster of this machine, including the transfer of its part."""
     from dvae_bench.bench.run.executors.ray_cluster import RayCluster
 
     with closing(RayCluster("local", store, cell.place, Limits())) as cluster:
@@ -79,7 +79,7 @@ def test_on_ray(benchmark: BenchmarkFixture, cell: Cell, store: Store) -> None:
 
 
 def test_one_process_over_two(benchmark: BenchmarkFixture, cell: Cell, tmp_path: Path) -> None:
-    """Draws of the quick preset, one thread a process, the start of processes included."""
+    """Gradient draws of the quick preset, one thread per process, including the start of the processes."""
     names = ESTIMATORS.select(["reinforce", "rloo", "disarm", "rebar", "relax", "gumbel-softmax"])
     cells = plan(names, TASKS.select(["bit-table", "tiny-vae"]), PRESETS["quick"], Place(), 2, [DRAWS])
     folders = (tmp_path / str(number) for number in itertools.count())

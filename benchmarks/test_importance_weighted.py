@@ -1,4 +1,4 @@
-"""The importance-weighted bound of 5,000 draws: minutes that the 10,000 test images take, from a part of them."""
+"""The importance-weighted bound of 5,000 draws: minutes for the 10,000 test images, extrapolated from IMAGES."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training step of ours over one written by hand from the estimator's formula, which it is first shown to equal."""
+"""A training step of ours over a hand-written one; both are first shown to give the same loss and gradients."""
 
 from __future__ import annotations
 

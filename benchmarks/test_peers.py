@@ -1,6 +1,6 @@
-"""A training step of ours against Storchastic's and Pyro's of the same estimator: how many times ours fits into theirs.
+"""The time of a training step of Storchastic and Pyro over ours, for the same estimator.
 
-Each pair runs in a process of its own, since both packages patch torch on import.
+Each pair runs in a process of its own, because both packages patch torch on import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The EMA quantiser, forward, backward and update, over a hand-written one, and how often it fits into a peer's."""
+"""The EMA quantiser (forward, backward and update) over a hand-written one, and another package's over ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ours(x: Tensor, w: Tensor, codebook: Codebook) -> Callable[[], None]:
 
 @pytest.fixture
 def layer() -> tuple[Tensor, Tensor, Tensor]:
-    """x, requiring gradients, the weights w of the loss, and a codebook."""
+    """x, which requires gradients, the weights w of the loss, and a codebook."""
     x, w = (normal(BATCH, SITES, WIDTH, seed=seed) for seed in (0, 1))
     return x.requires_grad_(), w, normal(CODES, WIDTH, seed=2)
 

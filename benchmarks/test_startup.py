@@ -1,4 +1,4 @@
-"""Start-up of the commands that need no torch."""
+"""Start-up time of the commands that need no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop, evaluation off: over the bare step, and over an epoch of the deterministic autoencoder."""
+"""The training loop without evaluation, over the bare step and over a step of the deterministic autoencoder."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def looping(task: MnistVae) -> Callable[[], object]:
 
 @pytest.mark.parametrize("arch", ["linear", "nonlinear", "hooper"])
 def test_loop_over_bare_step(benchmark: Callable, arch: str) -> None:
-    """Both take the next minibatch and train on it; the loop follows a schedule and averages gradients too. Also over
-    the step on a minibatch that is at hand."""
+    """Both train on the next minibatch; the loop also follows a schedule and averages gradients.
+
+    Also relative to the step on one fixed minibatch.
+    """
     task = MnistVae(arch=arch, schedule="cosine", warmup=100)
     bare, data = TrainStep(task, estimator("reinforce", task.spec), seed=0), task.batches(stream(0, "data"))
     loop, x = looping(task), next(data)
@@ -37,7 +39,7 @@ def test_loop_over_bare_step(benchmark: Callable, arch: str) -> None:
 
 
 def test_epoch_over_floor(benchmark: Callable) -> None:
-    """REINFORCE on the nonlinear network over encoder, squash, decoder and fused Adam on as many minibatches."""
+    """REINFORCE on the nonlinear network over encoder, squash, decoder and fused Adam, on as many minibatches."""
     task = MnistVae(arch="nonlinear")
     data = task.batches(stream(0, "data"))
     loop, floor = looping(task), floor_step(task)

@@ -1,4 +1,4 @@
-"""Train a small VAE with REBAR, whose temperature and scale are tuned on the variance of its own gradient."""
+"""Train a small VAE with REBAR; a Tuner adapts its temperature and scale to reduce the variance of its gradient."""
 
 import torch
 from dvae_bench import Bernoulli, LatentSpec, Tuner, estimator

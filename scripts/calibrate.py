@@ -1,4 +1,7 @@
-"""Calibrate the statistics with a fresh seed and write docs/calibration.md; --page only rewrites the page."""
+"""Measures how often the statistical tests err, with a fresh seed, and writes docs/calibration.md.
+
+--page only rewrites the page from the stored results.
+"""
 
 from __future__ import annotations
 

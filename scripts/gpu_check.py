@@ -1,6 +1,6 @@
-"""The stages of scripts/gpu_check.sh: `python scripts/gpu_check.py STAGE DEVICE FOLDER`; ends with 1 where one failed.
+"""The stages of scripts/gpu_check.sh: `python scripts/gpu_check.py STAGE DEVICE FOLDER`; exits with 1 on a failure.
 
-A stage writes what it finds into FOLDER as it finds it, so that one that is stopped leaves what it had.
+A stage writes each finding into FOLDER at once, so that a stage that is stopped keeps its findings so far.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ TRAINED = ("mnist-vae", "mnist-vae:arch={categorical,gaussian}", "mnist-vq:codeb
 COMPARED = 10
 SHOWN = r"^(time_\w+|host_bound|launches|memory_peak|rounds)$"
 SUM_OF_784, BFLOAT16 = 784 * 2**-24, 2**-8
-"""How far a loss may be off, relative: a float32 sum of 784 terms in another order, and networks in bfloat16."""
+"""Largest relative error of a loss: a float32 sum of 784 terms in another order, and networks in bfloat16."""
 
 
 class Findings:
-    """The csv file of a stage, a line for each thing tried; failures are printed too."""
+    """The csv file of a stage, one line per attempt; failures are printed too."""
 
     COLUMNS = ("what", "task", "estimator", "outcome", "reason", "first error", "largest error", "ms", "plain ms")
 
@@ -61,7 +61,7 @@ class Findings:
             csv.writer(file).writerow(line)
 
     def attempt(self, work: Callable[[], Sequence[float]], *about: str) -> str:
-        """ok with the numbers that work returns, unsupported, or failed; the last two with the reason."""
+        """Run work and record `ok` with the numbers it returns, or `unsupported` or `failed` with the reason."""
         outcome, reason, numbers = "ok", "", list[float]()
         try:
             numbers = list(work())
@@ -75,7 +75,7 @@ class Findings:
         return outcome
 
     def failed(self) -> bool:
-        """Whether anything failed, or nothing was ok."""
+        """Whether an attempt failed, or none was ok."""
         print(", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.items()), flush=True)
         return not self.outcomes["ok"] or self.outcomes["failed"] > 0
 
@@ -88,7 +88,7 @@ def machine(device: torch.device, folder: Path) -> bool:
 
 
 def syncs(device: torch.device, folder: Path) -> bool:
-    """A host sync in any gradient is an error."""
+    """Every gradient of the quick preset, with a host synchronisation counted as a failure."""
     found = Findings(folder / "syncs.csv")
     for name in TASKS.select(PRESETS["quick"].tasks):
         task = TASKS.find(name.family).load()(device, **name.values)
@@ -98,7 +98,10 @@ def syncs(device: torch.device, folder: Path) -> bool:
 
 
 def draw_watched(cls: Any, task: Any) -> Sequence[float]:
-    """Raises where a gradient waits for the device; not the first one, which may make what is kept."""
+    """Raises RuntimeError where a gradient waits for the device.
+
+    The first gradient is exempt: it may build tensors that are cached.
+    """
     layers = Layers(cls, {}, task, task.device)
     if isinstance(task, Toy):
         timed = timed_draws(layers, task, ClockSettings(), 0)
@@ -113,7 +116,7 @@ def draw_watched(cls: Any, task: Any) -> Sequence[float]:
 
 @contextmanager
 def no_sync(device: torch.device) -> Iterator[None]:
-    """What waits for the device inside raises; on the CPU nothing waits."""
+    """Inside, an operation that waits for the device raises; on the CPU this does nothing."""
     if device.type != "cuda":
         yield
         return
@@ -125,7 +128,7 @@ def no_sync(device: torch.device) -> Iterator[None]:
 
 
 def core(device: torch.device, folder: Path) -> bool:
-    """The core steps of the best-known estimators, timed: events, enqueueing, graph replays, host-bound or not."""
+    """Times of the best-known estimators: between events, of enqueueing, of graph replays, and whether host-bound."""
     preset, names = PRESETS["quick"].changed(CLOCK, seconds=1.0), ESTIMATORS.select(BEST_KNOWN)
     failed = False
     for task in TASKS.select([BATCHES]):
@@ -143,7 +146,7 @@ def core(device: torch.device, folder: Path) -> bool:
 
 
 def graphs(device: torch.device, folder: Path) -> bool:
-    """A training step of every estimator as a CUDA graph against the plain one, and fresh noise in replays."""
+    """A training step of every estimator as a CUDA graph against the plain step, and fresh noise in replays."""
     if device.type == "cpu":
         print("nothing to capture on the CPU")
         return False
@@ -154,7 +157,7 @@ def graphs(device: torch.device, folder: Path) -> bool:
 
 
 def fresh_noise(device: torch.device) -> Sequence[float]:
-    """Raises where two replays of one captured gradient drew the same noise."""
+    """Raises RuntimeError where two replays of one captured gradient drew the same noise."""
     params = torch.zeros(1000, 8, device=device, requires_grad=True)
     rloo = estimator("rloo", Bernoulli(params).spec).eval()
 
@@ -182,7 +185,7 @@ def paths(device: torch.device, folder: Path) -> bool:
 def against_plain(
     found: Findings, device: torch.device, rounding: float, tasks: Sequence[str], names: Sequence[str], **path: Any
 ) -> None:
-    """COMPARED steps of each estimator by a speed path and as written, on the first of the tasks that it supports."""
+    """COMPARED steps of each estimator with and without a speed path, on the first of the tasks that it supports."""
     what = ", ".join(f"{key}={value}" for key, value in path.items())
     left = list(names)
     for task in TASKS.select(tasks):
@@ -194,9 +197,9 @@ def against_plain(
 
 
 def compare(name: str, plain_task: Any, fast_task: Any, rounding: float) -> Sequence[float]:
-    """Relative errors of the loss, at the first step and the largest, and milliseconds a step of both.
+    """The relative error of the loss at the first step, the largest one, and milliseconds per step of both.
 
-    Raises where a loss is off by more than rounding, or other noise was drawn.
+    Raises RuntimeError where a loss is off by more than rounding or the noise differs.
     """
     cls, device = ESTIMATORS.find(name).load(), plain_task.device
     plain, fast = (TrainStep(task, Layers(cls, {}, task, device).whole, 0) for task in (plain_task, fast_task))
@@ -210,12 +213,12 @@ def compare(name: str, plain_task: Any, fast_task: Any, rounding: float) -> Sequ
     if not max(errors) <= rounding:
         raise RuntimeError(f"the loss is off by {max(errors):.1e}, at the first step by {errors[0]:.1e}")
     if not torch.equal(plain.generator.get_state(), fast.generator.get_state()):
-        raise RuntimeError("other noise was drawn")
+        raise RuntimeError("the two steps drew different noise")
     return [errors[0], max(errors), milliseconds(fast, batches), milliseconds(plain, batches)]
 
 
 def milliseconds(step: TrainStep, batches: Sequence[Tensor]) -> float:
-    """The mean of a step, its last loss read at the end."""
+    """Mean milliseconds per step; reading the last loss at the end waits for the device."""
     start = time.perf_counter()
     for x in batches:
         loss = step(x)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs an accelerator, in under 9 minutes: scripts/gpu_check.sh [cuda] [results folder]
-# The stages run in the order of their worth, each within its share of the time left, and what one found lies in the
-# folder before the next begins. Ends with 1 where a stage failed or ran out of time, with 2 where none can run here.
-# With `cpu` it rehearses itself; PYTHON chooses the interpreter, GPU_CHECK_SECONDS the time of all together (510).
+# The most valuable stages run first, each within its share of the time left, and each stores its findings in the folder
+# before the next begins. Exits with 1 where a stage failed or ran out of time, with 2 where none can run here.
+# `cpu` is a rehearsal; PYTHON chooses the interpreter, GPU_CHECK_SECONDS the total time (510).
 set -uo pipefail
 device=${1:-cuda}
 results=${2:-results/gpu-check}
@@ -11,7 +11,7 @@ total=${GPU_CHECK_SECONDS:-510}
 cd "$(dirname "$0")/.."
 wrong=()
 
-stage() { # NAME SHARE COMMAND...: within so many hundredths of the time left
+stage() { # NAME SHARE COMMAND...: at most SHARE percent of the time left
     local limit=$(($2 * (total - SECONDS) / 100)) start=$SECONDS status=0 how
     ((limit > 0)) || limit=1
     echo "== $1, at most $limit s"
@@ -31,7 +31,7 @@ check() { # NAME SHARE
     stage "$1" "$2" "$python" scripts/gpu_check.py "$1" "$device" "$results"
 }
 
-pack() { # a run's folder in the results becomes one file, whatever came of the run
+pack() { # pack the folder of a run, successful or not, into one file
     [ ! -d "$results/$1" ] || { tar -czf "$results/$1.tar.gz" -C "$results" "$1" && rm -r "${results:?}/$1"; }
 }
 

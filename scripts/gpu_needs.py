@@ -1,6 +1,6 @@
-"""Says in one sentence which packages scripts/gpu_check.sh needs and this Python does not have; then ends with 2.
+"""Names in one sentence the packages that scripts/gpu_check.sh needs and this Python lacks, and exits with 2.
 
-It imports nothing but Python's own library before it knows. What a package needs in turn is named too.
+Uses the standard library only. Dependencies of these packages that are missing are named too.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
 def needed() -> list[str]:
-    """What the package depends on, itself, and what runs its tests."""
+    """The dependencies of the package, the package itself, and the test runner."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     return [*(re.split(r"[^\w-]", text)[0] for text in project["dependencies"]), project["name"], "pytest"]
 
 
 def missing(names: list[str]) -> list[str]:
-    """Those that have no metadata or cannot be imported, or what they could not import."""
+    """The packages that are not installed, and the modules that an installed one fails to import."""
     absent = []
     for name in names:
         try:
@@ -34,7 +34,7 @@ def missing(names: list[str]) -> list[str]:
 
 
 def sentence(absent: list[str]) -> str:
-    """What is absent, and how it is brought with a network and without one."""
+    """The message: which packages are absent, and how to install them with and without a network."""
     what = " ".join("." if name == "dvae-bench" else name for name in absent)
     return (
         f"gpu_check: {sys.executable} lacks {', '.join(absent)}; run `pip install {what}`, or without a network bring "

@@ -1,7 +1,7 @@
-"""Write the generated pages of docs/ and the table of the README from what they describe, and wrap the prose of all.
+"""Write the generated pages of docs/ and the table of the README, and wrap the prose of all pages.
 
-Which pages there are, and who writes them, is in `scripts/pages/`; everything below docs/estimators/ is generated.
---check only compares.
+A module of `scripts/pages/` writes each generated page; everything below docs/estimators/ is generated.
+--check writes nothing and exits with 1 if a page is stale.
 """
 
 from __future__ import annotations

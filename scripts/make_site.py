@@ -1,7 +1,7 @@
 """Build the documentation site, build/site, from docs/, without network access: `python scripts/make_site.py [FOLDER]`.
 
 The pages are copied to build/pages first, with every file of the repository that they link to, so that the site is
-whole by itself. A link that leads nowhere, or to no heading, ends it with an error. Needs the extra `docs`.
+self-contained. A link to a missing page or heading is an error. Needs the extra `docs`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KATEX = ("katex.min.css", "katex.min.js")
 
 
 def stage(build: Path) -> None:
-    """docs/ as build/pages with KaTeX, and below it, in files/, what the pages link to elsewhere in the repository."""
+    """Copy docs/ and KaTeX to build/pages, and files of the repository that the pages link to into its files/."""
     pages = build / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     shutil.copytree(DOCS, pages, ignore=shutil.ignore_patterns("*.toml"))
@@ -36,7 +36,7 @@ def stage(build: Path) -> None:
 
 
 def _inside(link: re.Match[str], page: Path, pages: Path) -> str:
-    """The link as it is within docs/; a link out of it as one to the copy of its file."""
+    """A link within docs/ unchanged; a link to a file outside docs/ changed into one to the copy of that file."""
     target = (page.parent / link[1]).resolve()
     if target.is_relative_to(DOCS) or not target.is_file():
         return link[0]

@@ -1,6 +1,6 @@
-"""Ten thousand tiny cells: what the harness costs beside measuring. `python scripts/many_cells.py FOLDER [CELLS]`.
+"""The overhead of the harness on ten thousand tiny cells: `python scripts/many_cells.py FOLDER [CELLS]`.
 
-Prints the seconds of the processor and the memory of the run along the way, and how long resuming and the report take.
+Prints CPU seconds and memory during the run, and the time of resuming and of the report.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TINY = Preset("tiny", {DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2)})
 
 
 def tiny_cells(count: int) -> list[Cell]:
-    """Draws of 20 estimators on 10 tasks, and as many seeds as it takes."""
+    """Gradient draws of 20 estimators on 10 tasks, at enough seeds for `count` cells."""
     estimators = ESTIMATORS.select(["rloo:n={2,3,4,5,6,7,8,9,10,11}", "reinforce:n={1,2,3,4,5,6,7,8,9,10}"])
     tasks = TASKS.select(["bit:d={1,2,3,4,5}", "bit-table:d={1,2,3,4,5}"])
     cells = plan(estimators, tasks, TINY, Place(), -(-count // 200), [DRAWS])
@@ -38,14 +38,14 @@ def tiny_cells(count: int) -> list[Cell]:
 
 
 def spent(work: Callable[[], object]) -> float:
-    """Seconds of this process."""
+    """CPU seconds that work takes in this process."""
     start = time.process_time()
     work()
     return time.process_time() - start
 
 
 def resident() -> float:
-    """MB of memory of this process now."""
+    """Resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
@@ -80,7 +80,7 @@ def main() -> None:
     GradientDraws.measure = measured  # type: ignore[assignment, method-assign]
     seconds = spent(lambda: executors.HERE.run(cells, store, Progress(end=end)))
     each, beside = 1e3 * seconds / count, 1e3 * (seconds - measuring) / count
-    print(f"run: {seconds:.1f} s, {each:.1f} ms a cell, {beside:.1f} of them not measuring", flush=True)
+    print(f"run: {seconds:.1f} s, {each:.1f} ms per cell, {beside:.1f} of them overhead", flush=True)
     fresh = Store(folder)
     say("resume", spent(lambda: executors.HERE.run(cells, fresh, Progress())))
     studies: list[Study] = []

@@ -1,4 +1,4 @@
-"""Public code, judged: `python scripts/peers.py [FOLDER]` measures our rows and the peers' and writes one table.
+"""Bias of public code beside ours: `python scripts/peers.py [FOLDER]` measures both and writes one table.
 
 Needs the extra `peers`. Storchastic and Pyro patch torch on import, so each plugin file has a process of its own.
 """
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(code: str, folder: Path) -> None:
-    """The draws of our own rows, or of those of one plugin file, into the results folder."""
+    """Gradient draws of our estimators, or of those of one plugin file, into the results folder."""
     if code == OURS:
         names = [name for name in METHOD_OF if code_of(name) == OURS_IS]
     else:
@@ -75,12 +75,14 @@ def measure(code: str, folder: Path) -> None:
     chosen, on = ESTIMATORS.select(names), TASKS.select(TOYS)
     session = Session.prepare(chosen, on, PRESETS["quick"], 1, "cpu", 1, folder, [DRAWS])
     session.cells = [replace(cell, settings=SLOW.get(cell.estimator.family, cell.settings)) for cell in session.cells]
-    told = Progress(end=lambda cell, status, reason, seconds: print(f"{status:12}{seconds:6.1f} s  {cell}", flush=True))
-    session.run(told, fresh=True)
+    progress = Progress(
+        end=lambda cell, status, reason, seconds: print(f"{status:12}{seconds:6.1f} s  {cell}", flush=True)
+    )
+    session.run(progress, fresh=True)
 
 
 def peers_table(toys: Table) -> Table:
-    """The toy table by method, with who wrote the code and whether it keeps its claim, without times."""
+    """The toy table by method, with the package and whether it keeps its claim, without times."""
     lines = toys.numbers["verdict"] != "unsupported"
     who = pd.DataFrame(
         {
@@ -98,15 +100,16 @@ def peers_table(toys: Table) -> Table:
     numbers = toys.numbers.drop(columns=["task", "data", "device", "time", "time_lo", "time_hi"], errors="ignore")
     return Table(
         "peers",
-        "Public code, judged: kept says whether an estimator that claims to be unbiased is so, at the cut and in the "
-        f"other groups (f's own parameters, the value), as far as these draws can tell. {toys.caption}",
+        "Bias of public code beside ours. The column kept is NO where an estimator that claims to be unbiased is "
+        "found biased in the logits gradient or in another group (decoder gradient, value). "
+        f"{toys.caption}",
         pd.concat([who, numbers], axis=1).loc[order],
         pd.concat([who, text], axis=1).loc[order],
     )
 
 
 def code_of(estimator: str) -> str:
-    """Whose code a row is, with its version."""
+    """The package that an estimator comes from, with its version."""
     for prefix, package in PACKAGES.items():
         if estimator.startswith(prefix):
             return f"{package} {version(package)}"

@@ -1,4 +1,4 @@
-"""Measure the grid of the regression gate into a results folder: every estimator's draws on three toys, no timings."""
+"""Measure the grid of the regression gate: gradient draws of every estimator on three toys, without timings."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""docs/seed-document.md is its own script: `run` does the commands it prints, `fill` writes the tables it names.
+"""Run the commands that docs/seed-document.md shows (`run`), and fill in the tables that it names (`fill`).
 
-A command is a line of a code block that begins with `dvae-bench run` and has `-o results/seed/SECTION`; of what it
-writes, the tables and figures that the page shows are kept below results/reference/seed/SECTION. A table is a line
+A command is a line of a code block that begins with `dvae-bench run` and has `-o results/seed/SECTION`. The tables and
+figures of its run that the page shows are kept below results/reference/seed/SECTION. A table is a line
 
     <!-- table: SECTION/NAME: column; column; ... -->
 
-and the lines of the table after it. `run SECTION ...` does those sections only; `fill --check` only compares.
+and the lines of the table after it. `run SECTION ...` runs those sections only; `fill --check` only compares.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def run(page: str, sections: list[str]) -> None:
 
 
 def keep(page: str, section: str) -> None:
-    """Copy what the page shows of a run, and its context, from the run's folder to where they are committed."""
+    """Copy the files of a run that the page shows, and its context, to results/reference/seed."""
     kept = KEPT / section
     shutil.rmtree(kept, ignore_errors=True)
     for name in shown(page, section):
@@ -60,12 +60,12 @@ def shown(page: str, section: str) -> list[str]:
 
 
 def filled(page: str) -> str:
-    """The page with every table as stored."""
+    """The page with every table filled from the stored results."""
     return TABLE.sub(lambda found: found[1] + table(found[2], found[3], found[4].split("; ")), page)
 
 
 def table(section: str, name: str, columns: list[str]) -> str:
-    """The named columns of a stored Markdown table. Raises ValueError where it has no such column."""
+    """The named columns of a stored Markdown table. Raises ValueError for a missing column."""
     lines = (KEPT / section / "tables" / f"{name}.md").read_text(encoding="utf-8").splitlines()
     header, _, *body = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("|")]
     places = [[cell.strip() for cell in header].index(column) for column in columns]

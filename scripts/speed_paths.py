@@ -1,7 +1,8 @@
-"""What the speed paths of training cost and bring here: `python scripts/speed_paths.py [FOLDER]`, some minutes.
+"""Gains and costs of the speed paths on this machine: `python scripts/speed_paths.py [FOLDER]`, some minutes.
 
-Step times over the plain path's, in pairs and in CPU seconds of one thread; then, for bfloat16, the test ELBO after
-STEPS steps of training, and the gradient's variance and the bias that rounding adds, at one model, minibatch and noise.
+Step times relative to the plain path's, in pairs and in CPU seconds of one thread. For bfloat16 also the test ELBO
+after STEPS steps of training, and the gradient's variance and the bias added by rounding, at one model, minibatch and
+noise.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ PATHS = {"bf16": {"autocast": "bf16"}, "compile": {"compile": "yes"}}
 SEEDS, STEPS, DRAWS, PAIRS, CALLS = 3, 500, 64, 40, 4
 EVALUATION = TrainSettings(images=10_000, iw_images=2, iw_samples=1, variance_draws=3, reference_draws=16)
 WORDS = {
-    "step time": "CPU seconds of a step over the plain path's, median of pairs",
-    "first step": "CPU seconds of the first, the C++ compiler's among them, its cache empty",
+    "step time": "CPU seconds per step over the plain path's, median of pairs",
+    "first step": "CPU seconds of the first step with an empty compiler cache, the C++ compiler's included",
     "test ELBO, plain": "mean over seeds of 10,000 images",
-    "test ELBO, difference": "bf16 less plain, by seed, t interval",
-    "variance": "encoder's gradient, bf16 over plain at the same models, by seed, t interval of its log",
-    "added bias": "at the cut, length of the mean change over that of the mean gradient, by seed, t interval",
+    "test ELBO, difference": "bf16 minus plain, by seed, t interval",
+    "variance": "of the encoder's gradient, bf16 over plain at the same models, by seed, t interval of its log",
+    "added bias": "of the logits gradient, length of its mean change over that of its mean, by seed, t interval",
 }
 
 
@@ -58,18 +59,18 @@ def write(rows: list[dict[str, Any]], folder: Path) -> None:
     text = numbers[["task", "estimator", "path", "quantity"]].assign(
         value=[with_interval(row["value"], row["lo"], row["hi"]) for row in rows], n=numbers["n"].astype(str)
     )
-    said = "; ".join(f"{quantity}: {words}" for quantity, words in WORDS.items())
-    caption = f"The speed paths of training on this machine, torch {torch.__version__}, one thread. {said}."
+    explained = "; ".join(f"{quantity}: {words}" for quantity, words in WORDS.items())
+    caption = f"The speed paths of training on this machine, torch {torch.__version__}, one thread. {explained}."
     folder.mkdir(parents=True, exist_ok=True)
     table = Table("speed-paths", caption, numbers, text)
     (folder / "speed-paths.csv").write_text(table.csv(), encoding="utf-8")
     (folder / "speed-paths.md").write_text(table.markdown(), encoding="utf-8")
 
 
-def line(arch: str, name: str, path: str, quantity: str, figure: Quantity, n: int) -> dict[str, Any]:
-    print(f"{arch} {name} {path} {quantity}: {figure.value:.4g} [{figure.lo:.4g}, {figure.hi:.4g}]", flush=True)
-    found = {"task": f"mnist-vae:arch={arch}", "estimator": name, "path": path, "quantity": quantity}
-    return found | {"value": figure.value, "lo": figure.lo, "hi": figure.hi, "n": n}
+def line(arch: str, name: str, path: str, quantity: str, found: Quantity, n: int) -> dict[str, Any]:
+    print(f"{arch} {name} {path} {quantity}: {found.value:.4g} [{found.lo:.4g}, {found.hi:.4g}]", flush=True)
+    about = {"task": f"mnist-vae:arch={arch}", "estimator": name, "path": path, "quantity": quantity}
+    return about | {"value": found.value, "lo": found.lo, "hi": found.hi, "n": n}
 
 
 def step_of(name: str, **values: str) -> TrainStep:
@@ -120,19 +121,19 @@ def effects() -> Iterator[dict[str, Any]]:
 
 
 def effect(name: str, seed: int) -> tuple[float, float, float, float]:
-    """Test ELBO of the plain path and of bfloat16, and at the first one's model variance ratio and added bias."""
+    """Test ELBO of the plain path and of bfloat16; variance ratio and added bias at the plain path's model."""
     plain, fast = (trained(name, seed, **values) for values in ({}, PATHS["bf16"]))
     elbos = [elbo(step, seed) for step in (plain, fast)]
     fast.load_state_dict(plain.state_dict())
     x = plain.task.evaluation_images(plain.task.train, plain.task.batch)
     for step in (plain, fast):
         step.estimator.eval()
-    cuts = [logits_draws(step.vae, step.estimator, x, DRAWS, stream(seed, "evaluation")) for step in (plain, fast)]
+    gradients = [logits_draws(step.vae, step.estimator, x, DRAWS, stream(seed, "evaluation")) for step in (plain, fast)]
     spreads = [
-        float(squared_distances(encoder_draws(step.vae, x, cut)).mean())
-        for step, cut in zip((plain, fast), cuts, strict=True)
+        float(squared_distances(encoder_draws(step.vae, x, gradient)).mean())
+        for step, gradient in zip((plain, fast), gradients, strict=True)
     ]
-    change, mean = (cuts[1] - cuts[0]).flatten(1), cuts[0].flatten(1).mean(0)
+    change, mean = (gradients[1] - gradients[0]).flatten(1), gradients[0].flatten(1).mean(0)
     own = float(squared_distances(change).mean()) / DRAWS
     added = max(0.0, float(change.mean(0).square().sum()) - own) ** 0.5
     return elbos[0], elbos[1], spreads[1] / spreads[0], added / float(mean.norm())

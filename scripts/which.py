@@ -1,9 +1,9 @@
-"""What docs/which-estimator.md is made from: `python scripts/which.py` writes results/reference/which/.
+"""The numbers of docs/which-estimator.md: `python scripts/which.py` writes results/reference/which/.
 
-toys.csv: draws on small toys whose f, continued between its points, is no quadratic: under a quadratic some biased
-estimators are exact. basket.csv: every estimator at the same parameters of real VAEs. The training tables hold each
-one's variance where its own training got to, which compares models as much as estimators; here one estimator trains and
-all are measured where it ends.
+toys.csv: gradient draws on small toys whose f is not quadratic between its points, because for a quadratic some biased
+estimators are exact. basket.csv: every estimator at the same parameters of real VAEs. The training tables have the
+variance of each estimator at the end of its own training, which compares models as much as estimators; here one
+estimator trains, and all are measured at the end of that training.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ Row = dict[str, Any]
 
 
 def at_the_end(task: MnistTask, trainer: str, names: tuple[str, ...]) -> Iterator[Row]:
-    """The rows at the end of a training; estimators that cannot be used here have none."""
+    """The rows at the end of a training; none for unsupported estimators."""
     settings = replace(PRESETS["quick"].of(STEPS), variance_draws=TOGETHER, reference_draws=REFERENCE, basket=names)
     basket, run = Basket(settings, task.layers), Trajectory(task, estimator(trainer, *task.layers), TRAINED_STEPS, 0)
     for step in range(1, TRAINED_STEPS + 1):
@@ -69,19 +69,19 @@ def at_the_end(task: MnistTask, trainer: str, names: tuple[str, ...]) -> Iterato
 
 
 def mean_norm(draws: Tensor) -> float:
-    """||E g|| from n draws, the noise of the mean taken off: the root of the mean of g·g' over pairs of draws."""
+    """||E g|| from n draws without the noise of the mean: the root of the mean of g·g' over pairs of draws."""
     flat, n = draws.flatten(1).double(), len(draws)
     return float((flat.sum(0).square().sum() - flat.square().sum()).div(n * (n - 1)).clamp_min(0).sqrt())
 
 
 def row(name: str, metric: str, found: float | st.Quantity | np.ndarray) -> Row:
-    figure = st.mean(found) if isinstance(found, np.ndarray) else found
-    figure = figure if isinstance(figure, st.Quantity) else st.Quantity(figure)
-    return {"estimator": name, "metric": metric, "value": figure.value, "lo": figure.lo, "hi": figure.hi}
+    quantity = st.mean(found) if isinstance(found, np.ndarray) else found
+    quantity = quantity if isinstance(quantity, st.Quantity) else st.Quantity(quantity)
+    return {"estimator": name, "metric": metric, "value": quantity.value, "lo": quantity.lo, "hi": quantity.hi}
 
 
 def calls(task: MnistTask, names: tuple[str, ...]) -> Iterator[Row]:
-    """Evaluations and differentiations of f for the gradient of one data point, at the size of the task's latent."""
+    """Evaluations and differentiations of f for one gradient draw per data point, at the size of the task's latent."""
     (spec,) = task.layers
     for name in names:
         counted = timed_steps(task, estimator(name, spec), 0).f
@@ -91,11 +91,11 @@ def calls(task: MnistTask, names: tuple[str, ...]) -> Iterator[Row]:
 
 
 def toys(names: list[Name]) -> pd.DataFrame:
-    """The toy table of draws alone, and the norm of the exact gradient beside each line."""
-    told = Progress(end=lambda cell, status, reason, seconds: print(status, cell, file=sys.stderr, flush=True))
+    """The toy table of gradient draws alone, with the norm of the exact gradient in each line."""
+    progress = Progress(end=lambda cell, status, reason, seconds: print(status, cell, file=sys.stderr, flush=True))
     with tempfile.TemporaryDirectory() as folder:
         session = Session.prepare(names, TASKS.select(TOYS), PRESETS["quick"], 1, "cpu", 1, Path(folder), [DRAWS])
-        session.run(told, fresh=True)
+        session.run(progress, fresh=True)
         rows = session.rows()
     norms = rows[(rows["metric"] == "gradient_norm") & (rows["group"] == "cut")].groupby("task")["value"].first()
     numbers = toy_table(rows).numbers.query("verdict != 'unsupported'")

@@ -179,7 +179,7 @@ class TestAgainstPlain:
         """Half as many bits, with any loss allowed."""
         found = gpu_check.Findings(tmp_path / "paths.csv")
         gpu_check.against_plain(found, CPU, math.inf, ["mnist-vae:arch=linear,batch=8"], ["reinforce"], n=100)
-        assert found.failed() and lines(found.path)[0]["reason"] == "RuntimeError: other noise was drawn"
+        assert found.failed() and lines(found.path)[0]["reason"] == "RuntimeError: the two steps drew different noise"
 
     def test_a_stage_in_which_nothing_was_ok_failed(self, gpu_check: Any, tmp_path: Path) -> None:
         found = gpu_check.Findings(tmp_path / "paths.csv")

@@ -1,4 +1,4 @@
-"""The page docs/calibration.md and its figures: functions of the stored results alone."""
+"""The page docs/calibration.md and its figures, from the stored results alone."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _HIGHEST = 3.0  # on the y axis of the figure of false alarms
 _KEYS = ["case", "coordinates", "n"]
 _TEXT = f"""# Calibration
 
-How often the referee itself errs, on draws whose distribution is known. `make calibrate` writes
-this page from `results/reference/calibration.csv`, seed {{seed}}, and takes a fresh seed each
-time. Shares have exact (Clopper-Pearson) 95 % intervals.
 {{summary}}
 
-Every run is judged as an estimator is: 64 blocks of draws, the same functions. For variances, every
-draw goes through the accumulator. Bias tests need only the block means, which are simulated
-directly where their distribution is known (from binomial counts for two-point coordinates) and are
-averages of every draw elsewhere.
+This page shows how often the verdicts of dvae-bench are wrong, on draws whose distribution is
+known. `make calibrate` writes it from `results/reference/calibration.csv`, seed {{seed}};
+every calibration takes a fresh seed. Shares have exact (Clopper-Pearson) 95 % intervals.
+
+Every run is tested by the same functions as an estimator, in 64 blocks of draws. For variances,
+every draw passes through the accumulator. Bias tests need only block means; these are simulated
+directly where their distribution is known (from binomial counts for two-point coordinates), and
+otherwise computed by averaging every draw.
 
 | case | draws |
 |:--|:--|
@@ -42,10 +43,10 @@ averages of every draw elsewhere.
 
 ## False alarms of the bias test
 
-The true mean is tested. The tables give the share of runs declined as `not testable`, and, among
-the other runs, the share that call the true mean biased. Target: at most {INFLATION:g} times the
-nominal level at 5 % and at 1 %. Where fewer than {ENOUGH:,} runs have a verdict, the target
-applies to the share of all runs. The harness itself judges at 0.1 % or less.
+The null hypothesis is true: the tested mean is the true one. The table shows the share of runs that
+are `not testable` and, among the other runs, the share of verdicts that are wrongly `biased`.
+Target: at most {INFLATION:g} times the nominal level at 5 % and at 1 %; with fewer than {ENOUGH:,}
+verdicts, the target applies to the share of all runs. dvae-bench itself tests at 0.1 % or less.
 
 {{level}}
 
@@ -53,12 +54,13 @@ applies to the share of all runs. The harness itself judges at 0.1 % or less.
 
 ## Power of the bias test
 
-Biases of known size are planted in the draws; the tables give the share of runs in which the test
-detects them at alpha = {ALPHA:g}. A scale error equal to the smallest detectable bias (its `size` is
-in percent of the gradient) should be detected in {POWER:.0%} of the runs. The target is missed where
-the interval lies below that, at a level that keeps 95 % for all cases together (Bonferroni). Sizes
-in the second table are in standard errors of each coordinate; `random direction` plants the bias
-that should be detectable there about {POWER:.0%} of the time.
+The draws contain a bias of known size. The tables show the share of runs in which the test detects
+it at alpha = {ALPHA:g}. The [smallest detectable
+bias](glossary.md#smallest-detectable-bias-sdb) promises that a scale error of that size, given as
+`size` in percent of the gradient, is detected in {POWER:.0%} of the runs. The target is missed where
+the interval lies below, at the level that keeps 95 % for all cases together (Bonferroni). The sizes
+of the second table are in standard errors of each coordinate; `random direction` has the bias
+predicted to be detectable in a random direction approximately {POWER:.0%} of the time.
 
 {{power}}
 
@@ -68,10 +70,11 @@ that should be detectable there about {POWER:.0%} of the time.
 
 ## Coverage of the variance interval
 
-The share of nominal 95 % intervals that cover the true total variance, among those that
-`heavy-tailed` does not refuse. Target: at least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where
-the kurtosis of the squared distance (median of the runs) is above {KURTOSIS:g}: near one, intervals
-have to be too wide. `half-width` is that of the interval, relative to the variance.
+The table shows the share of nominal 95 % intervals that contain the true total variance, among runs
+not refused as `heavy-tailed`. Target: at least {COVERED:.0%}, and at most {OVERCOVERED:.0%} where the
+kurtosis of the squared distance (median of the runs) is above {KURTOSIS:g}; for a kurtosis near
+one, the intervals are necessarily too wide. `half-width` is that of the interval, relative to the
+variance.
 
 {{variance}}
 
@@ -79,16 +82,16 @@ have to be too wide. `half-width` is that of the interval, relative to the varia
 
 ## A/A comparisons
 
-Two runs of the same distribution with different draws are compared as `dvae-bench compare` compares
-total variances (margin {MARGINS["var_total"]:.0%}), with one look. `compare` reports a change only
-if a second look with fresh draws agrees. Target: `worse` in at most {WORSE:.0%}.
+Two runs of the same distribution with different draws are compared as `dvae-bench compare`
+compares total variances (margin {MARGINS["var_total"]:.0%}), but with one look only; `compare`
+reports a change only if a second look with fresh draws agrees. Target: `worse` in at most {WORSE:.0%}.
 
 {{same}}
 """
 
 
 def write_page(rows: pd.DataFrame, folder: Path) -> None:
-    """Write folder/calibration.md and the figures in folder/calibration/."""
+    """Write folder/calibration.md, and its figures into folder/calibration/."""
     figures = folder / "calibration"
     figures.mkdir(parents=True, exist_ok=True)
     (folder / "calibration.md").write_text(text(rows), encoding="utf-8")
@@ -98,7 +101,7 @@ def write_page(rows: pd.DataFrame, folder: Path) -> None:
 
 
 def judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have a target, with a column `verdict`."""
+    """The rows with a target, with a column `verdict` added."""
     kurtosis = rows[rows["quantity"] == "kurtosis"].set_index(_KEYS)["value"].to_dict()
     promises = int((rows["quantity"] == PROMISED).sum())
     planned = int(rows.loc[rows["quantity"] == "not testable", "runs"].max())
@@ -127,7 +130,7 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval(hits: float, runs: float, level: float = 0.05) -> tuple[float, float]:
-    """The exact interval of a share (Clopper & Pearson 1934), by default of 95 %."""
+    """The exact interval of a share (Clopper & Pearson 1934) at confidence 1 - level."""
     lo = stats.beta.ppf(level / 2, hits, runs - hits + 1) if hits > 0 else 0.0
     hi = stats.beta.ppf(1 - level / 2, hits + 1, runs - hits) if hits < runs else 1.0
     return float(lo), float(hi)
@@ -162,7 +165,7 @@ def _part(rows: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def _table(rows: pd.DataFrame, found: pd.DataFrame, part: str, quantities: list[str]) -> str:
-    """One line per case with any of these quantities, shares in percent; last the worst verdict, if any."""
+    """One line per case with any of these quantities, shares in percent; last the worst verdict on them, if any."""
     shown, verdicts = _part(rows, part), _part(found, part)
     shown, verdicts = (frame[frame["quantity"].isin(quantities)] for frame in (shown, verdicts))
     words = {keys: set(case["verdict"]) for keys, case in verdicts.groupby(_KEYS)}
@@ -203,7 +206,7 @@ def _labels(rows: pd.DataFrame) -> pd.Series:
 
 
 def _level_figure(rows: pd.DataFrame) -> Figure:
-    """False alarms over their nominal rate, one line per case, with the band of a perfect test."""
+    """False alarms over their nominal rate, one line per case, with the band of a perfect test; cut at _HIGHEST."""
     shown = _part(rows, "level")
     shown = shown[shown["quantity"].str.startswith("0") & (shown["runs"] >= ENOUGH)]
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
@@ -219,7 +222,7 @@ def _level_figure(rows: pd.DataFrame) -> Figure:
 
 
 def _power_figure(rows: pd.DataFrame) -> Figure:
-    """Power against the scale error in units of the smallest detectable bias, one line per case."""
+    """Power against the scale error, in units of the smallest detectable bias."""
     shown = _part(rows, "power")
     shown = shown[shown["quantity"].str.startswith("scale")]
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""Pyro's ELBOs as they are.
+"""Pyro's ELBOs, unmodified.
 
     dvae-bench run --plugin examples/peers/pyro_peers.py -e 'pyro-*' -t bit-table:d=3
 
@@ -14,17 +14,17 @@ from pyro.infer import TraceEnum_ELBO, TraceGraph_ELBO
 
 
 class Pyro(Surrogate):
-    """Abstract: a site for each bit or category of z, in one plate of replicates; `loss` answers (loss, value)."""
+    """Abstract: one site per bit or category of z, in one plate of replicates; `loss` returns (loss, value)."""
 
     infer = {}
 
     def fn(self, f, logits):
         event, batch = self.spec.event_shape, logits.shape[: -len(self.spec.event_shape)]
         rows = logits.reshape(-1, *event)
-        law = Bernoulli if self.spec.kind == "bernoulli" else OneHotCategorical
+        family = Bernoulli if self.spec.kind == "bernoulli" else OneHotCategorical
 
         def sites(logits):
-            return [pyro.sample(f"z{d}", law(logits=logits[:, d]), infer=self.infer) for d in range(event[0])]
+            return [pyro.sample(f"z{d}", family(logits=logits[:, d]), infer=self.infer) for d in range(event[0])]
 
         def guide():
             with pyro.plate("rows", len(rows), dim=-1):

@@ -1,4 +1,4 @@
-"""The `reinmax` package, its authors' own.
+"""The `reinmax` package of ReinMax's authors.
 
 dvae-bench run --plugin examples/peers/reinmax_peer.py -e package-reinmax -e reinmax -t category-table
 """
@@ -9,7 +9,7 @@ from reinmax import reinmax
 
 
 class PackageReinmax(Reparametrised):
-    """reinmax(logits, 1.0) as it is; it knows categoricals only, so that a bit is the two-way (φ, 0)."""
+    """reinmax(logits, 1.0), unmodified; it supports categoricals only, so a bit becomes two classes, logits (φ, 0)."""
 
     name = "package-reinmax"
     latents = ("bernoulli", "categorical")

@@ -1,9 +1,9 @@
-"""Storchastic's methods as they are.
+"""Storchastic's methods, unmodified.
 
     dvae-bench run --plugin examples/peers/storchastic_peers.py -e 'storch-*' -t bit-table:d=3
 
-Importing storch patches torch for the whole process: measure these in a process of their own, with no other rows.
-The replicates are one plate, as a minibatch is; control variates stay as they start.
+Importing storch patches torch for the whole process, so measure these in a process of their own, without other
+estimators. The replicates are one plate, like a minibatch; control variates keep their initial parameters.
 """
 
 import storch
@@ -16,7 +16,7 @@ from torch.distributions import Bernoulli, OneHotCategorical
 class Storchastic(Surrogate):
     """Abstract: `method()` makes the object of storch.method that samples; the loss is storch's own surrogate.
 
-    The object stands in a tuple: as a submodule it would count as something to tune.
+    The object is kept in a tuple, because the parameters of a submodule would be tuned.
     """
 
     def __init__(self, spec, **values):
@@ -29,7 +29,7 @@ class Storchastic(Surrogate):
         rows = logits.reshape(-1, *self.spec.param_shape)
         plated = storch.denote_independent(rows, 0, "rows") if len(rows) > 1 else rows[0]
         (method,) = self.method_alone
-        z = method(self.law(plated))
+        z = method(self.distribution(plated))
         z = z.float() if z.dtype == torch.bool else z
         try:
             cost = self.evaluate(f, batch, z)
@@ -40,14 +40,14 @@ class Storchastic(Surrogate):
             storch.reset()
         return plain(loss), plain(value).reshape(batch)
 
-    def law(self, logits):
-        """Categoricals by probs=: with logits=, REBAR and RELAX raise a KeyError."""
+    def distribution(self, logits):
+        """Categoricals take probs=, because with logits= REBAR and RELAX raise a KeyError."""
         if self.spec.kind == "bernoulli":
             return Bernoulli(logits=logits)
         return OneHotCategorical(probs=logits.softmax(-1))
 
     def evaluate(self, f, batch, z):
-        """f at a storch tensor z, whose plates come in any order and without those of size 1."""
+        """f at a storch tensor z, whose plates come in any order, with plates of size 1 dropped."""
         event = self.spec.event_shape
         plates = [plate.name for plate in z.multi_dim_plates()]
         plated = "rows" in plates
@@ -78,7 +78,7 @@ class StorchReinforce(Storchastic):
 
 
 class StorchLoo(Storchastic):
-    """ScoreFunction of two samples, each the other's baseline."""
+    """ScoreFunction with two samples, each the baseline of the other."""
 
     name = "storch-loo"
     latents = ("bernoulli", "categorical")
@@ -127,7 +127,7 @@ class StorchArm(Storchastic):
 
 
 class StorchDisarm(Storchastic):
-    """DisARM, its booleans made floats."""
+    """DisARM, with its booleans converted to floats."""
 
     name = "storch-disarm"
     latents = ("bernoulli",)
@@ -163,7 +163,7 @@ class StorchUnorderedSet(Storchastic):
 
 
 class StorchRaoBlackwell(Storchastic):
-    """RaoBlackwellSF: one configuration summed, one drawn."""
+    """RaoBlackwellSF: one configuration is summed, one is drawn."""
 
     name = "storch-rao-blackwell"
     latents = ("bernoulli", "categorical")

@@ -1,4 +1,4 @@
-"""two-draws: two draws, each the other's baseline."""
+"""two-draws: two draws, each the baseline of the other."""
 
 from dvae_bench import Estimate, Estimator, expand_right
 

@@ -1,4 +1,4 @@
-"""two-draws keeps the contract of dvae-bench and its own claims."""
+"""two-draws keeps the contract of dvae-bench and its own claim."""
 
 from dvae_bench import check
 

@@ -1,4 +1,4 @@
-"""The committed reference results, as the pages need them."""
+"""The committed reference results, in the form the generated pages need."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Line = Mapping[Hashable, Any]
 
 
 def toys() -> pd.DataFrame:
-    """A line for each toy and estimator that was measured there."""
+    """One line per toy and supported estimator."""
     return _table("toys").query("verdict != 'unsupported'")
 
 
 def training() -> pd.DataFrame:
-    """A line for each VAE and estimator that trained it."""
+    """One line per VAE and supported estimator."""
     return _table("training").query("status != 'unsupported'")
 
 
@@ -28,7 +28,7 @@ def _table(name: str) -> pd.DataFrame:
 
 
 def basket() -> pd.DataFrame:
-    """A line for each VAE and estimator of `make which`: metric, metric_lo, metric_hi, calls of f, and norms."""
+    """One line per VAE and estimator of `make which`: metric, metric_lo, metric_hi, calls of f, and norms."""
     rows = pd.read_csv(FOLDER / "which" / "basket.csv").fillna({"estimator": ""})
     norms = rows[rows["estimator"] == ""].pivot(index="task", columns="metric", values="value")
     measured = rows[rows["estimator"] != ""].pivot(
@@ -39,12 +39,12 @@ def basket() -> pd.DataFrame:
 
 
 def which_toys() -> pd.DataFrame:
-    """A line for each toy and estimator of `make which`, with the norm of its exact gradient."""
+    """One line per toy and estimator of `make which`, with the norm of the exact gradient."""
     return pd.read_csv(FOLDER / "which" / "toys.csv").fillna({"variance_status": ""})
 
 
 def machine() -> str:
-    """Where the reference was measured, in words."""
+    """The machine and date of the reference results, as text."""
     context = json.loads((FOLDER / "context.json").read_text(encoding="utf-8"))
     versions = context["versions"]
     return f"{context['cpu']}, {context['threads']} thread, torch {versions['torch']}, {context['started'][:10]}"

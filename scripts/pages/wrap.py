@@ -1,4 +1,4 @@
-"""Prose of Markdown pages in lines of at most 100 columns; tables, code, formulas, headings and comments as is."""
+"""Wraps the prose of Markdown pages at 100 columns; leaves tables, code, formulas, headings and comments alone."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BLOCK = re.compile(
     re.MULTILINE | re.VERBOSE,
 )
 _UNBREAKABLE = re.compile(r"`[^`]+`| (?=(?:[^\w\s`*\[\](]+|\d+[.)])(?:\s|$)|[|<#])")
-"""Code, and the space before what would mean something else at the start of a line: a dash, a number, a bar, ..."""
+"""Code, and the space before a character that has a meaning at the start of a line: a dash, a number, a bar, ..."""
 
 
 def wrapped(text: str) -> str:
-    """The page with every paragraph and list item filled that has a longer line, unless it has no space to break at."""
+    """The page with every paragraph and list item refilled that has a longer line and a space to break it at."""
     return _BLOCK.sub(_filled, text)
 
 
