@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from dvae_bench import __version__
 from dvae_bench.bench.rows import COLUMNS, SCHEMA, outcome, row
-from dvae_bench.bench.run.cells import Cell, Place, plan
-from dvae_bench.bench.run.presets import Preset
+from dvae_bench.bench.run.cells import Cell, Place
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
-from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
 from dvae_bench.bench.sources.training.point import Diverged, Point
 from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.bench.store import code_hash as fingerprints
@@ -28,119 +26,24 @@ from dvae_bench.bench.store.cell_file import ARROW_SCHEMA
 from dvae_bench.bench.store.files import Unwritable
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import Name, UsageError
-from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+from dvae_bench.estimators.registry import COLLECTORS, ESTIMATORS, Plugin
+from plugin_files import collector, estimator
+from tiny import TINY, VAE, Diary, grid, one_cell
 
-TINY = Preset(
-    "tiny",
-    {
-        DRAWS: DrawSettings(blocks=24, rows=20, tuning_steps=2, tuning_rows=4),
-        STEPS: TrainSettings(steps=2, evaluations=1, images=10, iw_images=5, iw_samples=2, variance_draws=4),
-        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
-    },
-)
-
-BROKEN_PLUGINS = '''
-"""Estimators that fail, each in its own way."""
-
-import torch
-from dvae_bench.estimators.contract import Claim, Estimate, Estimator
-
-
-class Score(Estimator):
-    def claim(self):
-        return Claim()
-
-    def sample(self, latent, generator):
-        return latent.sample(1, generator)
-
-    def answer(self, f, latent, z):
-        return f(z).mean(0), f(z)[0].detach().unsqueeze(-1) * latent.score(z)[0]
-
-
-class Raises(Score):
-    name = "raises"
-    latents = ("bernoulli",)
-
-    def gradient(self, f, latent, draw):
-        raise ZeroDivisionError("the baseline is empty")
-
-
-class ReturnsNan(Score):
-    name = "returns-nan"
-    latents = ("bernoulli",)
-
-    def gradient(self, f, latent, draw):
-        value, grad = self.answer(f, latent, draw)
-        return Estimate(value, grad * torch.nan)
-
-
-class WrongGrad(Score):
-    name = "wrong-grad"
-    latents = ("bernoulli",)
-
-    def gradient(self, f, latent, draw):
-        value, grad = self.answer(f, latent, draw)
-        return Estimate(value, grad[..., :1])
-
-
-class WrongValue(Score):
-    name = "wrong-value"
-    latents = ("bernoulli",)
-
-    def gradient(self, f, latent, draw):
-        value, grad = self.answer(f, latent, draw)
-        return Estimate(value.unsqueeze(0), grad)
-
-
-class OneValue(Score):
-    name = "one-value"
-    latents = ("bernoulli",)
-
-    def gradient(self, f, latent, draw):
-        value, grad = self.answer(f, latent, draw)
-        return Estimate(value.sum(), grad)
-'''
 BROKEN = {
-    "raises": "ZeroDivisionError: the baseline is empty",
-    "returns-nan": "NaN or infinity",
-    "wrong-grad": "grad has shape",
-    "wrong-value": "value has shape",
-    "one-value": "value has shape",
+    "raises": ("1 / 0", "ZeroDivisionError: division by zero"),
+    "returns-nan": ("Estimate(value.mean(0), score.mean(0) * torch.nan)", "NaN or infinity"),
+    "wrong-grad": ("Estimate(value.mean(0), score.mean(0)[..., :1])", "grad has shape"),
+    "wrong-value": ("Estimate(value.mean(0).unsqueeze(0), score.mean(0))", "value has shape"),
+    "one-value": ("Estimate(value.sum(), score.mean(0))", "value has shape"),
 }
+"""Answers of estimators that fail, each in its own way, and what is said of it."""
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
-
-
-@pytest.fixture(autouse=True)
-def _registries_restored() -> Iterator[None]:
-    registries = (ESTIMATORS, TASKS, COLLECTORS)
-    before = [dict(registry.extra) for registry in registries]
-    yield
-    for registry, extra in zip(registries, before, strict=True):
-        registry.extra = extra
-
-
-@pytest.fixture
-def broken_plugins(tmp_path: Path) -> list[str]:
-    path = tmp_path / "broken_estimators.py"
-    path.write_text(BROKEN_PLUGINS)
-    return [plugin.name for plugin in ESTIMATORS.add_file(path)]
-
-
-def grid(estimators: str | list[str] = "rloo", tasks: str | list[str] = "bit", **changes: object) -> list[Cell]:
-    names = [estimators] if isinstance(estimators, str) else estimators
-    on = [tasks] if isinstance(tasks, str) else tasks
-    where = {key: changes.pop(key) for key in ("device", "device_name", "data", "threads") if key in changes}
-    place = replace(Place(device_name="a cpu"), **where)  # type: ignore[arg-type]
-    return plan(ESTIMATORS.select(names), TASKS.select(on), place=place, **{"preset": TINY, **changes})  # type: ignore[arg-type]
-
-
-def one(source: str = "draws", **changes: object) -> Cell:
-    (cell,) = (cell for cell in grid(**changes) if cell.source.name == source)  # type: ignore[arg-type]
-    return cell
+def broken(plugin: Callable[..., Path]) -> None:
+    for name, (answer, _) in BROKEN.items():
+        plugin(name, answer=answer)
 
 
 def some_rows() -> list[dict[str, object]]:
@@ -153,7 +56,7 @@ def some_rows() -> list[dict[str, object]]:
 
 class TestPlan:
     def test_toys_come_before_training_and_timing_last(self) -> None:
-        cells = grid(["rloo", "disarm"], ["mnist-vae:arch=linear", "bit"], seeds=2, data="mnist-5k")
+        cells = grid("rloo", "disarm", tasks=["mnist-vae:arch=linear", "bit"], seeds=2)
         sources = [cell.source for cell in cells]
         assert sources == [DRAWS] * 4 + [STEPS] * 4 + [CLOCK] * 4
         assert {cell.seed for cell in cells if cell.source is CLOCK} == {0}
@@ -161,15 +64,15 @@ class TestPlan:
         assert {cell.place.data for cell in cells if cell.task.family == "mnist-vae"} == {"mnist-5k"}
 
     def test_a_cell_is_named_by_what_it_measures(self) -> None:
-        assert str(one()) == "rloo on bit, draws"
-        assert str(replace(one(), seed=3)) == "rloo on bit, draws seed 3"
+        assert str(one_cell(tasks="bit")) == "rloo on bit, draws"
+        assert str(replace(one_cell(tasks="bit"), seed=3)) == "rloo on bit, draws seed 3"
 
 
 class TestKeys:
     def test_do_not_depend_on_the_order_of_parameters(self) -> None:
-        one_way, other = (one(tasks=f"bit:{text}") for text in ("d=3,t=0.3", "t=.3,d=3"))
+        one_way, other = (one_cell(tasks=f"bit:{text}") for text in ("d=3,t=0.3", "t=.3,d=3"))
         assert one_way.key() == other.key()
-        assert one(estimators="loorf:n=2").key() == one(estimators="rloo").key(), "aliases and defaults are resolved"
+        assert one_cell("loorf:n=2").key() == one_cell("rloo").key(), "aliases and defaults are resolved"
 
     @pytest.mark.parametrize(
         "change",
@@ -185,44 +88,38 @@ class TestKeys:
         ],
     )
     def test_differ_in_everything_the_numbers_depend_on(self, change: dict[str, object]) -> None:
-        assert replace(one(), **change).key() != one().key()  # type: ignore[arg-type]
+        assert replace(one_cell(), **change).key() != one_cell().key()  # type: ignore[arg-type]
 
     def test_do_not_depend_on_other_sources_settings(self) -> None:
         other = replace(TINY, name="other").changed(CLOCK, repetitions=99)
-        assert one(preset=other).key() == one().key()
+        assert one_cell(preset=other).key() == one_cell().key()
 
-    def test_differ_in_code(self, tmp_path: Path) -> None:
-        path = tmp_path / "my_estimator.py"
+    def test_differ_in_code(self, plugin: Callable[..., Path]) -> None:
         keys = []
-        for text in (BROKEN_PLUGINS, BROKEN_PLUGINS + "\n# a comment", BROKEN_PLUGINS.replace("is empty", "is odd")):
-            path.write_text(text)
-            fingerprints._parse.cache_clear()
-            fingerprints.fingerprint.cache_clear()
-            ESTIMATORS.add_file(path)
-            keys.append(one(estimators="raises").key())
+        for code in ("pass", "pass  # a comment", "f(draw)"):
+            plugin("mine", code)
+            keys.append(one_cell("mine").key())
         assert keys[0] == keys[1] != keys[2]
 
     def test_only_timings_depend_on_the_devices_name(self) -> None:
         for source, same in (("draws", True), ("clock", False)):
-            keys = {one(source, device_name=name).key() for name in ("one gpu", "another gpu")}
+            keys = {one_cell(source=source, device_name=name).key() for name in ("one gpu", "another gpu")}
             assert (len(keys) == 1) is same
-        (steps,) = (c for c in grid(tasks="mnist-vae", data="mnist-5k") if c.source is STEPS)
+        steps = one_cell(source="steps", tasks="mnist-vae")
         assert replace(steps, place=replace(steps.place, device_name="another gpu")).key() == steps.key()
 
-    def test_do_not_depend_on_the_order_of_collectors(self, tmp_path: Path) -> None:
-        for name in ("first", "second"):
-            text = f'class C:\n    name = "{name}"\n    source = "draws"\n    rows = {name!r}\n'
-            (tmp_path / f"{name}_collector.py").write_text(text)
+    def test_do_not_depend_on_the_order_of_collectors(self, plugin_file: Callable[..., Path]) -> None:
+        files = [plugin_file(name, source=collector(name, f"[{name!r}]")) for name in ("first", "second")]
         keys = set()
-        for order in (("first", "second"), ("second", "first")):
+        for order in (files, files[::-1]):
             COLLECTORS.extra = {}
-            for name in order:
-                COLLECTORS.add_file(tmp_path / f"{name}_collector.py")
-            keys.add(one().key())
+            for path in order:
+                COLLECTORS.add_file(path)
+            keys.add(one_cell().key())
         assert len(keys) == 1
 
     def test_a_recipe_is_plain_json(self) -> None:
-        recipe = one("clock").recipe()
+        recipe = one_cell(source="clock").recipe()
         assert json.loads(json.dumps(recipe)) == recipe
         assert recipe["estimator"] == "rloo" and recipe["dtype"] == "float32" and recipe["threads"] == 1
         assert recipe["device_name"] == "a cpu" and recipe["settings"]["repetitions"] == 6
@@ -442,21 +339,9 @@ class TestStore:
         assert "pickle" not in source and "eval(" not in source
 
 
-class Diary(Progress):
-    """Notes how each cell ended."""
-
-    def __init__(self) -> None:
-        self.ended: dict[str, tuple[str, str]] = {}
-        super().__init__(end=self._note)
-
-    def _note(self, cell: Cell, status: str, reason: str, seconds: float) -> None:
-        assert seconds >= 0
-        self.ended[str(cell)] = (status, reason)
-
-
 class TestRunner:
     def test_finished_cells_are_reused(self, store: Store) -> None:
-        cells = grid(["rloo", "disarm"], "bit")
+        cells = grid("rloo", "disarm")
         assert run_cells(cells, store, Progress()) == {"ok": 4}
         parts = {path: path.read_bytes() for path in store.cells.iterdir()}
         diary = Diary()
@@ -465,20 +350,20 @@ class TestRunner:
         assert {path: path.read_bytes() for path in store.cells.iterdir()} == parts
 
     def test_fresh_measures_again_to_the_same_numbers(self, store: Store) -> None:
-        cells = [one()]
+        cells = [one_cell()]
         run_cells(cells, store, Progress())
         before = store.rows()
         assert run_cells(cells, store, Progress(), fresh=True) == {"ok": 1}
         pd.testing.assert_frame_equal(store.rows(), before)
 
     def test_seeds_give_other_numbers(self, store: Store) -> None:
-        run_cells([cell for cell in grid(seeds=2) if cell.source is DRAWS], store, Progress())
+        run_cells(grid("rloo", sources="draws", seeds=2), store, Progress())
         rows = store.rows()
         bias = rows[(rows["metric"] == "bias_sq") & (rows["group"] == "value")]
         assert sorted(rows["seed"].unique()) == [0, 1] and bias["value"].nunique() == 2
 
     def test_unsupported_cells_are_reused_with_their_reason(self, store: Store) -> None:
-        cells = [one(estimators="disarm", tasks="category-table")]
+        cells = [one_cell("disarm", tasks="category-table")]
         diary = Diary()
         assert run_cells(cells, store, diary) == {"unsupported": 1}
         ((status, reason),) = diary.ended.values()
@@ -488,7 +373,7 @@ class TestRunner:
         assert rows["status"].tolist() == ["unsupported"] and rows["reason"].tolist() == [reason]
 
     def test_rows_carry_their_cell_and_collector(self, store: Store) -> None:
-        run_cells(grid("rloo:n=4", "bit:d=2"), store, Progress())
+        run_cells(grid("rloo:n=4"), store, Progress())
         rows = store.rows()
         assert set(rows["estimator"]) == {"rloo:n=4"} and set(rows["family"]) == {"rloo"}
         assert set(rows["task"]) == {"bit:d=2"} and set(rows["device"]) == {"cpu"}
@@ -501,48 +386,37 @@ class TestRunner:
         assert evaluations.tolist() == [4.0]
 
     def test_tuned_steps_are_stated(self, store: Store) -> None:
-        run_cells([one(estimators="rebar"), one()], store, Progress())
+        run_cells(grid("rebar", "rloo", sources="draws"), store, Progress())
         rows = store.rows()
         assert rows.groupby("family")["tuned_steps"].agg(set).to_dict() == {"rebar": {2}, "rloo": {0}}
 
     @pytest.mark.parametrize("name", BROKEN)
-    def test_a_failing_plugin_is_recorded(self, store: Store, broken_plugins: list[str], name: str) -> None:
-        cells = [one(estimators=name, tasks="bit:d=3"), one(tasks="bit:d=3")]
-        diary = Diary()
+    def test_a_failing_plugin_is_recorded(self, store: Store, broken: None, name: str) -> None:
+        cells, diary = grid(name, "rloo", sources="draws"), Diary()
         assert run_cells(cells, store, diary) == {"error": 1, "ok": 1}
-        status, reason = diary.ended[str(cells[0])]
-        assert status == "error" and reason.startswith("Traceback") and BROKEN[name] in reason
+        status, reason = diary.of(name)
+        assert status == "error" and reason.startswith("Traceback") and BROKEN[name][1] in reason
         rows = store.rows([cells[0].key()])
         assert rows["status"].tolist() == ["error"] and rows["reason"].tolist() == [reason]
         assert rows["estimator"].tolist() == [name] and rows["metric"].tolist() == [""]
         assert set(store.rows([cells[1].key()])["status"]) == {"ok"}
 
-    def test_failed_cells_are_tried_again(self, store: Store, broken_plugins: list[str]) -> None:
-        cells = [cell for cell in grid(["raises", "rloo"]) if cell.source is DRAWS]
+    def test_failed_cells_are_tried_again(self, store: Store, broken: None) -> None:
+        cells = grid("raises", "rloo", sources="draws")
         run_cells(cells, store, Progress())
         assert run_cells(cells, store, Progress()) == {"error": 1, "reused": 1}
 
-    def test_all_at_once_no_cell_harms_another(self, store: Store, broken_plugins: list[str]) -> None:
-        cells = [cell for cell in grid(["raises", "rloo", *BROKEN, "disarm"], "bit:d=3") if cell.source is DRAWS]
+    def test_all_at_once_no_cell_harms_another(self, store: Store, broken: None) -> None:
+        cells = grid("raises", "rloo", *BROKEN, "disarm", sources="draws")
         assert len(cells) == len(BROKEN) + 2
         assert run_cells(cells, store, Progress()) == {"ok": 2, "error": len(BROKEN)}
         assert len(list(store.cells.glob("*.parquet"))) == len(cells)
         assert [store.status(cell.key()) for cell in cells].count("error") == len(BROKEN)
 
     @pytest.mark.parametrize("source", ["steps", "clock"])
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "wrong-grad",
-            "wrong-value",
-            "one-value",
-        ],
-    )
-    def test_wrong_shapes_are_refused_on_vaes_too(
-        self, store: Store, broken_plugins: list[str], name: str, source: str
-    ) -> None:
-        cell = one(source, estimators=name, tasks="mnist-vae:arch=linear,batch=8", data="mnist-5k")
-        assert run_cells([cell], store, Progress()) == {"error": 1}
+    @pytest.mark.parametrize("name", ["wrong-grad", "wrong-value", "one-value"])
+    def test_wrong_shapes_are_refused_on_vaes_too(self, store: Store, broken: None, name: str, source: str) -> None:
+        assert run_cells([one_cell(name, source, tasks=VAE)], store, Progress()) == {"error": 1}
 
     def test_a_diverged_cell_keeps_its_curve(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         cells = self._diverging(monkeypatch)
@@ -564,33 +438,24 @@ class TestRunner:
             raise Diverged(2, [Point(1, 0.5, {"elbo_test": np.array([-200.0, -190.0])})])
 
         monkeypatch.setattr("dvae_bench.bench.sources.training.loop.train", diverge)
-        return [one("steps", tasks="mnist-vae:arch=linear", data="mnist-5k")]
+        return [one_cell(source="steps", tasks=VAE)]
 
-    def test_a_failing_collector_is_recorded(self, store: Store, tmp_path: Path) -> None:
-        path = tmp_path / "odd_collector.py"
-        path.write_text(
-            "from dvae_bench.bench.collectors.collector import Collector\n\n\n"
-            'class Odd(Collector):\n    name = "odd"\n    source = "draws"\n\n'
-            '    def rows(self, measured):\n        yield {"metric": "odd", "value": "not a number", "status": "ok"}\n'
-        )
-        COLLECTORS.add_file(path)
-        assert run_cells([one(), one("clock")], store, Progress()) == {"error": 1, "ok": 1}
+    def test_a_failing_collector_is_recorded(self, store: Store, plugin: Callable[..., Path]) -> None:
+        plugin("odd", source=collector("odd", '[row("odd", "not a number", 1)]'))
+        assert run_cells(grid("rloo", sources="draws clock"), store, Progress()) == {"error": 1, "ok": 1}
 
-    def test_a_plugin_that_cannot_be_imported_is_recorded(self, store: Store, tmp_path: Path) -> None:
-        path = tmp_path / "unimportable.py"
-        path.write_text('import nowhere_to_be_found\n\n\nclass A:\n    name = "unimportable"\n    latents = ()\n')
-        ESTIMATORS.add_file(path)
-        cells = [one(estimators="unimportable"), one()]
+    def test_a_plugin_that_cannot_be_imported_is_recorded(self, store: Store, plugin: Callable[..., Path]) -> None:
+        plugin("unimportable", source="import nowhere_to_be_found\n" + estimator("unimportable"))
         diary = Diary()
-        assert run_cells(cells, store, diary) == {"error": 1, "ok": 1}
-        assert "nowhere_to_be_found" in diary.ended[str(cells[0])][1]
+        assert run_cells(grid("unimportable", "rloo", sources="draws"), store, diary) == {"error": 1, "ok": 1}
+        assert "nowhere_to_be_found" in diary.of("unimportable")[1]
 
     def test_an_unresolvable_cell_is_stored_under_its_name(self, store: Store) -> None:
         """An installed third-party estimator that fails on import: its facts, and so its key, cannot be had."""
         plugin = Plugin("gone", "third-party", "nowhere_to_be_found", "Gone")
         ESTIMATORS.extra["gone"] = plugin
-        cell = replace(one(), estimator=Name("gone"))
-        assert run_cells([cell, one()], store, Progress()) == {"error": 1, "ok": 1}
+        cell = replace(one_cell(tasks="bit"), estimator=Name("gone"))
+        assert run_cells([cell, one_cell()], store, Progress()) == {"error": 1, "ok": 1}
         assert store.status("failed-gone-bit-draws-0") == "error"
 
     def test_an_interrupt_is_not_recorded_as_a_failure(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -599,5 +464,5 @@ class TestRunner:
 
         monkeypatch.setattr("dvae_bench.bench.sources.draws.draws.draw_gradients", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_cells([one()], store, Progress())
+            run_cells([one_cell()], store, Progress())
         assert not store.cells.exists()

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from .conftest import Command
+from command_line import Command
 
 PROPERTIES = 12
 
@@ -20,12 +19,9 @@ def test_an_estimator_that_conforms(command: Command) -> None:
     assert all(line[0] == "disarm" and line[2] == "ok" for line in lines)
 
 
-def test_a_plugin_that_does_not_is_named_with_the_property(
-    command: Command, plugin_file: Callable[..., Path], tmp_path: Path
-) -> None:
-    """Without names, what the file holds is checked, and nothing else."""
-    path = plugin_file("without-facts")
-    ended = command("check", "--plugin", path)
+def test_a_plugin_that_does_not_is_named_with_the_property(command: Command, plugin_file: Callable[..., Path]) -> None:
+    """Without names, the estimators of the file are checked, and no others."""
+    ended = command("check", "--plugin", plugin_file("without-facts", facts=""))
     assert ended.code == 1
     assert ended.out.splitlines() == ["without-facts  facts        FAILED   the class body has no `cost`"]
 
@@ -38,7 +34,5 @@ def test_parameters_are_part_of_the_name(command: Command) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["rlo"], ["rloo:m=3"], ["zz*"], ["--plugin", "nowhere.py"]])
-def test_usage_errors(command: Command, arguments: list[str]) -> None:
-    ended = command("check", *arguments)
-    assert ended.code == 2
-    assert ended.err.startswith("error: ") and ended.err.count("\n") == 1
+def test_bad_input_is_refused(command: Command, arguments: list[str]) -> None:
+    assert command("check", *arguments).refused()

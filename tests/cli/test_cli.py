@@ -6,22 +6,23 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import Command, Ended
 from dvae_bench import __version__
 from dvae_bench.bench.rows import SCHEMA
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.exits import FAILED
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin
-from dvae_bench.tasks.vae import datasets
 from dvae_bench.tasks.vae.datasets import TEST, TRAIN
+from plugin_files import REINFORCE, estimator
 
-from .conftest import Command, Ended
-
+SCALE = 'hyperparameters = {"scale": {"default": 1.0, "above": 0.0}}'
+SCALED = REINFORCE.replace("(expand_right", "self.scale * (expand_right")
 HEAVY = ("torch", "scipy", "seaborn", "pandas", "pyarrow", "matplotlib")
 
 IMPORTED_BY = """
@@ -36,13 +37,6 @@ else:
     code = 0
 print(json.dumps([code, sorted({name.split(".")[0] for name in sys.modules})]), file=sys.stderr)
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_remembered_data() -> Iterator[None]:
-    yield
-    datasets._load.cache_clear()
-    datasets._images.cache_clear()
 
 
 class TestImports:
@@ -116,16 +110,6 @@ class TestList:
         assert all(word in out for word in ("run", "list", "show", "report"))
 
 
-def refused(ended: Ended, *words: str) -> None:
-    """Exit 2, and one line on stderr, after those that echo plugins, that starts with `error:` and holds the words."""
-    assert ended.code == 2
-    lines = [line for line in ended.err.splitlines() if not line.startswith("plugins of ")]
-    assert len(lines) == 1 and lines[0].startswith("error: ") and ended.err.endswith("\n")
-    assert "Traceback" not in ended.err
-    for word in words:
-        assert word in ended.err
-
-
 class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -157,37 +141,37 @@ class TestRefusals:
         self, command: Command, arguments: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        refused(command(*arguments.split()), *words)
+        assert command(*arguments.split()).refused(*words)
         assert not list(tmp_path.iterdir()), "a refused command writes nothing"
 
     def test_an_absent_device(self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
         ended = command("run", "-e", "rloo", "-t", "bit", "--device", "cuda", "-o", tmp_path / "r")
-        refused(ended, "no cuda device on this machine", "use --device cpu")
+        assert ended.refused("no cuda device on this machine", "use --device cpu")
 
     def test_a_file_without_plugins(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "empty.py").write_text("class Estimator:\n    pass\n")
-        refused(command("list", "--plugin", tmp_path / "empty.py"), "empty.py holds no plugin", "literal `name`")
+        assert command("list", "--plugin", tmp_path / "empty.py").refused("empty.py holds no plugin", "literal `name`")
 
     def test_a_plugin_file_that_is_not_python(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "odd.py").write_text("def (\n")
-        refused(command("list", "--plugin", tmp_path / "odd.py"), "odd.py")
+        assert command("list", "--plugin", tmp_path / "odd.py").refused("odd.py")
 
     def test_a_data_folder_without_data(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
-        refused(ended, str(tmp_path), TRAIN, TEST, "are not both there")
+        assert ended.refused(str(tmp_path), TRAIN, TEST, "are not both there")
 
     def test_a_corrupt_data_file(self, command: Command, tmp_path: Path) -> None:
         for name in (TRAIN, TEST):
             (tmp_path / name).write_bytes(b"\0" * 800)
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
-        refused(ended, f"{tmp_path / TRAIN} is corrupt", "checksum")
+        assert ended.refused(f"{tmp_path / TRAIN} is corrupt", "checksum")
 
     @pytest.mark.parametrize("verb", ["run", "report"])
     def test_a_folder_of_a_newer_version(self, command: Command, tmp_path: Path, verb: str) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA + 1, "dvae_bench": "9.9.9"})
         arguments = ["report", tmp_path] if verb == "report" else ["run", "-e", "rloo", "-t", "bit", "-o", tmp_path]
-        refused(command(*arguments), f"schema {SCHEMA + 1}", "9.9.9", __version__, "upgrade")
+        assert command(*arguments).refused(f"schema {SCHEMA + 1}", "9.9.9", __version__, "upgrade")
         assert not list((tmp_path / "cells").iterdir())
 
     def test_a_damaged_part(self, command: Command, tmp_path: Path) -> None:
@@ -199,13 +183,13 @@ class TestRefusals:
     def test_a_damaged_context(self, command: Command, tmp_path: Path) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA})
         (tmp_path / "context.json").write_text("{")
-        refused(command("report", tmp_path), "context.json")
+        assert command("report", tmp_path).refused("context.json")
 
     def test_as_a_process(self, tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "dvae_bench.cli", "run", "-e", "rlo"], cwd=tmp_path, capture_output=True, text=True
         )
-        refused(Ended(ended.returncode, ended.stdout, ended.stderr), "unknown estimator 'rlo'")
+        assert Ended(ended.returncode, ended.stdout, ended.stderr).refused("unknown estimator 'rlo'")
 
 
 @pytest.mark.usefixtures("tiny_presets", "no_figures")
@@ -360,12 +344,12 @@ class TestPlugins:
         assert not (tmp_path / "r" / "tables" / "failures.csv").exists()
 
     def test_a_plugin_has_parameters(self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]) -> None:
-        path = plugin_file("mine")
+        path = plugin_file("mine", facts=SCALE, answer=SCALED)
         ended = command("run", "--plugin", path, "-e", "mine:scale={1,3}", "-t", "bit:t=0", "-o", tmp_path / "r")
         assert ended.code == 0
         toys = pd.read_csv(tmp_path / "r" / "tables" / "toys.csv").set_index("estimator")
         assert toys["verdict"].to_dict() == {"mine": "unbiased", "mine:scale=3.0": "biased"}
-        refused(command("run", "--plugin", path, "-e", "mine:scale=0", "-t", "bit"), "scale must be a number > 0")
+        assert command("run", "--plugin", path, "-e", "mine:scale=0", "-t", "bit").refused("scale must be a number > 0")
 
     @pytest.mark.parametrize("text", ["no file [/data/x]", "shape [batch, d] is odd"])
     def test_what_a_plugin_says_is_printed_as_it_is(
@@ -378,9 +362,10 @@ class TestPlugins:
     def test_two_files_of_the_same_name(
         self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
     ) -> None:
-        first, second = plugin_file("right", stem="a/mine"), plugin_file("late", "raise OSError('late')", "b/mine")
+        first = plugin_file("mine", below="first")
+        second = plugin_file("mine", source=estimator("late", "raise OSError('late')"), below="second")
         ended = command(
-            "run", "--plugin", first, "--plugin", second, "-e", "right", "-e", "late", "-t", "bit", "-o", tmp_path / "r"
+            "run", "--plugin", first, "--plugin", second, "-e", "mine", "-e", "late", "-t", "bit", "-o", tmp_path / "r"
         )
         assert "cells: 2 error, 2 ok" in ended.out
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import Command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from .conftest import Command
 
 JUNK = "\0"
 RUN = ["run", "--dry-run", "-e", "rloo", "-t", "bit"]

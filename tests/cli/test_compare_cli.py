@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from command_line import Command
 from dvae_bench import __version__
 from dvae_bench.bench.run import session
 from dvae_bench.bench.run.cells import plan
@@ -18,11 +19,11 @@ from dvae_bench.bench.sources import DRAWS
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.store.code_hash import ROOT
 from dvae_bench.bench.store.store import Store
+from plugin_files import REINFORCE
+from tiny import TINY
 
-from .conftest import TINY, Command
-
-pytestmark = pytest.mark.usefixtures("no_figures", "small_presets")
-Write = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("no_figures", "no_page", "small_presets")
+Runs = Callable[..., tuple[Path, Path, Path]]
 
 
 @pytest.fixture
@@ -34,23 +35,21 @@ def small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def runs(command: Command, plugin_file: Write, tmp_path: Path) -> Callable[..., tuple[Path, Path, Path]]:
-    """The plugin before, in `base`, and after the code was put before its answer, in `new`."""
+def runs(command: Command, plugin_file: Callable[..., Path], tmp_path: Path) -> Runs:
+    """A plugin measured before its file was changed, in `base`, and after, in `new`; and the file."""
 
-    def measure(code: str = "pass", values: str = "") -> tuple[Path, Path, Path]:
-        folders = [tmp_path / "base", tmp_path / "new"]
-        for folder, now in zip(folders, ("pass", code), strict=True):
-            path = plugin_file("mine", now)
-            if values and folder.name == "new":
-                path.write_text(path.read_text().replace("self.scale * (", values))
+    def measure(**change: str) -> tuple[Path, Path, Path]:
+        base, new = tmp_path / "base", tmp_path / "new"
+        for folder, changed in ((base, {}), (new, change)):
+            path = plugin_file("mine", **changed)
             ended = command("run", "--plugin", path, "-e", "mine", "-t", "bit:t=0.0", "-o", folder)
             assert ended.code in (0, 3)
-        return folders[0], folders[1], path
+        return base, new, path
 
     return measure
 
 
-def test_nothing_changed(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
+def test_nothing_changed(command: Command, runs: Runs) -> None:
     base, new, _ = runs()
     ended = command("compare", base, new, "--fail-on", "unclear")
     assert ended.code == 0, ended.out
@@ -58,9 +57,9 @@ def test_nothing_changed(command: Command, runs: Callable[..., tuple[Path, Path,
 
 
 def test_a_scale_error_of_three_per_cent(
-    command: Command, runs: Callable[..., tuple[Path, Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, new, path = runs(values="1.03 * (")
+    base, new, path = runs(answer=REINFORCE.replace("(expand_right", "1.03 * (expand_right"))
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     files = ("--md", tmp_path / "v.md", "--junit", tmp_path / "v.xml")
     ended = command("compare", base, new, "--fail-on", "worse", *files)
@@ -75,16 +74,16 @@ def test_a_scale_error_of_three_per_cent(
     assert len(list((new / "cells").iterdir())) == 1, "the second look is kept apart from the run"
 
 
-def test_one_more_evaluation(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
-    base, new, _ = runs("f(draw)")
+def test_one_more_evaluation(command: Command, runs: Runs) -> None:
+    base, new, _ = runs(code="f(draw)")
     ended = command("compare", base, new, "--fail-on", "worse")
     assert ended.code == 1
     assert any(line.split()[:4] == ["worse", "bit:t=0.0", "mine", "evaluations"] for line in ended.out.splitlines())
     assert command("compare", new, base, "--fail-on", "worse").code == 0
 
 
-def test_a_failure(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
-    base, new, _ = runs("raise RuntimeError('no baseline yet')")
+def test_a_failure(command: Command, runs: Runs) -> None:
+    base, new, _ = runs(code="raise RuntimeError('no baseline yet')")
     ended = command("compare", base, new)
     assert ended.code == 3 and "failed in NEW: mine on bit:t=0.0, draws" in ended.out and "no baseline yet" in ended.out
     assert command("compare", base, new, "--fail-on", "worse").code == 1
@@ -100,8 +99,8 @@ def test_refusals(command: Command, tmp_path: Path) -> None:
         assert ended.code == 2 and words in ended.err
 
 
-def test_history(command: Command, runs: Callable[..., tuple[Path, Path, Path]]) -> None:
-    base, new, _ = runs("f(draw)")
+def test_history(command: Command, runs: Runs) -> None:
+    base, new, _ = runs(code="f(draw)")
     ended = command("history", "evaluations", base, new, "-t", "bit*")
     assert ended.code == 0 and ended.out.count("\n") == 3
     assert [cell.strip() for cell in ended.out.splitlines()[-1].split("|")[1:3]] == ["bit:t=0.0", "mine"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import Command
 from dvae_bench.bench.run.executors.limits import size
 from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.execution import execution
 from dvae_bench.estimators.names import UsageError
-
-from .conftest import Command
 
 GRID = ["run", "-e", "rloo", "-e", "reinforce", "-t", "bit:d={1,2}"]
 

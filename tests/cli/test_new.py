@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import Command
 from dvae_bench.bench.scaffold import new_estimator
-
-from .conftest import Command
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "two-draws"
 

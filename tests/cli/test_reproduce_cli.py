@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import Command
 from dvae_bench.bench import protocols
-
-from .conftest import Command
-from .test_cli import _no_remembered_data, refused  # noqa: F401
 
 TINY = """
 about = "Two estimators."
@@ -110,14 +108,14 @@ class TestReproduce:
     def test_refusals(
         self, command: Command, tiny: Path, tmp_path: Path, arguments: list[str], words: list[str]
     ) -> None:
-        refused(command("reproduce", tiny, "-o", tmp_path, *arguments), *words)
+        assert command("reproduce", tiny, "-o", tmp_path, *arguments).refused(*words)
 
 
 def test_unknown_names_are_refused(command: Command, tmp_path: Path) -> None:
-    refused(command("reproduce", "hoper"), "no protocol is called 'hoper'")
+    assert command("reproduce", "hoper").refused("no protocol is called 'hoper'")
     path = tmp_path / "wrong.toml"
     path.write_text(TINY.replace('"rloo"', '"rlo"'))
-    refused(command("reproduce", path), "unknown estimator 'rlo'", "nearest: rloo")
+    assert command("reproduce", path).refused("unknown estimator 'rlo'", "nearest: rloo")
 
 
 def test_list_and_show(command: Command) -> None:

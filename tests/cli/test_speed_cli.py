@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import Command
 from dvae_bench.bench.store.store import Store
 
-from .conftest import Command
-from .test_cli import _no_remembered_data, refused  # noqa: F401
 from .test_reproduce_cli import TINY
 
 
@@ -45,7 +44,7 @@ class TestRun:
         ],
     )
     def test_refusals(self, command: Command, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
-        refused(command("run", "-e", "rloo", "-o", tmp_path / "none", *arguments), *words)
+        assert command("run", "-e", "rloo", "-o", tmp_path / "none", *arguments).refused(*words)
         assert not (tmp_path / "none").exists()
 
 

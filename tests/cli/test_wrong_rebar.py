@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from .conftest import Command
+from command_line import Command
 
 WRONG_REBAR = '''
 """REBAR with the classic mistake: z̃ does not move with φ."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from dvae_bench import cli
+from command_line import Command
 from dvae_bench.bench.compare import Run
 from dvae_bench.bench.report import Study
 from dvae_bench.bench.rows import row
@@ -21,8 +21,9 @@ from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import UsageError
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
+from tiny import VAE, grid, numbers, one_cell
 
-from .conftest import FUZZED, fuzz, grid, numbers
+from .conftest import FUZZED, fuzz
 
 CUT, FLIPPED, EMPTY = "cut short", "one bit flipped", "empty"
 
@@ -35,7 +36,7 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", [CUT, FLIPPED, EMPTY])
 def test_a_damaged_part_is_put_aside_and_measured_again(how: str, store: Store) -> None:
-    cells = grid("rloo", "disarm", source="")
+    cells = grid("rloo", "disarm")
     run_cells(cells, store, Progress())
     before, part = numbers(store), store.part(cells[0].part())
     damage(part, how)
@@ -46,24 +47,20 @@ def test_a_damaged_part_is_put_aside_and_measured_again(how: str, store: Store) 
     assert_frame_equal(numbers(store), before)
 
 
-def test_a_report_says_what_is_missing(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    cells = grid("rloo", "disarm")
+def test_a_report_says_what_is_missing(store: Store, command: Command, no_figures: None) -> None:
+    cells = grid("rloo", "disarm", sources="draws")
     run_cells(cells, store, Progress())
     whole = Study.of(store, "run")
     damage(store.part(cells[0].part()), FLIPPED)
     study = Study.of(store, "run")
     assert study.damaged == [cells[0].part()] and not whole.damaged
     assert set(study.rows["family"]) == {"disarm"} and set(whole.rows["family"]) == {"rloo", "disarm"}
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr("sys.argv", ["dvae-bench", "figures", str(store.folder), "efficiency"])
-        patch.setattr("dvae_bench.bench.report.write_figures", lambda *rest, **more: ([], []))
-        cli.main()
-    assert not end.value.code
-    assert f"left out, damaged: {store.part(cells[0].part())}" in capsys.readouterr().err
+    ended = command("figures", store.folder, "efficiency")
+    assert ended.code == 0 and f"left out, damaged: {store.part(cells[0].part())}" in ended.err
 
 
 def test_a_gate_refuses_to_compare_what_is_damaged(store: Store) -> None:
-    (cell,) = grid("rloo")
+    cell = one_cell()
     run_cells([cell], store, Progress())
     damage(store.part(cell.part()), FLIPPED)
     with pytest.raises(UsageError, match="is damaged and cannot be read"):
@@ -74,7 +71,7 @@ def test_a_damaged_checkpoint_is_trained_from_the_start(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Checkpoint, "every", 0.0)
-    cells = grid("rloo", tasks="mnist-vae:arch=linear,batch=8", source="steps", data="mnist-5k")
+    cells = grid("rloo", tasks=VAE, sources="steps")
     quiet, said = Store(tmp_path / "quiet"), []
     run_cells(cells, quiet, Progress())
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
@@ -208,7 +205,7 @@ def test_no_damage_is_read_as_a_checkpoint(examples: int, tmp_path: Path) -> Non
 
 def test_random_bytes_in_the_whole_folder(store: Store) -> None:
     """Every file of a run at once: nothing crashes, and the run is measured again to the same numbers."""
-    cells = grid("rloo", "disarm", source="")
+    cells = grid("rloo", "disarm")
     run_cells(cells, store, Progress())
     before, dice = numbers(store), random.Random(3)
     for path in store.cells.iterdir():

@@ -5,43 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from dvae_bench import cli
-from dvae_bench.bench.run.presets import PRESETS
+from command_line import Command
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources.timing.journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.bench.store.files import Unwritable
 from dvae_bench.bench.store.store import Store
+from tiny import VAE, grid
 
-from .conftest import TINY, grid
+pytestmark = pytest.mark.usefixtures("tiny_presets", "no_figures", "no_page")
 
 CELLS = 12
 RUN = ["run", "-e", "rloo:n={2,3}", "-t", "bit:d={1,2,3}", "-o"]
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line at next to no work: its exit code, and what it printed."""
-    monkeypatch.setitem(PRESETS, "quick", TINY)
-    monkeypatch.setattr("dvae_bench.bench.report.write_figures", lambda *rest, **more: ([], []))
-    monkeypatch.setattr("dvae_bench.bench.run.session.write_page", lambda studies, path: path)
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dvae-bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-            sys.exit(0)
-        printed = capsys.readouterr()
-        return int(end.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 class Disk:
@@ -75,40 +55,33 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     disk.remove()
 
 
-def refused(code: int, errors: str, *words: str) -> bool:
-    """Whether it was one sentence with all these words, and exit 2."""
-    return code == 2 and errors.startswith("error: ") and errors.count("\n") == 1 and all(map(errors.count, words))
-
-
-def test_a_full_disk_keeps_what_is_finished(disk: Disk, run: Run) -> None:
+def test_a_full_disk_keeps_what_is_finished(disk: Disk, command: Command) -> None:
     store = Store(disk.folder / "results")
-    code, out, errors = run(*RUN, store.folder)
-    assert refused(code, errors, "No space left on device", "make room", "the same command goes on"), errors
+    ended = command(*RUN, store.folder)
+    assert ended.refused("No space left on device", "make room", "the same command goes on")
     finished = store.stored()
-    assert 0 < len(finished) < CELLS and not store.damaged(finished) and "FAILED" not in out
+    assert 0 < len(finished) < CELLS and not store.damaged(finished) and "FAILED" not in ended.out
     assert {path.suffix for path in store.cells.iterdir()} == {".parquet"}, "nothing half written is left"
     disk.grow()
-    code, out, _ = run(*RUN, store.folder)
-    assert code == 0 and f"{len(finished)} finished already" in out and len(store.stored()) == CELLS
+    ended = command(*RUN, store.folder)
+    assert ended.code == 0 and f"{len(finished)} finished already" in ended.out and len(store.stored()) == CELLS
 
 
-def test_a_folder_that_may_not_be_written(disk: Disk, run: Run) -> None:
+def test_a_folder_that_may_not_be_written(disk: Disk, command: Command) -> None:
     disk.grow()
     small = ["run", "-e", "rloo", "-t", "bit", "-o", disk.folder / "results"]
-    assert run(*small)[0] == 0
+    assert command(*small).code == 0
     disk.protect()
     kept = Store(disk.folder / "results").stored()
     for arguments in (small, [*small[:-1], disk.folder / "other"], ["report", disk.folder / "results"]):
-        code, _, errors = run(*arguments)
-        assert refused(code, errors, "Read-only file system", str(disk.folder)), errors
+        assert command(*arguments).refused("Read-only file system", str(disk.folder))
     assert Store(disk.folder / "results").stored() == kept
 
 
-def test_a_file_where_the_folder_should_be(tmp_path: Path, run: Run) -> None:
+def test_a_file_where_the_folder_should_be(tmp_path: Path, command: Command) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        code, _, errors = run("run", "-e", "rloo", "-t", "bit", "-o", folder)
-        assert refused(code, errors, str(folder)), errors
+        assert command("run", "-e", "rloo", "-t", "bit", "-o", folder).refused(str(folder))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
@@ -119,8 +92,8 @@ def test_no_cell_is_blamed_for_the_disk(number: int, store: Store, monkeypatch: 
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(Checkpoint, "every", 0.0)
-    training = grid("rloo", tasks="mnist-vae:arch=linear,batch=8", source="steps", data="mnist-5k")
-    for cells, what in ((training, "write_bytes"), (grid("rloo", source="clock"), "open")):
+    training = grid("rloo", tasks=VAE, sources="steps")
+    for cells, what in ((training, "write_bytes"), (grid("rloo", sources="clock"), "open")):
         with pytest.raises(Unwritable, match=os.strerror(number)), monkeypatch.context() as patch:
             patch.setattr(Path, what, fail if what == "write_bytes" else failing_open(fail))
             run_cells(cells, store, Progress())
@@ -132,7 +105,7 @@ def test_no_cell_is_blamed_for_the_disk(number: int, store: Store, monkeypatch: 
 def test_a_result_that_met_a_full_disk_once_is_no_error_of_its_cell(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells, write, tries = grid("rloo"), Store.write, []
+    cells, write, tries = grid("rloo", sources="draws"), Store.write, []
 
     def full_once(self: Store, *rest: object) -> None:
         tries.append(rest)

@@ -12,10 +12,9 @@ from dvae_bench.bench.run.guard import SHOWN, Guard
 from dvae_bench.bench.run.process_state import shared_state
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.store.store import Store
-from dvae_bench.estimators.registry import ESTIMATORS
 from pandas.testing import assert_frame_equal
-
-from .conftest import grid, numbers
+from plugin_files import estimator
+from tiny import VAE, Diary, grid, numbers
 
 CPU = torch.device("cpu")
 CHANGES = {
@@ -88,17 +87,14 @@ def test_neighbours_are_unharmed(
 ) -> None:
     """One estimator after another changes everything; those between them measure what they measure alone."""
     quiet = Store(tmp_path / "quiet")
-    run_cells(grid("rloo", "reinforce", source=""), quiet, Progress())
+    run_cells(grid("rloo", "reinforce"), quiet, Progress())
     before = state()
     plugin("mixes", "; ".join(line for what, line in CHANGES.items() if what != "the default device"))
-    ended = {}
-    progress = Progress(
-        end=lambda cell, status, reason, seconds: ended.update({cell.estimator.family: (status, reason)})
-    )
-    run_cells(grid("mixes", "rloo", source=source), store, progress)
-    run_cells(grid("mixes", "reinforce", source=source), store, progress, fresh=True)
-    assert state() == before and {ended["rloo"][0], ended["reinforce"][0]} == {"ok"}
-    assert "changed and put back: the default dtype" in ended["mixes"][1] and "\n" not in ended["rloo"][1]
+    diary = Diary()
+    run_cells(grid("mixes", "rloo", sources=source), store, diary)
+    run_cells(grid("mixes", "reinforce", sources=source), store, diary, fresh=True)
+    assert state() == before and {diary.of("rloo")[0], diary.of("reinforce")[0]} == {"ok"}
+    assert "changed and put back: the default dtype" in diary.of("mixes")[1] and "\n" not in diary.of("rloo")[1]
     rows = store.rows()
     effects = rows[rows["metric"] == "side_effects"]
     assert set(effects["family"]) == {"mixes"} and set(effects["status"]) == {"side effects"}
@@ -116,19 +112,15 @@ def numbers_of(store: Store) -> object:
 @pytest.mark.parametrize("code", ["sys.exit(7)", "sys.exit()", "raise SystemExit('enough')", "exit(0)"])
 def test_sys_exit_is_a_failed_cell(code: str, source: str, store: Store, plugin: Callable[..., Path]) -> None:
     plugin("leaves", code)
-    assert run_cells(grid("leaves", "rloo", source=source), store, Progress()) == {"error": 1, "ok": 1}
+    assert run_cells(grid("leaves", "rloo", sources=source), store, Progress()) == {"error": 1, "ok": 1}
     rows = store.rows()
     (reason,) = rows.loc[rows["status"] == "error", "reason"]
     assert "CalledExit: it called sys.exit(" in reason
 
 
-def test_an_import_that_exits_is_a_failed_cell(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "leaves_early.py"
-    path.write_text(
-        'import sys\n\nsys.exit(3)\n\n\nclass A:\n    name = "leaves-early"\n    latents = ("bernoulli",)\n'
-    )
-    ESTIMATORS.add_file(path)
-    assert run_cells(grid("leaves-early", "rloo"), store, Progress()) == {"error": 1, "ok": 1}
+def test_an_import_that_exits_is_a_failed_cell(store: Store, plugin: Callable[..., Path]) -> None:
+    plugin("leaves-early", source="import sys\n\nsys.exit(3)\n" + estimator("leaves-early"))
+    assert run_cells(grid("leaves-early", "rloo", sources="draws"), store, Progress()) == {"error": 1, "ok": 1}
 
 
 ANSWERS = {
@@ -150,9 +142,9 @@ HARMLESS = [("NaN", "clock"), ("a grad in float64", "draws"), ("a grad in float6
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_wrong_answer_is_a_failed_cell(answer: str, source: str, store: Store, plugin: Callable[..., Path]) -> None:
     plugin("answers", answer=ANSWERS[answer])
-    counts = run_cells(grid("answers", "rloo", source=source), store, Progress())
+    counts = run_cells(grid("answers", "rloo", sources=source), store, Progress())
     assert counts == ({"ok": 2} if (answer, source) in HARMLESS else {"error": 1, "ok": 1})
-    assert run_cells(grid("rloo", source=source), store, Progress()) == {"reused": 1}
+    assert run_cells(grid("rloo", sources=source), store, Progress()) == {"reused": 1}
 
 
 @pytest.mark.parametrize("source", ["draws", "clock"])
@@ -160,11 +152,11 @@ def test_megabytes_are_cut(
     source: str, store: Store, plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     plugin("babbles", "print('many words ' * 100_000); print('more ' * 100_000, file=sys.stderr)")
-    ended = []
-    run_cells(grid("babbles", source=source), store, Progress(end=lambda cell, *ending: ended.append(ending)))
+    diary = Diary()
+    run_cells(grid("babbles", sources=source), store, diary)
     out, err = capsys.readouterr()
     assert out.startswith("many words many words") and len(out) + len(err) <= 2 * SHOWN
-    ((status, reason, _),) = ended
+    status, reason = diary.of("babbles")
     assert status == "ok" and reason.startswith("printed ") and reason.endswith("were shown")
     assert int(reason.split()[1]) >= 1_600_000
 
@@ -173,13 +165,13 @@ def test_a_real_interrupt_is_not_swallowed_with_the_plugin(store: Store, plugin:
     plugin("interrupts", "signal.signal(signal.SIGINT, signal.default_int_handler); signal.raise_signal(signal.SIGINT)")
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        run_cells(grid("interrupts", "rloo"), store, Progress())
+        run_cells(grid("interrupts", "rloo", sources="draws"), store, Progress())
     assert signal.getsignal(signal.SIGINT) is before and not list(store.cells.glob("*"))
 
 
 def test_our_own_estimators_change_nothing(store: Store) -> None:
     """A false alarm would be told of every run."""
-    run_cells(grid("rloo", "rebar", "relax-network", "nvil", "reinmax", "disarm", source=""), store, Progress())
-    run_cells(grid("rebar", tasks="mnist-vae:arch=linear,batch=8", source="steps", data="mnist-5k"), store, Progress())
+    run_cells(grid("rloo", "rebar", "relax-network", "nvil", "reinmax", "disarm"), store, Progress())
+    run_cells(grid("rebar", tasks=VAE, sources="steps"), store, Progress())
     rows = store.rows()
     assert len(rows) > 100 and "side_effects" not in set(rows["metric"])

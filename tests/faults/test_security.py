@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dvae_bench
@@ -15,10 +16,9 @@ from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.store.cell_file import unpack
 from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.plugins import add_plugins
-from dvae_bench.estimators.names import UsageError
+from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import ESTIMATORS
-
-from .conftest import grid
+from tiny import one_cell
 
 ROOT = Path(dvae_bench.__file__).parent
 FOLDERS = ("bench", "commands", "estimators", "tasks")
@@ -74,7 +74,7 @@ def test_the_check_above_sees(code: str) -> None:
 
 
 def test_a_run_is_read_back_without_unpickling(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = grid("rloo")
+    cells = [one_cell()]
     run_cells(cells, store, Progress())
 
     def refuse(*arguments: object, **named: object) -> None:
@@ -114,13 +114,9 @@ def test_a_plugin_file_is_named_and_not_run_before_it_is_used(
     assert not [name for name in sys.modules if name.startswith("dvae_bench_plugin_") and name.endswith("_mine")]
 
 
-def test_no_file_outside_the_folder_is_written(tmp_path: Path) -> None:
+def test_no_file_outside_the_folder_is_written() -> None:
     """Whatever stands in a cell's identity: a part is named by a hash, or by its letters and digits alone."""
-    from dataclasses import replace
-
-    from dvae_bench.estimators.names import Name
-
-    (cell,) = grid("rloo")
+    cell = one_cell()
     odd = replace(cell, estimator=Name("../../../x"), task=Name("/etc/passwd"))
     with pytest.raises(UsageError):
         odd.part()
