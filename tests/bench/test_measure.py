@@ -45,23 +45,23 @@ class Mine(Estimator):
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
-        ("rloo", {"rloo"}),
-        ("rloo:n=2", {"rloo:n=2"}),
-        ("leave-one-out", {"leave-one-out"}),
-        (["rloo:n={2,4}", "disarm"], {"rloo:n=2", "rloo:n=4", "disarm"}),
-        (("reinforce", "reinforce"), {"reinforce"}),
-        ("rlo*", {"rloo"}),
-        (Rloo, {"rloo"}),
-        (estimator("rloo:n=4", SPEC), {"rloo:n=4"}),
-        (["disarm", Rloo, estimator("rebar:eta=0.5", SPEC), Mine], {"disarm", "rloo", "rebar:eta=0.5", "mine"}),
-        ([Rloo, "rloo", estimator("rloo", SPEC), "rloo"], {"rloo", "rloo (2)", "rloo (3)"}),
+        ("rloo", ["rloo"]),
+        ("rloo:n=2", ["rloo:n=2"]),
+        ("leave-one-out", ["leave-one-out"]),
+        (["rloo:n={2,4}", "disarm"], ["rloo:n=2", "rloo:n=4", "disarm"]),
+        (("reinforce", "reinforce"), ["reinforce"]),
+        ("rlo*", ["rloo"]),
+        (Rloo, ["rloo"]),
+        (estimator("rloo:n=4", SPEC), ["rloo:n=4"]),
+        (["disarm", Rloo, estimator("rebar:eta=0.5", SPEC), Mine], ["disarm", "rloo", "rebar:eta=0.5", "mine"]),
+        ([Rloo, "rloo", estimator("rloo", SPEC), "rloo"], ["rloo", "rloo (2)", "rloo (3)"]),
     ],
     ids=str,
 )
-def test_the_table_keeps_the_name_asked_for(asked: Any, named: set[str]) -> None:
+def test_the_table_keeps_the_name_asked_for(asked: Any, named: list[str]) -> None:
     """A string was taken letter by letter, and an alias or a default came back under another name."""
     found = table(asked)
-    assert set(found["estimator"]) == named and len(found) == len(named) and found["variance"].gt(0).all()
+    assert sorted(found["estimator"]) == sorted(named) and found["variance"].gt(0).all()
 
 
 @pytest.mark.parametrize(
