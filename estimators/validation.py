@@ -18,7 +18,7 @@ from .names import UsageError
 def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
     """Raises UsageError unless the latent has the spec that the estimator of this name was made for.
 
-    Not Unsupported, which a run records and passes over: here the method may well be able, and the call is wrong.
+    Not Unsupported, which a run records as a property of the method: here the call is wrong.
     """
     spec = getattr(latent, "spec", None)
     if spec is own or spec == own:
@@ -33,9 +33,9 @@ def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
 
 
 def checked(f: Objective, latent: Latent) -> Objective:
-    """f, its values checked: one for each z, [n, *batch], and floating; counts and truths become numbers.
+    """f, each of its values checked: [n, *batch] for z [n, *batch, *event], and floating; integers become floats.
 
-    It raises UsageError for anything else. A scalar would broadcast, and most often against itself: gradients of 0.
+    It raises UsageError for any other shape: a scalar would broadcast, and in a difference of two cancel itself.
     """
     event_dims = len(latent.spec.event_shape)
 
@@ -43,13 +43,13 @@ def checked(f: Objective, latent: Latent) -> Objective:
         value = f(z)
         if isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.is_floating_point():
             return value
-        return _number(value, z, z.shape[:-event_dims]).to(latent.params.dtype)
+        return _convertible(value, z, z.shape[:-event_dims]).to(latent.params.dtype)
 
     return objective
 
 
-def _number(value: Any, z: Tensor, wanted: torch.Size) -> Tensor:
-    """A value of f that is no floating one of this shape, if it is of this shape."""
+def _convertible(value: Any, z: Tensor, wanted: torch.Size) -> Tensor:
+    """A value that is not floating, to be converted. Raises UsageError unless it is a tensor of the wanted shape."""
     if not isinstance(value, Tensor):
         raise UsageError(f"f must return a tensor, not a {type(value).__name__}")
     if value.shape != wanted:
