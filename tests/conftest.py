@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read once, when numpy and torch are imported, here and in what tests start
+
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -31,12 +35,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _embedded_digits_and_one_thread() -> Iterator[None]:
-    """In this process and in those that tests start."""
+def _embedded_digits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_VARIABLE, "embedded")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        torch.set_num_threads(1)
         yield
 
 
