@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from browsing import chromium
 from command_line import Command, Ended
 from dvae_bench import cli
 from dvae_bench.bench.run.presets import PRESETS
@@ -64,6 +66,11 @@ def forks() -> Iterator[Forks]:
     forks = Forks()
     yield forks
     forks.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from chromium()
 
 
 @pytest.fixture
