@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read once, when numpy and torch are imported, here and in what tests start
+
 import gc
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from browsing import chromium
 from command_line import Command, Ended
 from dvae_bench import cli
 from dvae_bench.bench.run.presets import PRESETS
@@ -31,12 +37,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _embedded_digits_and_one_thread() -> Iterator[None]:
-    """In this process and in those that tests start."""
+def _embedded_digits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(DATA_VARIABLE, "embedded")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        torch.set_num_threads(1)
         yield
 
 
@@ -63,6 +66,11 @@ def forks() -> Iterator[Forks]:
     forks = Forks()
     yield forks
     forks.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from chromium()
 
 
 @pytest.fixture

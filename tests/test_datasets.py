@@ -12,52 +12,36 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.tasks.vae import binarise, datasets
 from dvae_bench.tasks.vae.binarise import BINARISATIONS, prepare, to_batch
 from dvae_bench.tasks.vae.datasets import DATA_VARIABLE, MIRRORS, TEST, TRAIN, Dataset, load_mnist
+from idx_files import FILES, files_in, forget, nothing_found_yet, take_for_mnist
 
-SIZES = {TRAIN: 60, TEST: 10}
 ENVIRONMENT = os.environ.get(DATA_VARIABLE)
 DEVELOPERS_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 answers = datasets._answers
 
 
-def forget() -> None:
-    datasets._load.cache_clear()
-    datasets._images.cache_clear()
-
-
 @pytest.fixture(autouse=True)
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No data folder, an empty user cache, no network, and nothing remembered before or after."""
+    """And no network."""
 
     def refuse(url: str, path: Path | None = None) -> bool:
         raise AssertionError(f"a test reached for {url}")
 
-    monkeypatch.delenv(DATA_VARIABLE, raising=False)
-    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.setattr(datasets, "_answers", refuse)
     monkeypatch.setattr(datasets, "_fetch", refuse)
-    forget()
-    yield
-    forget()
+    yield from nothing_found_yet(monkeypatch, tmp_path / "cache")
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Two small IDX payloads whose checksums stand in for those of the real files."""
-    rng = np.random.default_rng(1)
-    payloads = {
-        name: struct.pack(">4i", 0x803, n, 28, 28) + rng.integers(0, 256, n * 784, dtype=np.uint8).tobytes()
-        for name, n in SIZES.items()
-    }
-    for name, payload in payloads.items():
-        monkeypatch.setitem(datasets.SHA256, name, hashlib.sha256(payload).hexdigest())
-    return payloads
+    """Two small IDX files that are taken for the real ones."""
+    take_for_mnist(monkeypatch)
+    return FILES
 
 
 @pytest.fixture
@@ -258,10 +242,6 @@ class Mirrors:
 def mirrors(small: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Mirrors:
     served = {f"{m}{name}.gz": gzip.compress(payload) for m in MIRRORS for name, payload in small.items()}
     return Mirrors(served, monkeypatch)
-
-
-def files_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def test_download_comes_from_the_first_mirror_and_is_kept(

@@ -1,7 +1,8 @@
-"""The least that is still measured in earnest: a preset, the cells of a small grid, how they ended, their numbers."""
+"""The least that is still measured in earnest: a preset, the cells of a small grid, how they end, and their numbers."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,11 @@ from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.sources import CLOCK, DRAWS, SOURCES, STEPS
 from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings, TrainSettings
+from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from dvae_bench.tasks.vae.mnist_task import MnistTask
+from torch import Tensor
 
 TRAINING = TrainSettings(
     steps=6, seconds=1e6, evaluations=3, images=20, iw_images=8, iw_samples=4, variance_draws=4, basket_tuning=2
@@ -47,6 +51,11 @@ def one_cell(estimator: str = "rloo", source: str = "draws", **how: Any) -> Cell
     """The only cell of such a grid."""
     (cell,) = grid(estimator, sources=source, **how)
     return cell
+
+
+def some_batches(task: MnistTask, count: int) -> list[Tensor]:
+    """The first batches of training."""
+    return list(itertools.islice(task.batches(stream(0, "data")), count))
 
 
 class Diary(Progress):

@@ -8,8 +8,6 @@ import os
 import random
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.run.cells import Place, plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import STEPS
-from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.bench.sources.training.step import TrainStep
@@ -29,26 +25,20 @@ from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.contract import Unsupported
-from dvae_bench.estimators.names import Name, UsageError
+from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from forked import TRAINED, Forks, wait_for
 from pandas.testing import assert_frame_equal
+from tiny import TRAINING, VAE, numbers, one_cell
 
-PROCESS = Path(__file__).with_name("training_process.py")
 ARCHITECTURES = ("linear", "categorical", "two-layer-linear")
-TINY = TrainSettings(steps=6, seconds=1e6, evaluations=3, images=20, iw_images=8, iw_samples=4, variance_draws=4)
-
-
-@pytest.fixture(autouse=True)
-def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+PRESET = Preset("tiny", {STEPS: TRAINING})
 
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[str, MnistVae]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVAE_BENCH_DATA", "embedded")
-        return {arch: MnistVae(arch=arch, batch=8) for arch in ARCHITECTURES}
+    return {arch: MnistVae(arch=arch, batch=8) for arch in ARCHITECTURES}
 
 
 def differences(one: Any, other: Any, at: str = "") -> list[str]:
@@ -162,9 +152,7 @@ class TestCell:
     def test_goes_on_and_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Interrupted at its fourth step, the cell is gone on with from the third; --fresh starts again."""
         monkeypatch.setattr(Checkpoint, "every", 0.0)
-        preset, task = Preset("tiny", {STEPS: TINY}), Name.parse("mnist-vae:arch=linear,batch=8")
-        cells = plan([Name("rebar")], [task], preset, Place(data="mnist-5k"))
-        cell = next(cell for cell in cells if cell.source is STEPS)
+        cell = one_cell("rebar", "steps", tasks=VAE, preset=PRESET)
         disturbed, quiet = Store(tmp_path / "a"), Store(tmp_path / "b")
         assert run_cells([cell], quiet, Progress()) == {"ok": 1}
 
@@ -182,13 +170,10 @@ class TestCell:
         assert run_cells([cell], disturbed, Progress()) == {"ok": 1}
         assert next(calls) == 1 + 4 + 3, "three steps were left"
         assert [path.suffix for path in disturbed.cells.iterdir()] == [".parquet"]
-        numbers = [store.rows().query("metric != 'seconds'").reset_index(drop=True) for store in (disturbed, quiet)]
-        assert_frame_equal(*numbers)
+        assert_frame_equal(numbers(disturbed), numbers(quiet))
 
-    def test_fresh_starts_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        preset, task = Preset("tiny", {STEPS: TINY}), Name.parse("mnist-vae:arch=linear,batch=8")
-        cells = plan([Name("rloo")], [task], preset, Place(data="mnist-5k"))
-        cell, store = next(cell for cell in cells if cell.source is STEPS), Store(tmp_path)
+    def test_fresh_starts_again(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        cell = one_cell("rloo", "steps", tasks=VAE, preset=PRESET)
         Checkpoint(store.checkpoint(cell.part())).save({"done": 5, "trained": 0.0, "points": []})
         steps: list[int] = []
         whole = TrainStep.__call__
@@ -198,31 +183,18 @@ class TestCell:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.full)])
-def test_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, kills: int) -> None:
+def test_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, kills: int, forks: Forks) -> None:
     """SIGKILL, again and again, while every step is saved; then left to finish."""
     seed = secrets.randbits(32)
     print(f"seed {seed}")
-    waits, steps = random.Random(seed), 100 * (kills + 1)
-    finals = []
-    for folder, killed in (("quiet", 0), ("disturbed", kills)):
-        place = tmp_path / folder
-        place.mkdir()
+    waits, steps, finals = random.Random(seed), 100 * (kills + 1), []
+    for folder, killed in ((tmp_path / "quiet", 0), (tmp_path / "disturbed", kills)):
         for _ in range(killed):
-            with start(place, steps) as run:
-                assert run.stdout is not None and run.stdout.readline() == "ready\n"
-                time.sleep(waits.uniform(0.0, 0.3))
-                run.send_signal(signal.SIGKILL)
-            assert run.returncode == -signal.SIGKILL, "it had ended before it was killed"
-        with start(place, steps) as run:
-            assert run.wait(300) == 0
-        finals.append(Checkpoint(place / "final.safetensors").load())
+            run = forks.start("train", folder, steps)
+            wait_for(lambda printed: "ready" in printed, folder)
+            time.sleep(waits.uniform(0.0, 0.3))
+            os.kill(run, signal.SIGKILL)
+            assert forks.wait(run) == -signal.SIGKILL, "it had ended before it was killed"
+        assert forks.wait(forks.start("train", folder, steps)) == 0, (folder / "output").read_text()
+        finals.append(Checkpoint(folder / TRAINED).load())
     assert differences(*finals) == []
-
-
-def start(folder: Path, steps: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(PROCESS), str(folder), str(steps)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "DVAE_BENCH_DATA": "embedded"},
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.run.cells import Place, plan
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import CLOCK
@@ -13,7 +12,7 @@ from dvae_bench.bench.sources.timing.journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block, Stopwatch
 from dvae_bench.bench.sources.timing.telemetry import Reading
 from dvae_bench.bench.store.store import Store
-from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from tiny import grid
 
 COOL = Block([{"sample": 1.5, "total": 2.0}], 1.0, 2.5, None)
 HOT = Block([{"total": 3.0}], 1.0, 3.5, Reading(1980.0, 80.0, 300.0, ("power brake",)))
@@ -38,11 +37,9 @@ def test_a_line_cut_short_is_dropped_and_the_next_one_is_not(tmp_path: Path) -> 
     assert journal.blocks() == {"a": [COOL], "b": [HOT]}
 
 
-def test_an_interrupted_run_makes_only_the_missing_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ESTIMATORS.select(["rloo", "reinforce", "disarm"])
-    preset = PRESETS["quick"]
-    cells = plan(names, TASKS.select(["bit"]), preset, Place())
-    store, made, block = Store(tmp_path), [], Stopwatch.block
+def test_an_interrupted_run_makes_only_the_missing_blocks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, preset = ("rloo", "reinforce", "disarm"), PRESETS["quick"]
+    cells, made, block = grid(*names, preset=preset), [], Stopwatch.block
 
     def interrupted(watch: Stopwatch) -> Block:
         if len(made) == 7:
@@ -58,10 +55,7 @@ def test_an_interrupted_run_makes_only_the_missing_blocks(tmp_path: Path, monkey
     counts = run_cells(cells, store, Progress())
     assert counts == {"reused": 3, "ok": 3}
     assert len(made) == 3 * preset.of(CLOCK).rounds, "no block was measured twice"
-    assert not (tmp_path / "timings-in-flight.jsonl").exists()
+    assert not (store.folder / "timings-in-flight.jsonl").exists()
     rows = store.rows()
     times = rows[rows["metric"] == "time_total"]
-    assert (
-        set(times["estimator"]) == {"rloo", "reinforce", "disarm"}
-        and (times["n"] >= preset.of(CLOCK).repetitions).all()
-    )
+    assert set(times["estimator"]) == set(names) and (times["n"] >= preset.of(CLOCK).repetitions).all()

@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import pytest
-from dvae_bench.bench.run.cells import Cell, Place, plan
-from dvae_bench.bench.run.presets import PRESETS, Preset
+from dvae_bench.bench.run.cells import Cell
 from dvae_bench.bench.run.runner import Progress, run_cells, store_lost
 from dvae_bench.bench.run.shard import Shard
 from dvae_bench.bench.sources import CLOCK, DRAWS
-from dvae_bench.bench.sources.settings import ClockSettings, DrawSettings
 from dvae_bench.bench.store.merge import merge
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import UsageError
-from dvae_bench.estimators.registry import ESTIMATORS, TASKS
-
-TINY = Preset(
-    "tiny",
-    {
-        DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2),
-        CLOCK: ClockSettings(warmup=1, repetitions=6, seconds=0.0, rows=10),
-    },
-)
+from dvae_bench.estimators.registry import TASKS
+from pandas.testing import assert_frame_equal
+from tiny import TINY, grid, numbers
 
 
-def cells(preset: Preset = TINY, seeds: int = 2, device: str = "cpu") -> list[Cell]:
-    return plan(
-        ESTIMATORS.select(["rloo", "reinforce"]), TASKS.select(["bit:d=2"]), preset, Place(device=device), seeds
-    )
+def cells(**how: Any) -> list[Cell]:
+    return grid("rloo", "reinforce", **({"seeds": 2} | how))
 
 
 def measured(folder: Path, which: list[Cell], **context: object) -> Store:
@@ -42,17 +32,17 @@ def measured(folder: Path, which: list[Cell], **context: object) -> Store:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
 def test_shards_are_the_whole_plan_with_each_cell_once(count: int) -> None:
-    on = TASKS.select(["bit", "bit-table", "quadratic", "mnist-vae:arch={linear,nonlinear}"])
-    grid = plan(ESTIMATORS.select(["re*", "rloo"]), on, PRESETS["quick"], Place(), 2)
-    places = {str(cell): place for place, cell in enumerate(grid)}
-    shards = [[places[str(cell)] for cell in Shard(index, count).of(grid)] for index in range(1, count + 1)]
-    assert sorted(place for shard in shards for place in shard) == list(range(len(grid)))
+    on = ["bit", "bit-table", "quadratic", "mnist-vae:arch={linear,nonlinear}"]
+    whole = grid("re*", "rloo", tasks=on, seeds=2)
+    places = {cell: place for place, cell in enumerate(whole)}
+    shards = [[places[cell] for cell in Shard(index, count).of(whole)] for index in range(1, count + 1)]
+    assert sorted(place for shard in shards for place in shard) == list(range(len(whole)))
     assert all(shard == sorted(shard) for shard in shards), "timings come last in each"
-    for task in on:
-        timings = {place for place, cell in enumerate(grid) if cell.source is CLOCK and cell.task == task}
+    for task in TASKS.select(on):
+        timings = {place for place, cell in enumerate(whole) if cell.source is CLOCK and cell.task == task}
         assert sum(timings <= set(shard) for shard in shards) == 1, "timings of one task stay together"
     for source in ("draws", "steps"):
-        sizes = [sum(grid[place].source.name == source for place in shard) for shard in shards]
+        sizes = [sum(whole[place].source.name == source for place in shard) for shard in shards]
         assert max(sizes) - min(sizes) <= 1
 
 
@@ -63,17 +53,14 @@ def test_what_is_no_shard_is_refused(text: str) -> None:
 
 
 def test_merged_shards_are_the_run(tmp_path: Path) -> None:
-    grid = cells()
-    stores = [
-        measured(tmp_path / str(index), Shard(index, 3).of(grid), command=[f"--shard {index}/3"]) for index in (1, 2, 3)
-    ]
-    whole = measured(tmp_path / "whole", grid)
+    every = cells()
+    stores = [measured(tmp_path / str(i), Shard(i, 3).of(every), command=[f"--shard {i}/3"]) for i in (1, 2, 3)]
+    whole = measured(tmp_path / "whole", every)
     merged = merge(tmp_path / "out", [store.folder for store in stores])
     assert (merged.cells, merged.differing) == (6, [])
     out = Store.open(tmp_path / "out")
-    assert all(out.finished(cell.part()) for cell in grid)
-    draws = [store.rows().query("source == 'draws'").reset_index(drop=True) for store in (out, whole)]
-    pd.testing.assert_frame_equal(*draws, check_exact=True)
+    assert all(out.finished(cell.part()) for cell in every)
+    assert_frame_equal(numbers(out), numbers(whole), check_exact=True)
     commands = [context["command"] for context in out.context()["merged"]]
     assert commands == [["--shard 1/3"], ["--shard 2/3"], ["--shard 3/3"]]
     assert out.context()["schema"] == 1 and out.context()["command"] == commands[0]
@@ -84,8 +71,8 @@ def test_merged_shards_are_the_run(tmp_path: Path) -> None:
 
 
 def test_what_was_measured_prevails_over_what_failed(tmp_path: Path) -> None:
-    first, *_ = grid = cells()
-    failed, good = Store(tmp_path / "failed"), measured(tmp_path / "good", grid)
+    first, *_ = every = cells()
+    failed, good = Store(tmp_path / "failed"), measured(tmp_path / "good", every)
     failed.write_context({"schema": 1})
     store_lost(first, "killed", failed)
     for order in ([failed, good], [good, failed]):
@@ -104,7 +91,7 @@ def test_numbers_that_differ_are_said_and_the_first_are_kept(tmp_path: Path) -> 
 
 def test_other_settings_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
     a = measured(tmp_path / "a", cells())
-    b = measured(tmp_path / "b", cells(TINY.changed(DRAWS, rows=9)))
+    b = measured(tmp_path / "b", cells(preset=TINY.changed(DRAWS, rows=9)))
     with pytest.raises(UsageError, match=r"on bit:d=2, draws.*: .*a and .*b measured this cell with different sett"):
         merge(tmp_path / "out", [a.folder, b.folder])
     assert not (tmp_path / "out").exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import shutil
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -14,7 +13,6 @@ import pytest
 import torch
 from dvae_bench.bench.run.cells import Cell, Place
 from dvae_bench.bench.sources import STEPS, capture
-from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.timing.timing import timed_steps
@@ -34,18 +32,13 @@ from dvae_bench.tasks.vae.mnist_task import MnistTask
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.mnist_vq import MnistVq
 from dvae_bench.tasks.vae.speed import check_speed, in_float32
+from tiny import TRAINING, some_batches
 from torch import Tensor, nn
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-TINY = TrainSettings(steps=4, evaluations=1, images=20, iw_images=8, iw_samples=4, variance_draws=4)
 STATEFUL = ("reinforce-ema", "nvil", "rebar", "slope-annealed-st", "gumbel-softmax:rate=0.01,tau=1.0")
 SUM_OF_784 = 784 * 2**-24
 """How far a float32 sum of 784 numbers of one sign can be off in one order or another, relative (Higham 1993)."""
-
-
-@pytest.fixture(autouse=True)
-def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
 
 
 def linear(**values: Any) -> MnistVae:
@@ -54,10 +47,6 @@ def linear(**values: Any) -> MnistVae:
 
 def step_of(task: MnistTask, name: str = "reinforce") -> TrainStep:
     return TrainStep(task, build(name, task.layers[0]), seed=0)
-
-
-def some_batches(task: MnistTask, count: int) -> list[Tensor]:
-    return list(itertools.islice(task.batches(stream(0, "data")), count))
 
 
 def assert_equal_states(one: TrainStep, other: TrainStep) -> None:
@@ -146,7 +135,7 @@ class TestBfloat16:
     def test_evaluations_are_those_of_float32(self) -> None:
         fast, plain = (step_of(linear(**values)) for values in ({"autocast": "bf16"}, {}))
         x = some_batches(linear(), 1)[0]
-        found, expected = (evaluate(step, step.task, TINY, 0, x, final=True) for step in (fast, plain))
+        found, expected = (evaluate(step, step.task, TRAINING, 0, x, final=True) for step in (fast, plain))
         for metric in ("elbo_test", "kl_test", "iw_test"):
             np.testing.assert_array_equal(found[metric], expected[metric])
         assert not np.array_equal(found["var_cut"], expected["var_cut"]), "gradients are drawn as they are trained with"
@@ -219,7 +208,7 @@ class TestCompiled:
         assert compiled == ["encode", "reconstruction"]
         step.path(x, timeline)
         assert compiled == ["encode", "reconstruction"] * 2 and "encoder_backward" in timeline.read()
-        evaluate(step, step.task, TINY, 0, x, final=True)
+        evaluate(step, step.task, TRAINING, 0, x, final=True)
         assert len(compiled) == 4, "evaluations are not compiled"
 
 

@@ -10,12 +10,12 @@ import pytest
 from dvae_bench.bench.collectors.target import Target
 from dvae_bench.bench.collectors.training import Training
 from dvae_bench.bench.rows import Row
-from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.point import Point
 from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from tiny import TRAINING
 
 CURVE = [(10, 1.5, -200.0, 20), (20, 3.0, -150.0, 40), (30, 4.5, -120.0, 60)]
 
@@ -53,11 +53,9 @@ def test_nothing_without_a_target_or_a_curve() -> None:
 
 
 @pytest.mark.parametrize(("name", "each"), [("rloo:n=4", 4), ("disarm", 2), ("gumbel-softmax", 1)])
-def test_training_counts_evaluations(name: str, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
-    task = MnistVae(arch="linear", batch=8)
-    settings = TrainSettings(steps=4, evaluations=2, images=10, iw_images=4, iw_samples=2, variance_draws=4)
-    points = train(task, estimator(name, task.spec), replace(settings, target_elbo=-1e4), 0, lambda fraction: None)
+def test_training_counts_evaluations(name: str, each: int) -> None:
+    task, settings = MnistVae(arch="linear", batch=8), replace(TRAINING, steps=4, evaluations=2, target_elbo=-1e4)
+    points = train(task, estimator(name, task.spec), settings, 0, lambda fraction: None)
     assert [point.evaluations for point in points] == [2 * each, 4 * each]
     found = {row["metric"]: row for row in Target().rows(points)}
     assert found["evaluations_to_target"]["value"] == 2 * each and found["seconds_to_target"]["value"] > 0

@@ -15,11 +15,8 @@ import pytest
 import torch
 from dvae_bench.bench.collectors.costs import StepCosts
 from dvae_bench.bench.collectors.time import Time
-from dvae_bench.bench.run.cells import Cell, Place, plan
-from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.run.tracing import write_traces
-from dvae_bench.bench.sources import CLOCK
 from dvae_bench.bench.sources.settings import ClockSettings
 from dvae_bench.bench.sources.timing import accelerator, rounds, stopwatch, telemetry
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
@@ -32,11 +29,11 @@ from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from tiny import VAE, Diary, grid
 
 CPU, DEVICE = torch.device("cpu"), torch.device("meta")
 PHASES = {"encode", "sample", "objective", "gradient", "objective_backward", "encoder_backward", "update"}
 SETTINGS = ClockSettings(warmup=3, repetitions=30, rounds=6, seconds=0.0, precision=0.0)
-QUICK = Preset("tiny", {CLOCK: ClockSettings(warmup=1, repetitions=6, rounds=3, seconds=0.0, rows=10)})
 COOL, HOT = (Reading(1500.0, 60.0, 200.0, throttled) for throttled in ((), ("software power cap",)))
 
 
@@ -329,15 +326,9 @@ class TestSteps:
         assert (rows["evaluations"], rows["differentiations"], rows["syncs"]) == (2, 0, 0)
 
 
-def grid(estimators: list[str], task: str) -> list[Cell]:
-    data = "mnist-5k" if "vae" in task else ""
-    chosen, on = ESTIMATORS.select(estimators), TASKS.select([task])
-    return plan(chosen, on, QUICK, Place(device_name="a cpu", data=data), sources=[CLOCK])
-
-
 class TestRunner:
-    def test_a_group_is_stored_cell_by_cell(self, tmp_path: Path) -> None:
-        store, group = Store(tmp_path), grid(["rloo", "reinforce", "rebar"], "bit")
+    def test_a_group_is_stored_cell_by_cell(self, store: Store) -> None:
+        group = grid("rloo", "reinforce", "rebar", sources="clock")
         assert run_cells(group[:1], store, Progress()) == {"ok": 1}
         assert run_cells(group, store, Progress()) == {"reused": 1, "ok": 2}, "a group's size is no part of a key"
         rows = store.rows()
@@ -345,35 +336,29 @@ class TestRunner:
         assert sorted(totals["estimator"]) == ["rebar", "reinforce", "rloo"] and (totals["value"] > 0).all()
 
     def test_an_unsupported_and_a_failing_one_leave_the_others_alone(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError("the baseline is empty")
 
         monkeypatch.setattr(ESTIMATORS.find("reinforce").load(), "gradient", fail)
-        group = grid(["rloo", "reinforce", "disarm", "straight-through"], "category-table")
-        store, ended = Store(tmp_path), []
-        progress = Progress(end=lambda cell, status, reason, seconds: ended.append((cell.estimator.family, status)))
-        run_cells(group, store, progress)
-        assert dict(ended) == {
-            "rloo": "ok",
-            "reinforce": "error",
-            "disarm": "unsupported",
-            "straight-through": "ok",
-        }
+        wanted = {"rloo": "ok", "reinforce": "error", "disarm": "unsupported", "straight-through": "ok"}
+        diary = Diary()
+        run_cells(grid(*wanted, tasks="category-table", sources="clock"), store, diary)
+        assert {name: diary.of(name)[0] for name in wanted} == wanted
         assert "the baseline is empty" in " ".join(store.rows()["reason"])
 
-    def test_a_task_that_fails_fails_its_group(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_task_that_fails_fails_its_group(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*arguments: object, **values: object) -> None:
             raise UsageError("no such data")
 
         monkeypatch.setattr(TASKS.find("bit").load(), "__init__", fail)
-        assert run_cells(grid(["rloo", "disarm"], "bit"), Store(tmp_path), Progress()) == {"error": 2}
+        assert run_cells(grid("rloo", "disarm", sources="clock"), store, Progress()) == {"error": 2}
 
 
 class TestTraces:
     def test_phases_are_labels(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-        cells, said = grid(["rloo:n=3"], "mnist-vae:arch=linear,batch=8") + grid(["rloo"], "bit"), []
+        cells, said = grid("rloo:n=3", tasks=[VAE, "bit"], sources="clock"), []
         (path,) = write_traces(cells, tmp_path / "traces", said.append)
         assert path.name == "rloo-n=3-mnist-vae-arch=linear-batch=8.json" and said == []
         events = json.loads(path.read_text())["traceEvents"]
@@ -384,7 +369,7 @@ class TestTraces:
             raise ZeroDivisionError("the baseline is empty\nat all")
 
         monkeypatch.setattr(ESTIMATORS.find("reinforce").load(), "gradient", fail)
-        cells, said = grid(["disarm", "reinforce"], "mnist-vae:arch=categorical,batch=8"), []
+        cells, said = grid("disarm", "reinforce", tasks="mnist-vae:arch=categorical,batch=8", sources="clock"), []
         assert write_traces(cells, tmp_path / "traces", said.append) == []
         disarm, reinforce = said
         assert disarm.startswith("no trace of disarm on mnist-vae:arch=categorical,batch=8: Unsupported: ")

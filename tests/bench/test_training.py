@@ -11,7 +11,6 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.training.evaluation import evaluate
@@ -29,6 +28,7 @@ from dvae_bench.tasks.vae.bounds import elbo_parts, importance_weighted
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 from dvae_bench.tasks.vae.tiny_vae import TinyVae, trained
+from tiny import TRAINING, some_batches
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -36,14 +36,11 @@ PHASES = {"encode", "sample", "objective", "gradient", "objective_backward", "en
 ESTIMATOR_NAMES = sorted(ESTIMATORS.builtin)
 SLOW = ("identity-st", "categorical")
 ARCHITECTURES = ("linear", "categorical", "two-layer-linear")
-TINY = TrainSettings(steps=6, evaluations=3, images=20, iw_images=8, iw_samples=4, variance_draws=4)
 
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[str, MnistVae]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVAE_BENCH_DATA", "embedded")
-        return {arch: MnistVae(arch=arch, batch=16, lr=3e-4) for arch in ARCHITECTURES}
+    return {arch: MnistVae(arch=arch, batch=16, lr=3e-4) for arch in ARCHITECTURES}
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +60,6 @@ def train_step(task: MnistVae, name: str) -> TrainStep:
         return TrainStep(task, build(name, *task.layers), seed=0)
     except Unsupported as reason:
         pytest.skip(str(reason))
-
-
-def some_batches(task: MnistVae, count: int) -> list[Tensor]:
-    return list(itertools.islice(task.batches(stream(0, "data")), count))
 
 
 class TestTrainStep:
@@ -285,7 +278,7 @@ class TestGradientEma:
 class TestTrain:
     def test_evaluates_at_even_steps(self, linear: MnistVae) -> None:
         ticks: list[float] = []
-        points = train(linear, build("rloo", linear.spec), TINY, 0, ticks.append)
+        points = train(linear, build("rloo", linear.spec), TRAINING, 0, ticks.append)
         assert [point.step for point in points] == [2, 4, 6] and ticks == pytest.approx([1 / 3, 2 / 3, 1])
         images = {f"{name}_{split}": 20 for name in ("elbo", "reconstruction", "kl") for split in ("train", "test")}
         sizes = images | {"var_cut": 4, "var_encoder": 4}
@@ -300,13 +293,13 @@ class TestTrain:
     def test_follows_the_schedule(self, monkeypatch: pytest.MonkeyPatch) -> None:
         task, rates = MnistVae(arch="linear", batch=8, lr=0.5, schedule="step", warmup=2), []
         monkeypatch.setattr(TrainStep, "set_learning_rate", lambda step, rate: rates.append(rate))
-        train(task, build("rloo", task.spec), TINY, 0, lambda fraction: None)
+        train(task, build("rloo", task.spec), TRAINING, 0, lambda fraction: None)
         assert rates == pytest.approx([0.25, 0.5, 0.5, 0.05, 0.005, 0.005])
 
     @pytest.mark.parametrize("name", ["rloo", "rebar", "reinforce-ema"])
     def test_is_reproducible(self, linear: MnistVae, name: str) -> None:
         one, other, seed_1 = (
-            train(linear, build(name, linear.spec), TINY, seed, lambda fraction: None) for seed in (0, 0, 1)
+            train(linear, build(name, linear.spec), TRAINING, seed, lambda fraction: None) for seed in (0, 0, 1)
         )
         for point, again in zip(one, other, strict=True):
             for metric in point.metrics:
@@ -315,7 +308,7 @@ class TestTrain:
         assert not np.array_equal(one[-1].metrics["elbo_test"], seed_1[-1].metrics["elbo_test"])
 
     def test_ends_when_its_time_is_spent(self, linear: MnistVae) -> None:
-        points = train(linear, build("rloo", linear.spec), replace(TINY, seconds=0.0), 0, lambda fraction: None)
+        points = train(linear, build("rloo", linear.spec), replace(TRAINING, seconds=0.0), 0, lambda fraction: None)
         assert [point.step for point in points] == [1]
         assert {"iw_test", "bias_reference"} <= points[0].metrics.keys(), "evaluated as a last step is"
 
@@ -331,7 +324,7 @@ class TestTrain:
 
         monkeypatch.setattr(rloo, "gradient", fails_at_step_4)
         with pytest.raises(Diverged, match="not finite by step 4") as end:
-            train(linear, rloo, TINY, 0, lambda fraction: None)
+            train(linear, rloo, TRAINING, 0, lambda fraction: None)
         assert [point.step for point in end.value.points] == [2]
         assert np.isfinite(end.value.points[0].metrics["elbo_test"]).all()
 
@@ -339,7 +332,7 @@ class TestTrain:
         step, x = train_step(linear, "reinforce-ema"), some_batches(linear, 1)[0]
         step(x)
         before = copy.deepcopy(step.estimator.state_dict())
-        one, other = (evaluate(step, linear, TINY, 0, x, final=True) for _ in range(2))
+        one, other = (evaluate(step, linear, TRAINING, 0, x, final=True) for _ in range(2))
         assert step.estimator.training
         assert all(torch.equal(before[key], value) for key, value in step.estimator.state_dict().items())
         for metric in one:

@@ -13,11 +13,6 @@ from dvae_bench.bench.store.store import Store
 from .test_reproduce_cli import TINY
 
 
-@pytest.fixture(autouse=True)
-def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
-
-
 @pytest.mark.usefixtures("tiny_presets", "no_figures")
 class TestRun:
     def test_with_and_without_stand_side_by_side(self, command: Command, tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def read(path: Path) -> Page:
 PAGES = [read(path) for path in sorted(DOCS.rglob("*.md"))]
 
 
-def save_files(folder: Path) -> None:
+def save_files(folder: Path) -> list[Path]:
     """Write every file that a page asks its reader to save."""
-    for page in PAGES:
-        for title, body in page.code:
-            if title:
-                (folder / title).write_text(body, encoding="utf-8")
+    saved = {folder / title: body for page in PAGES for title, body in page.code if title}
+    for path, body in saved.items():
+        path.write_text(body, encoding="utf-8")
+    return list(saved)

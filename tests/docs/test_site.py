@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import listen
 from documents import DOCS, PAGES, ROOT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "link": "href"}
 OUTSIDE = re.compile(r"^(?:https?:)?//")
 GENERATED_LIST = "estimators/"
@@ -96,26 +94,12 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {page.name for page in PAGES} == shown
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the PATH: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield started
-        started.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_is_read_and_searched_from_a_folder(site: Path, browser: Any, width: int, scheme: str) -> None:
     context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 844})
-    page, complaints = context.new_page(), []
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page, complaints = context.new_page(), list[str]()
+    listen(page, complaints)
     for name in ("index.html", "which-estimator.html", "estimators/rebar.html", "seed-document.html"):
         page.goto((site / name).as_uri())
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is wider than the screen"

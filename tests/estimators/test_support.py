@@ -10,14 +10,12 @@ import csv
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.run.cells import Place, plan
-from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import DRAWS
-from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from tiny import TINY, grid
 
 TOYS = {
     "bernoulli": "bit-table:d=3",
@@ -28,7 +26,7 @@ TOYS = {
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
     "continuous": "moments",
 }
-TINY = Preset("tiny", {DRAWS: DrawSettings(blocks=8, rows=8, tuning_steps=2)})
+SHORT = TINY.changed(DRAWS, blocks=8, rows=8)
 
 
 def matrix() -> dict[str, dict[str, str]]:
@@ -45,10 +43,8 @@ def test_the_matrix_holds_every_estimator() -> None:
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_runs_are_as_the_matrix_says(name: str, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    cells = plan([Name(name)], TASKS.select(TOYS.values()), TINY, Place())
-    run_cells([cell for cell in cells if cell.source is DRAWS], store, Progress())
+def test_runs_are_as_the_matrix_says(name: str, store: Store) -> None:
+    run_cells(grid(name, tasks=list(TOYS.values()), sources="draws", preset=SHORT), store, Progress())
     status = store.rows().groupby("task")["status"].agg(lambda statuses: statuses.mode()[0])
     on = {latent: str(TASKS.canonical(Name.parse(toy))) for latent, toy in TOYS.items()}
     assert {latent: status[task] for latent, task in on.items()} == MATRIX[name]

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import gc
 import gzip
-import hashlib
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.tasks.vae import datasets
-from dvae_bench.tasks.vae.datasets import DATA_VARIABLE, TEST, TRAIN, load_mnist
+from dvae_bench.tasks.vae.datasets import TEST, TRAIN, load_mnist
 from hypothesis import strategies as st
+from idx_files import FILES, files_in, nothing_found_yet, take_for_mnist
 
 from .conftest import FUZZED, fuzz
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 """pooch leaves the connection of a download that fails to the garbage collector."""
-
-RNG = np.random.default_rng(1)
-FILES = {
-    name: struct.pack(">4i", 0x803, n, 28, 28) + RNG.integers(0, 256, n * 784, dtype=np.uint8).tobytes()
-    for name, n in ((TRAIN, 60), (TEST, 10))
-}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -98,26 +90,13 @@ def server() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty user cache, no data folder, and short limits."""
-    monkeypatch.delenv(DATA_VARIABLE)
-    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache")
-    for name, payload in FILES.items():
-        monkeypatch.setitem(datasets.SHA256, name, hashlib.sha256(payload).hexdigest())
+    take_for_mnist(monkeypatch)
     monkeypatch.setattr(datasets, "_TIMEOUT", 1.0)
     monkeypatch.setattr(datasets, "_PATIENCE", 2.0)
     monkeypatch.setattr(datasets, "_LARGEST", 8 << 20)
-    forget()
-    yield tmp_path / "cache"
-    forget()
+    for _ in nothing_found_yet(monkeypatch, tmp_path / "cache"):
+        yield tmp_path / "cache"
     gc.collect()
-
-
-def forget() -> None:
-    datasets._load.cache_clear()
-    datasets._images.cache_clear()
-
-
-def files(place: Path) -> list[str]:
-    return sorted(path.name for path in place.rglob("*") if path.is_file())
 
 
 FAULTS = ["missing", "cut", "cut-unsaid", "wrong", "stuck", "trickle", "endless"]
@@ -128,7 +107,7 @@ def test_the_next_mirror_is_asked(fault: str, server: str, place: Path, monkeypa
     monkeypatch.setattr(datasets, "MIRRORS", (f"{server}{fault}/", f"{server}good/"))
     dataset = load_mnist()
     assert dataset.name == "mnist" and dataset.test.numpy().tobytes() == FILES[TEST][16:]
-    assert files(place) == [f"{TEST}.gz", f"{TRAIN}.gz"]
+    assert files_in(place) == [f"{TEST}.gz", f"{TRAIN}.gz"]
 
 
 def down() -> str:
@@ -144,7 +123,7 @@ def test_with_no_mirror_left_it_is_one_sentence(
     monkeypatch.setattr(datasets, "MIRRORS", (down(), f"{server}wrong/", f"{server}trickle/"))
     assert load_mnist().name == "mnist-5k"
     said = capsys.readouterr().err
-    assert said.startswith("WARNING: ") and said.count("\n") == 1 and files(place) == []
+    assert said.startswith("WARNING: ") and said.count("\n") == 1 and files_in(place) == []
     assert said.count("127.0.0.1: ") == 3 and "corrupt file" in said and "TimeoutError" in said
 
 

@@ -80,12 +80,6 @@ def write_run() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without pdf and png: a figure costs half a second."""
-    monkeypatch.setattr("dvae_bench.bench.report.write_figures", lambda *rest, **more: ([], []))
-
-
 def failure(estimator: str, task: str, status: str, reason: str) -> dict[str, Any]:
     return cell(estimator, task, "draws") | {"status": status, "reason": reason}
 

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import listen
 from dvae_bench.bench.page import write_page
 from dvae_bench.bench.report import Study
 from dvae_bench.bench.store.store import Store
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH: apt-get install chromium")
-
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-INSIDE = ("file:", "data:", "blob:")
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -45,10 +31,7 @@ def visit(browser: Any, complaints: list[str]) -> Iterator[Open]:
         contexts.append(browser.new_context(offline=True, **({"viewport": {"width": 1280, "height": 900}} | screen)))
         page = contexts[-1].new_page()
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else complaints.append(r.url)
-        )
+        listen(page, complaints)
         page.goto(path.resolve().as_uri())
         page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
         return page

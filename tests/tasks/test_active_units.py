@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from dvae_bench.bench.collectors.images import Images
-from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.estimators import estimator
 from dvae_bench.tasks.vae.active_units import active_units
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
+from tiny import TRAINING
 
-SETTINGS = TrainSettings(steps=2, evaluations=2, images=50, iw_images=4, iw_samples=2, variance_draws=4)
+SETTINGS = replace(TRAINING, steps=2, evaluations=2, images=50)
 
 
 def test_bits_are_active_above_a_variance_of_a_hundredth() -> None:
@@ -28,8 +30,7 @@ def test_a_site_is_active_when_one_class_is() -> None:
 
 
 @pytest.mark.parametrize("arch", ["linear", "categorical"])
-def test_training_reports_both(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+def test_training_reports_both(arch: str) -> None:
     task = MnistVae(arch=arch, batch=8, prior="trainable")
     first, last = train(task, estimator("reinmax", task.spec), SETTINGS, 0, lambda fraction: None)
     assert 0 <= last.metrics["active_units_test"].value <= task.spec.event_shape[0]
@@ -43,8 +44,7 @@ def test_training_reports_both(arch: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert last.images["reconstruction"].std() > 0.05, "the output's bias alone is the mean image"
 
 
-def test_samples_come_from_the_trained_prior(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+def test_samples_come_from_the_trained_prior() -> None:
     vae = MnistVae(arch="linear", n=3, prior="trainable").model(0)
     assert vae.prior is not None
     with torch.no_grad():

@@ -48,8 +48,7 @@ def test_training_descends_minus_the_elbo(kind: str) -> None:
         torch.testing.assert_close(-loss, elbo_parts(vae, x, torch.Generator().manual_seed(1))["elbo"])
 
 
-def test_the_squared_distance_reports_no_elbo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+def test_the_squared_distance_reports_no_elbo() -> None:
     images = {}
     for likelihood in ("bernoulli", "l2"):
         task = MnistVae(arch="linear", likelihood=likelihood)
@@ -73,7 +72,6 @@ def test_the_l2_surrogate_takes_the_place_of_the_kl_and_the_elbo_stays_one() -> 
     torch.testing.assert_close(parts["elbo"], -parts["reconstruction"] - latent.kl_to_prior())
 
 
-def test_only_gaussians_have_an_l2_surrogate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
+def test_only_gaussians_have_an_l2_surrogate() -> None:
     with pytest.raises(UsageError, match="arch=gaussian"):
         MnistVae(arch="linear", kl="l2")

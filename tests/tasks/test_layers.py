@@ -6,7 +6,6 @@ import copy
 import functools
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,19 +29,12 @@ from dvae_bench.tasks.vae.bounds import elbo_parts, importance_weighted
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
 from dvae_bench.tasks.vae.tiny_vae import TinyVae
+from tiny import TRAINING
 from torch import Tensor, nn
 
 DEEPER = 3
-TINY = TrainSettings(steps=4, seconds=1e6, evaluations=2, images=20, iw_images=8, iw_samples=4, variance_draws=4)
 Z_MAX = 5.0
 """Of a standard normal, exceeded once in 1.7 million; the tests below look at fewer than 500 at fixed seeds."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def embedded() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVAE_BENCH_DATA", "embedded")
-        yield
 
 
 @functools.cache
@@ -291,7 +283,7 @@ class TestMnist:
     @pytest.mark.parametrize("name", ["reinforce", "rebar"])
     def test_every_figure_of_an_evaluation(self, name: str) -> None:
         task = MnistVae(arch="two-layer-linear", n=20, batch=16, kl="sampled", prior="trainable")
-        _, last = train(task, build(name, *task.layers), TINY, 0, lambda fraction: None)
+        *_, last = train(task, build(name, *task.layers), TRAINING, 0, lambda fraction: None)
         assert {"iw_test", "gap_test", "bias_reference", "var_cut", "var_encoder"} <= last.metrics.keys()
         assert 0 <= last.metrics["active_units_test"].value <= 40
         assert last.metrics["gap_test"].mean() > 0 and last.metrics["var_ema"].value > 0

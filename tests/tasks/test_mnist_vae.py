@@ -19,11 +19,6 @@ from dvae_bench.tasks.vae.optimisers import make_optimizer, rate_factor
 from torch import nn
 
 
-@pytest.fixture(autouse=True)
-def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
-
-
 def widths(network: nn.Sequential) -> list[int]:
     layers = [module for module in network if isinstance(module, nn.Linear)]
     return [layers[0].in_features, *(layer.out_features for layer in layers)]

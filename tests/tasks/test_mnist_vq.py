@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from dvae_bench.bench.collectors.training import Training
-from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.training.evaluation import minibatch_gradients
 from dvae_bench.bench.sources.training.loop import train
@@ -20,17 +19,12 @@ from dvae_bench.estimators.contract import Estimator, Unsupported
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.quantisers.vq_ema import VqEma
 from dvae_bench.tasks.vae.mnist_vq import MnistVq
+from tiny import TRAINING
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 from torch.testing import assert_close
 
 QUANTISERS = ("vq-st", "vq-ema", "vq-rotation", "vq-gumbel", "stochastic-vq", "fsq", "lfq")
-TINY = TrainSettings(steps=6, evaluations=3, images=40, iw_images=8, iw_samples=4, variance_draws=4)
-
-
-@pytest.fixture(autouse=True)
-def digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVAE_BENCH_DATA", "embedded")
 
 
 def task(**values: Any) -> MnistVq:
@@ -113,7 +107,7 @@ def test_the_loss_of_an_evaluation_is_the_documents(name: str) -> None:
 def test_evaluation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What draws nothing reports its variance over minibatches, none over draws; the loss's fall is per step."""
     vq = task()
-    points = train(vq, quantiser(vq, "vq-ema"), TINY, 0, lambda fraction: None)
+    points = train(vq, quantiser(vq, "vq-ema"), TRAINING, 0, lambda fraction: None)
     rows = [row for row in Training().rows(points) if row["step"] == 6]
     value = {row["metric"]: row["value"] for row in rows}
     names = ("perplexity", "dead_codes", "distortion", "bits", "kl", "elbo", "reconstruction", "loss")
@@ -128,7 +122,7 @@ def test_evaluation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert value["var_minibatch"] > 0 and not {"var_cut", "var_encoder"} & value.keys()
     losses = [np.asarray(point.metrics["loss_train"]).mean() for point in points]
     assert_close(value["loss_decrease"], float(losses[1] - losses[2]) / 2, rtol=1e-5, atol=1e-6)
-    stochastic = train(vq, quantiser(vq, "stochastic-vq"), TINY, 0, lambda fraction: None)
+    stochastic = train(vq, quantiser(vq, "stochastic-vq"), TRAINING, 0, lambda fraction: None)
     assert {"var_minibatch", "var_cut", "var_encoder"} <= stochastic[-1].metrics.keys()
 
 
@@ -162,7 +156,7 @@ def test_a_model_of_nan_is_refused_before_the_first_step(monkeypatch: pytest.Mon
         broken.codebook.vectors[0] = math.nan
     monkeypatch.setattr(vq, "model", lambda seed: broken)
     with pytest.raises(UsageError, match="NaN or infinity"):
-        train(vq, quantiser(vq, "vq-ema"), TINY, 0, lambda fraction: None)
+        train(vq, quantiser(vq, "vq-ema"), TRAINING, 0, lambda fraction: None)
 
 
 def test_only_quantisers_are_evaluated() -> None:
