@@ -1,4 +1,4 @@
-"""Another latent than the estimator was made for."""
+"""A latent other than the one that the estimator was made for."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def latent(case: Case) -> str:
             except Exception as error:
                 problem = f"{type(error).__name__}: {error}".splitlines()[0]
                 raise Failed(f"made for {case.spec} and given {other}, it raises {problem}, no UsageError") from error
-            raise Failed(f"made for {case.spec}, it takes {other} without a word")
+            raise Failed(f"made for {case.spec}, it accepts {other} without an error")
     return ""
