@@ -183,7 +183,7 @@ HANGING = ("hangs", "spins-in-native-code")
 
 
 def ended_as(grid: list[Cell], folder: Path, execution: Execution) -> dict[str, tuple[str, str]]:
-    """How each estimator's cell ended, told and stored alike."""
+    """How each estimator's cell ended, reported and stored alike."""
     store, ended = Store(folder), {}
     progress = Progress(end=lambda cell, status, reason, seconds: ended.update({str(cell.estimator): (status, reason)}))
     counts = execution.run(grid, store, progress)
