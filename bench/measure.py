@@ -1,4 +1,4 @@
-"""The same table for the caller's own objective, at the caller's own parameters."""
+"""The table of estimators for the caller's own objective, at the caller's own parameters."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Given(Toy):
         return self.f
 
     def in_float64(self) -> Given:
-        """As it is: the caller's f may know one dtype and device only."""
+        """Itself: the caller's f may support one dtype and device only."""
         return self
 
     def exact(self, estimator: Estimator | None = None) -> dict[str, Tensor]:
-        """By enumeration, in the caller's dtype; nothing where there are too many configurations."""
+        """By enumeration, in the caller's dtype; empty if there are too many configurations."""
         if self.layers[0].configurations > self.ENUMERABLE:
             return {}
         return self._averaged(estimator, estimator.target if estimator is not None else expectation)
@@ -87,7 +87,7 @@ def measure(
     at most 4096 configurations of z to enumerate; without them, as for continuous z, those columns are empty.
 
     estimators: one or several of names as on the command line, `Estimator` classes, and estimators made for this
-    latent. What has parameters of its own is tuned here first, on a copy; an estimator in eval() is measured as it is.
+    latent. Those with parameters of their own are first tuned, on a copy; an estimator in eval() is measured as it is.
 
         measure(lambda z: (z - 0.45).square().sum(-1), Bernoulli(torch.zeros(5)), ["rloo:n=4", "disarm"])
 
@@ -119,7 +119,7 @@ def measure(
 
 
 def makers(estimators: Asked | Iterable[Asked], task: Given) -> dict[str, Callable[[], Layers]]:
-    """What makes each estimator, by the name asked for, numbered where another one has that name already."""
+    """A factory per estimator, by the name asked for, which is numbered if it is taken already."""
     found: dict[str, Callable[[], Layers]] = {}
     texts: set[str] = set()
 
@@ -147,7 +147,7 @@ def makers(estimators: Asked | Iterable[Asked], task: Given) -> dict[str, Callab
 
 
 def named(text: str) -> Iterator[tuple[str, Name]]:
-    """Each name that a text asks for, as it is given, and which that is; of a glob, the names it stands for."""
+    """Each name that a text asks for, as given, with its canonical form; for a glob, the names that it matches."""
     try:
         ESTIMATORS.find(text.partition(":")[0])
     except UsageError:

@@ -1,4 +1,4 @@
-"""Gradient estimators for discrete latent variables: the contract, the registry, one short file a method."""
+"""Gradient estimators for discrete latent variables: the contract, the registry, one short file per estimator."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def estimator(name: str, spec: LatentSpec, *lower: LatentSpec) -> Estimator:
     """Build an estimator from its name, on torch's default device: `estimator("rloo:n=4", LatentSpec.bernoulli(200))`.
 
-    With the specs of the stochastic layers inside f, one of each as one: `Layered`.
+    lower: the specs of the stochastic layers inside f. With any, one estimator per layer is built, joined by `Layered`.
 
     Raises UsageError for an unknown name, an unknown hyper-parameter or one out of its range, and
-    Unsupported when the method cannot handle this latent.
+    Unsupported if the estimator cannot handle this latent.
     """
     from .names import Name
     from .registry import ESTIMATORS

@@ -1,4 +1,4 @@
-"""A hyper-parameter that moves with the training steps."""
+"""A hyper-parameter that changes along training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .names import UsageError
 
 
 class Schedule(nn.Module):
-    """start · exp(rate t) after t training steps, as far as `end`; at rate 0 the plain number `start`, no state."""
+    """start · exp(rate t) after t training steps, stopped at `end`; at rate 0 the number `start`, without state."""
 
     steps: Tensor
 
@@ -22,9 +22,9 @@ class Schedule(nn.Module):
 
     @classmethod
     def falling(cls, estimator: Estimator, name: str) -> Schedule:
-        """The hyper-parameter `name`, from its value down to min_`name` at `rate` a step.
+        """The hyper-parameter `name`, falling from its value to min_`name` at `rate` per step.
 
-        Raises UsageError where it is to fall and starts there already.
+        Raises UsageError if it is to fall but does not start above its minimum.
         """
         start, rate, end = (getattr(estimator, key) for key in (name, "rate", f"min_{name}"))
         if rate > 0 and start <= end:
@@ -33,9 +33,9 @@ class Schedule(nn.Module):
 
     @classmethod
     def rising(cls, estimator: Estimator, name: str) -> Schedule:
-        """The hyper-parameter `name`, from its value up to max_`name` at `rate` a step.
+        """The hyper-parameter `name`, rising from its value to max_`name` at `rate` per step.
 
-        Raises UsageError where it is to rise and starts there already.
+        Raises UsageError if it is to rise but does not start below its maximum.
         """
         start, rate, end = (getattr(estimator, key) for key in (name, "rate", f"max_{name}"))
         if rate > 0 and start >= end:
@@ -49,6 +49,6 @@ class Schedule(nn.Module):
         return value.clamp_max(self.end) if self.rate > 0 else value.clamp_min(self.end)
 
     def step(self) -> None:
-        """One training step more."""
+        """Count one training step."""
         if self.rate:
             self.steps.add_(1)

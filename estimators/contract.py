@@ -1,14 +1,15 @@
-"""The contract: what an estimator is, and what it answers.
+"""The contract: what an estimator is, and what it returns.
 
-An estimator draws z and answers with an Estimate: a `value` whose graph carries everything autograd can see
-(f's own parameters, the path through z) and, for score-function types, `grad`: only what autograd cannot see,
-how the sampling law moves with its parameters. `splice` joins the two into one differentiable tensor, so
+An estimator draws z and returns an Estimate. The graph of its `value` carries everything that autograd can see: f's own
+parameters and the path through z. Score-function estimators add `grad`, the part that autograd cannot see: how the
+distribution of z changes with its parameters. `splice` joins the two into one differentiable tensor, so that
 
     loss = estimator(f, Bernoulli(encoder(x))).mean()
     loss.backward()
 
-trains decoder and encoder in one pass, and a layer can stand inside another layer's f. To measure, leading
-dimensions of the parameters are independent replicates: in eval() no row touches another and nothing moves.
+trains decoder and encoder in one pass, and a layer can stand inside another layer's f. The leading dimensions of the
+parameters are independent replicates, so that one call makes many gradient draws: in eval() no replicate affects
+another, and no state changes.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ from .names import Name, Unsupported, resolve
 from .validation import check_latent, checked
 
 Lower = Callable[[Objective, Any], Tensor]
-"""How a lower stochastic layer is averaged: (f, latent) -> [*batch]; an estimator, or `expectation`."""
+"""How f is averaged over a lower stochastic layer: (f, latent) -> [*batch], by an estimator or by `expectation`."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a method says of itself; the referee checks it.
+    """What an estimator states about itself; `dvae-bench check` tests it.
 
-    target: whose gradient it estimates: "discrete" (∇ E_q f), "own-relaxed" (∇ E f(ζ) of its relaxed ζ,
-    `Estimator.relaxed_target`), "bound" (of the bound that it makes of f, `Estimator.target`), "other-law", "none"
-    (nothing of f reaches the parameters).
-    unbiased: for that target, under every f; what is so for its relaxed law is measured against E_q f too, for which it
-    is biased. exact_for: the functions f for which it is unbiased all the same.
-    random: False where the method itself draws nothing, so that its gradient has no variance to speak of.
+    target: the quantity whose gradient it estimates: "discrete" (E_q f), "own-relaxed" (E f(ζ) with its relaxed ζ,
+    `Estimator.relaxed_target`), "bound" (the bound that it makes of f, `Estimator.target`), "other-law" (E f under
+    another distribution than q) or "none" (no gradient of f reaches the parameters).
+    unbiased: whether its mean is the gradient of that target for every f. An estimator that is unbiased for its relaxed
+    objective is measured against E_q f as well, for which it is biased. exact_for: the functions f for which an
+    estimator that is otherwise biased for E_q f is unbiased.
+    finite_variance: whether a gradient draw has a finite variance.
+    random: False if the estimator itself draws nothing, so that its gradient has no variance of its own.
     """
 
     target: str = "discrete"
@@ -52,7 +55,9 @@ class Claim:
 class Estimate:
     """value [*batch], differentiable; grad [*batch, *param_shape], detached, or None; tuning_loss scalar or None.
 
-    The runner takes autograd.grad(tuning_loss, estimator.parameters()), never tuning_loss.backward().
+    tuning_loss is the loss of the estimator's own parameters, such as those of a control variate: usually the mean
+    square of the gradient. Take autograd.grad(tuning_loss, estimator.parameters()), as `Tuner` does, and never
+    tuning_loss.backward(), which would also reach the model.
     """
 
     value: Tensor
@@ -60,7 +65,7 @@ class Estimate:
     tuning_loss: Tensor | None = None
 
     def spliced(self, latent: Latent) -> Tensor:
-        """The value with both gradients, [*batch]. Raises ValueError when value or grad has another shape."""
+        """The value with both gradients, [*batch]. Raises ValueError if value or grad has another shape."""
         batch = latent.batch_shape
         if self.value.shape != batch:
             raise ValueError(f"value has shape {tuple(self.value.shape)}, but the latent's batch is {tuple(batch)}")
@@ -82,7 +87,7 @@ class _Splice(torch.autograd.Function):
 def splice(value: Tensor, params: Tensor, grad: Tensor) -> Tensor:
     """`value` [*batch], whose backward also sends upstream * grad to params [*batch, *param_shape].
 
-    Raises ValueError when grad does not have the shape of params.
+    Raises ValueError if grad does not have the shape of params.
     """
     if grad.shape != params.shape:
         raise ValueError(f"grad has shape {tuple(grad.shape)}, but the latent's params have {tuple(params.shape)}")
@@ -97,16 +102,16 @@ def expand_right(a: Tensor, like: Tensor) -> Tensor:
 class Estimator(nn.Module, ABC):
     """Abstract base; every concrete estimator is final. Variants are made by composition, not by inheritance.
 
-    The class body holds the facts as literals, read without importing the file: `name`, `aliases`, `latents`,
+    The class body holds the facts as literals, which are read without importing the file: `name`, `aliases`, `latents`,
     `differentiates` (whether f is differentiated in z), `bound`, `hyperparameters`, `cost`, `reference`, and `formula`,
-    the docstring's main one as KaTeX sets it: g is the gradient, for quantisers ℓ the loss. A hyper-parameter has a
-    rule, its default, limits and what it is: {"default": 2, "min": 2, "about": "draws of z"}.
+    the main formula of the docstring in KaTeX, where g is the gradient and, for quantisers, ℓ the loss. A
+    hyper-parameter has a rule with its default, limits and meaning: {"default": 2, "min": 2, "about": "draws of z"}.
 
-    latents: the kinds it is defined for, of estimators.latents.KINDS; `latent` below is of one of them.
+    latents: the kinds of latent it is defined for, out of estimators.latents.KINDS; `latent` below has one of them.
 
-    n: how many z the default `sample` draws; the hyper-parameter of that name where there is one, else 1.
+    n: how many z the default `sample` draws: the hyper-parameter of that name if there is one, else 1.
 
-    bound: f is the joint energy -log p(x, z), with no φ in it; the estimator makes the log weights
+    bound: whether f is the joint energy -log p(x, z), without φ. Such an estimator forms the log weights
     -f(z) - log q(z) itself, and its loss is minus its bound on log p(x).
     """
 
@@ -122,7 +127,7 @@ class Estimator(nn.Module, ABC):
     n: int = 1
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
-        """Set each hyper-parameter as an attribute. Raises UsageError on a bad one, Unsupported on a bad latent."""
+        """Set each hyper-parameter as an attribute. Raises UsageError for a bad one, Unsupported for a bad latent."""
         super().__init__()
         if spec.kind not in self.latents:
             raise Unsupported(f"{self.name} is defined for {' and '.join(self.latents)} latents, not {spec.kind}")
@@ -131,17 +136,18 @@ class Estimator(nn.Module, ABC):
             setattr(self, key, value)
 
     def __repr__(self) -> str:
-        """Its name as a table shows it, `rloo:n=4`: defaults left out."""
+        """Its name as tables show it, such as `rloo:n=4`; defaults are left out."""
         values = {key: getattr(self, key) for key in self.hyperparameters}
         return str(Name.canonical(self.name, self.hyperparameters, values))
 
     def claim(self) -> Claim:
-        """What this estimator, with these hyper-parameters, says it estimates; by default ∇ E_q f, without bias."""
+        """What this estimator, at these hyper-parameters, claims; by default to be unbiased for ∇ E_q f."""
         return Claim()
 
     def sample(self, latent: Any, generator: Generator | None) -> Any:
-        """Everything random the gradient needs, the only place that uses the generator for z; by default n draws of z,
-        [n, *batch, *event].
+        """Draw everything random that the gradient needs, by default n draws of z, [n, *batch, *event].
+
+        Nothing else draws from `generator`.
         """
         return latent.sample(self.n, generator)
 
@@ -150,11 +156,11 @@ class Estimator(nn.Module, ABC):
         """Evaluate f at the draw and estimate the gradient."""
 
     def target(self, f: Objective, latent: Any) -> Tensor:
-        """What the gradient is measured against, exactly, [*batch]: E_q f(z), but for bounds. No state enters it."""
+        """The exact quantity whose gradient is the reference, [*batch]; by default E_q f(z). It uses no state."""
         return expectation(f, latent)
 
     def relaxed_target(self, f: Objective, latent: Any) -> Tensor | None:
-        """E f(ζ) under the method's own relaxed law, [*batch], by quadrature; None where that is not known."""
+        """E f(ζ) over the estimator's own relaxed ζ, [*batch], by quadrature; None where it is not known."""
         return None
 
     @property
@@ -163,16 +169,16 @@ class Estimator(nn.Module, ABC):
         return type(self).target is Estimator.target or self.claim().target in ("discrete", "own-relaxed")
 
     def lower(self, generator: Generator | None) -> Sequence[Lower]:
-        """How each stochastic layer inside f is averaged; none are, but for `Layered`."""
+        """How f is averaged over each stochastic layer inside it; only `Layered` has any."""
         return ()
 
     def update(self, draw: Any, estimate: Estimate) -> None:
-        """Move running state (baselines), after use. Called in train() only."""
+        """Update running state, such as baselines, after its use. Called in train() only."""
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
-        """Sample, estimate and, in train(), move the running state.
+        """Sample, estimate and, in train(), update the running state.
 
-        Raises UsageError for a latent of another spec, and where f answers with anything but [n, *batch].
+        Raises UsageError for a latent of another spec, and if f returns anything but [n, *batch].
         """
         check_latent(self.name, self.spec, latent)
         draw = self.sample(latent, generator)

@@ -1,4 +1,4 @@
-"""The literal `cost` of an estimator as arithmetic: `n evaluations, 2 * D differentiations (a free note)`. No torch."""
+"""The `cost` of an estimator as arithmetic: `n evaluations, 2 * D differentiations (a free note)`. No torch."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ WORDS = re.compile(r"(.+?) evaluations?(?:, (.+?) differentiations?)?(?: \(.*\))
 
 @dataclass(frozen=True)
 class Cost:
-    """Evaluations and differentiations of f for one gradient, in D sites, K classes and the hyper-parameters.
+    """Evaluations and differentiations of f for one gradient draw, given D sites, K classes and the hyper-parameters.
 
-    K - 1 is the number of free parameters of a site, of a continuous latent too.
+    For a continuous latent too, K - 1 is the number of free parameters per site.
     """
 
     evaluations: ast.expr
@@ -54,11 +54,11 @@ class Cost:
         return cost
 
     def names(self) -> set[str]:
-        """The names it is arithmetic in. Raises UsageError on anything but arithmetic, min and max."""
+        """The names in its arithmetic. Raises UsageError on anything but arithmetic, min and max."""
         return _names(self.evaluations) | _names(self.differentiations)
 
     def at(self, sites: int, classes: int, values: Mapping[str, Any]) -> tuple[int, int]:
-        """Evaluations and differentiations. Raises UsageError on an unknown name or where one is not whole."""
+        """Evaluations and differentiations. Raises UsageError for an unknown name or a result that is not whole."""
         known = {"D": sites, "K": classes, **values}
         return _whole(self.evaluations, known), _whole(self.differentiations, known)
 
@@ -70,7 +70,7 @@ def documented(estimator: Estimator) -> tuple[int, int]:
 
 
 def _sites_and_classes(spec: LatentSpec) -> tuple[int, int]:
-    """D and K, where K - 1 is the number of free parameters of a site, of a continuum too."""
+    """D and K; K - 1 is the number of free parameters per site, for a continuous latent too."""
     return spec.event_shape[0], spec.classes or spec.param_shape[-1] + 1
 
 

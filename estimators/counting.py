@@ -1,4 +1,4 @@
-"""Counting what an estimator does with f, on the objective itself: claims are recorded, not believed."""
+"""Counting evaluations and differentiations of f on f itself: costs are measured, not taken from the estimator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _CountBackward(torch.autograd.Function):
 
 @dataclass
 class CountedObjective:
-    """f, counting per data point its evaluations (rows of z) and differentiations (rows differentiated in z)."""
+    """f, counting its evaluations and differentiations per data point: a call at z [n, *batch, *event] counts n."""
 
     f: Objective | None = None
     evaluations: int = 0

@@ -1,7 +1,7 @@
-"""Somebody else's estimator as a row in our table, unrewritten: a function of the logits, or of f and the logits.
+"""Somebody else's estimator, measured without rewriting it: a function of the logits, or of f and the logits.
 
-Facts of a file given with --plugin are read without importing it, so there the wrapped code is a method `fn` of a class
-statement whose body holds them:
+The facts of a file given with --plugin are read without importing it. There, write a class whose body holds the facts
+and whose method `fn` is the wrapped code:
 
     class PackageReinmax(Reparametrised):
         name = "package-reinmax"
@@ -13,12 +13,12 @@ statement whose body holds them:
         def fn(self, logits):
             return reinmax(logits, 1.0)[0]
 
-In a notebook or behind an entry point, whose facts are read on import, `from_reparam` and `from_surrogate` make the
+In a notebook or behind an entry point, where facts are read on import, `from_reparam` and `from_surrogate` make the
 same class from the function alone.
 
-Foreign code draws from torch's global generators. It runs with them forked and seeded from the generator given, and
-what it drew leaves no trace in them. Reading that seed syncs the host once a call, and one seed serves all rows: these
-are what `dvae-bench check` finds at such a row (device, rows).
+Foreign code draws from torch's global generators. They are seeded from the given generator while it runs and restored
+afterwards. Reading that seed syncs the host once per call, and one seed serves all replicates: `dvae-bench check`
+reports both as failures, under `device` and `rows`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from .contract import Claim, Estimate, Estimator
 from .latents import Latent, Objective
 
 Surrogated = Tensor | tuple[Tensor, Tensor]
-"""A surrogate loss [*batch], or its mean over the batch; with its value [*batch] beside it where that is apart."""
+"""A surrogate loss, [*batch] or its mean over the batch; or a pair of it and the value [*batch] if they differ."""
 
 
 class Foreign(Estimator):
-    """Abstract: what both kinds share, a seed for a draw. `claimed` is what the foreign code says of itself."""
+    """Abstract base of both kinds, whose draw is a seed. `claimed` is the claim of the foreign code."""
 
     claimed: ClassVar[Claim] = Claim()
 
@@ -51,7 +51,7 @@ class Foreign(Estimator):
 
 
 class Reparametrised(Foreign):
-    """Abstract: z = fn(φ), relaxed or hard; the estimate is what autograd makes of ∇_φ f(fn(φ))."""
+    """Abstract: z = fn(φ), relaxed or hard; the gradient is ∇_φ f(fn(φ)) by autograd."""
 
     claimed = Claim(unbiased=False)
     differentiates = True
@@ -69,8 +69,8 @@ class Reparametrised(Foreign):
 class Surrogate(Foreign):
     """Abstract: ℓ = fn(f, φ), whose gradients in φ and in f's own parameters are the estimates.
 
-    Its value should estimate E_q f, as that of a DiCE loss does; where it does not, fn answers (ℓ, value). A mean over
-    the batch carries every row's gradient only while all rows weigh the same, as in loss.sum() and loss.mean().
+    ℓ itself should estimate E_q f, as a DiCE loss does; if it does not, fn returns (ℓ, value). A mean over the batch
+    gives the right gradients only while its elements weigh the same in the loss, as in loss.sum() and loss.mean().
     """
 
     @abstractmethod
@@ -83,12 +83,12 @@ class Surrogate(Foreign):
         with seeded(draw, params.device):
             answer = self.fn(f, params.contiguous())
         loss, value = answer if isinstance(answer, tuple) else (answer, answer)
-        rows = loss if loss.shape == batch else loss.expand(batch)
-        return Estimate(value.detach().expand(batch) + (rows - rows.detach()))
+        loss = loss if loss.shape == batch else loss.expand(batch)
+        return Estimate(value.detach().expand(batch) + (loss - loss.detach()))
 
 
 def from_reparam(name: str, fn: Callable[[Tensor], Tensor], **facts: Any) -> type[Reparametrised]:
-    """The estimator class of fn: logits -> z. facts: latents, claim, cost, reference and the others of an Estimator.
+    """The estimator class that wraps fn: logits -> z. facts: latents, claim, cost and other facts of an Estimator.
 
     Mine = from_reparam("gumbel", partial(gumbel_softmax, tau=0.5), latents=("categorical",))
     """
@@ -96,7 +96,7 @@ def from_reparam(name: str, fn: Callable[[Tensor], Tensor], **facts: Any) -> typ
 
 
 def from_surrogate(name: str, fn: Callable[[Objective, Tensor], Surrogated], **facts: Any) -> type[Surrogate]:
-    """The estimator class of fn: (f, logits) -> loss. facts as for `from_reparam`."""
+    """The estimator class that wraps fn: (f, logits) -> loss. facts: as for `from_reparam`."""
     return _made(Surrogate, name, fn, {"cost": "1 evaluation"} | facts)
 
 
@@ -108,7 +108,7 @@ def _made(base: type[Any], name: str, fn: Callable[..., Any], facts: dict[str, A
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """torch's global generators at a seed inside the block, and as they were after it."""
+    """Seed torch's global generators inside the block, and restore them after it."""
     count = 0 if device.type == "cpu" else torch.get_device_module(device).device_count()
     with torch.random.fork_rng(range(count), device_type=device.type):
         torch.manual_seed(seed)

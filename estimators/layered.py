@@ -1,4 +1,4 @@
-"""Several stochastic layers: an estimator of each, together one estimator of the first."""
+"""Several stochastic layers: one estimator per layer, joined into one estimator of the first layer."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from .latents import Objective
 from .names import Unsupported
 
 MOST = 10_000
-"""Evaluations of the deepest f for one data point: of more, a minibatch would need tens of gigabytes."""
+"""The most evaluations of the deepest f per data point: with more, a minibatch would need tens of gigabytes."""
 
 
 @dataclass(frozen=True)
 class LayeredEstimate(Estimate):
-    """own: what the first layer's estimator answered; here `tuning_loss` is of all layers."""
+    """own: the estimate of the first layer's estimator. `tuning_loss` is the sum over all layers."""
 
     own: Estimate | None = None
 
 
 class Layered(Estimator):
-    """The estimators of the stochastic layers, from the one drawn first down.
+    """One estimator per stochastic layer, starting with the layer that is drawn first.
 
-    The first is given an f inside which the others are averaged, each in the f of the one above it:
+    The first estimator gets an f inside which the other layers are averaged over, each in the f of the layer above it:
 
         f = model.objective(x, latent, lower=layers.lower(generator))
         estimate = layers.estimate(f, latent, generator)
 
-    Wherever f is evaluated, the layers below are drawn anew, and tuned if gradients are on, each on its own loss alone.
-    Its facts (`name`, `cost`, ...), hyper-parameters, claim and targets are those of the first.
+    Every evaluation of f draws the layers below anew and, if gradients are enabled, adds the tuning loss of each, which
+    reaches that layer's estimator alone. Facts (`name`, `cost`, ...), hyper-parameters, claim and targets are those of
+    the first estimator.
 
-    Raises Unsupported for bounds, which are of one layer, and where f would be evaluated more than MOST times.
+    Raises Unsupported for a bound, which is defined for one layer, and if f would be evaluated more than MOST times.
     """
 
     def __init__(self, estimators: Sequence[Estimator]) -> None:
@@ -50,11 +51,11 @@ class Layered(Estimator):
         self.spec = self.top.spec
         self.losses: list[Tensor] = []
         if deeper and self.top.bound:
-            raise Unsupported(f"{self.top.name} is a bound of one stochastic layer, and here are {len(estimators)}")
+            raise Unsupported(f"{self.top.name} is a bound of one stochastic layer, but there are {len(estimators)}")
         evaluations = [documented(estimator)[0] for estimator in estimators] if deeper else []
         if math.prod(evaluations) > MOST:
             each = " x ".join(map(str, evaluations))
-            raise Unsupported(f"{self.top.name} of {len(estimators)} layers evaluates f {each} times for a data point")
+            raise Unsupported(f"{self.top.name} of {len(estimators)} layers evaluates f {each} times per data point")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, (self.top, *self.deeper)))})"
@@ -102,7 +103,7 @@ class Layered(Estimator):
 
 
 def confined(loss: Tensor, module: nn.Module) -> Tensor:
-    """A scalar with the gradient of `loss` in the module's own parameters, and none in anything else."""
+    """A scalar whose gradient in the module's own parameters is that of `loss`, and zero in everything else."""
     parameters = list(module.parameters())
     gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
     with torch.enable_grad():

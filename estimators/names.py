@@ -40,7 +40,7 @@ class Name:
 
     @classmethod
     def sweep(cls, text: str) -> list[Name]:
-        """Every variant a text stands for: `a:x={1,2}` is `a:x=1` and `a:x=2`."""
+        """Every variant that a text stands for: `a:x={1,2}` is `a:x=1` and `a:x=2`."""
         family, _, rest = map(str.strip, text.partition(":"))
         choices: list[list[tuple[str, Any]]] = []
         parts = re.findall(r"[^,{}]+(?:\{[^{}]*\}\s*)?", rest)
@@ -61,7 +61,7 @@ class Name:
 
     @classmethod
     def canonical(cls, family: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> Name:
-        """With the values of these parameters, in order, and defaults left out."""
+        """The name with these values of its parameters, sorted by key, defaults left out."""
         return cls(family, tuple((k, v) for k, v in sorted(values.items()) if v != rules[k]["default"]))
 
     @property
@@ -85,9 +85,9 @@ def _literal(text: str) -> Any:
 def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, value: Any) -> Any:
     """`value` in the type of its default, if its rule allows it.
 
-    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)}, and
-    says what the parameter is under "about".
-    Raises UsageError naming the nearest keys or the range.
+    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)}. Its
+    "about" describes the parameter.
+    Raises UsageError, which names the nearest keys or the range.
     """
     if key not in rules:
         known = ", ".join(rules) or "none"
@@ -111,7 +111,7 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
 
 
 def resolve(owner: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Every parameter of `rules`: the given value, checked, or the default."""
+    """The value of every parameter of `rules`: the given one, checked, or the default."""
     given = {key: check_value(owner, rules, key, value) for key, value in values.items()}
     return {key: rule["default"] for key, rule in rules.items()} | given
 
@@ -128,6 +128,6 @@ def allowed(rule: Mapping[str, Any]) -> str:
 
 
 def nearest(text: str, known: Iterable[str]) -> str:
-    """', nearest: a, b, c', or nothing when there is nothing to name."""
+    """`; nearest: a, b, c`, or "" if nothing is known."""
     close = difflib.get_close_matches(text, list(known), n=3, cutoff=0)
     return f"; nearest: {', '.join(close)}" if close else ""

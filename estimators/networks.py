@@ -13,8 +13,8 @@ from torch.nn.functional import linear
 class Network(nn.Module):
     """Linear layers of the given sizes, [*, sizes[0]] -> [*, sizes[-1]], with an activation between them.
 
-    The initial weights and biases are uniform on ±1/√fan_in and the same every time, from a seed of their own;
-    `start_at_zero` makes the last layer, and with it the output, 0. Computed in the dtype of the input.
+    The initial weights and biases are uniform on ±1/√fan_in, drawn from a fixed seed and so always the same;
+    `start_at_zero` sets the last layer, and with it the output, to 0. Computed in the dtype of the input.
     """
 
     def __init__(self, *sizes: int, activation: Callable[[Tensor], Tensor], start_at_zero: bool = False) -> None:
@@ -39,6 +39,6 @@ class Network(nn.Module):
 
 
 def uniform_parameter(*shape: int, bound: float, generator: Generator) -> nn.Parameter:
-    """Uniform on (-bound, bound), drawn on the CPU: the same on every device."""
+    """Uniform on (-bound, bound); drawn on the CPU, so that it is the same on every device."""
     uniform = torch.rand(shape, generator=generator, device="cpu")
     return nn.Parameter(torch.empty(shape).copy_((2 * uniform - 1) * bound))

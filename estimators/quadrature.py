@@ -1,4 +1,4 @@
-"""E f(ζ) by quadrature where ζ is made of bits one by one: the exact objective of a relaxation of a few bits."""
+"""E f(ζ) by quadrature, where each ζ_d depends on one bit: the exact objective of a relaxation of a few bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NODES, RANGE = 57, 3.1
 MOST_POINTS = 2**21
 
 Smoothed = Callable[[int, Tensor], Tensor]
-"""ζ_d given the bit z_d (0 or 1) and a uniform s_d of its own, [n, *batch, D] in and out; each bit by itself."""
+"""(z, s) -> ζ: each ζ_d given that its bit is z (0 or 1) and its uniform is s_d; s and ζ are [n, *batch, D]."""
 
 
 def smoothed_expectation(
@@ -23,10 +23,10 @@ def smoothed_expectation(
 ) -> Tensor | None:
     """E f(ζ) with z_d ~ Bernoulli(p_d), s_d ~ U(0, 1) and ζ_d = smoothed(z_d, s_d), [*batch].
 
-    Σ over all combinations of bits and nodes of Π_d q(z_d) w(s_d) f(ζ), differentiable in all that f, p and ζ depend
-    on; None above MOST_POINTS of them: 3 bits without breaks. Splitting at the bit removes the jump or kink at
-    ε = 1 - p; the nodes crowd at both ends of s, where roots are singular and large β and small τ steep. breaks: where
-    else ζ_d jumps in s_d.
+    The sum of Π_d q(z_d) w(s_d) f(ζ) over all combinations of bits and nodes, differentiable in everything that f, p
+    and ζ depend on; None with more than MOST_POINTS combinations (above 3 bits, without breaks) or without bits.
+    Splitting at the bit removes the jump or kink at ε = 1 - p. The nodes crowd at both ends of s, where roots are
+    singular and a large β or a small τ makes ζ steep. breaks: other points s_d at which ζ_d jumps.
     """
     bits, p = latent.spec.event_shape[0], latent.probs
     s, weight = (x.view(-1, *[1] * p.dim()).expand(-1, *p.shape) for x in nodes(p, breaks))
@@ -48,13 +48,13 @@ def uniform_of_bit(z: int, s: Tensor, p: Tensor) -> Tensor:
 
 
 def nodes(like: Tensor, breaks: tuple[float, ...] = ()) -> tuple[Tensor, Tensor]:
-    """Nodes in (0, 1) and weights of ∫ g(s) ds: the tanh-sinh rule, trapezoids in t after s = σ(π sinh t), |t| ≤ RANGE.
+    """Nodes in (0, 1) and weights of ∫ g(s) ds by the tanh-sinh rule: trapezoids in t, s = σ(π sinh t), |t| ≤ RANGE.
 
-    It takes each end, and whatever root is there, to infinity (Takahasi & Mori 1974). NODES on each side of a break.
+    It moves both ends, and any root there, to infinity (Takahasi & Mori 1974). There are NODES between two breaks.
     """
     t = torch.linspace(-RANGE, RANGE, NODES, device=like.device, dtype=like.dtype)
     s = (math.pi * t.sinh()).sigmoid().clamp_max(1 - torch.finfo(like.dtype).eps / 2)
-    weight = t.cosh() * s * s.flip(0)
+    weight = t.cosh() * s * s.flip(0)  # s.flip(0) is 1 - s by symmetry, without its cancellation
     weight = weight / weight.sum()
     pieces = list(pairwise((0.0, *breaks, 1.0)))
     return (

@@ -23,6 +23,7 @@ from .names import Name, UsageError, check_value, nearest
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"\w[\w+.-]*")
+# Strings are matched first, so that a `def` inside a docstring is not taken for a method.
 _STRING_OR_METHOD = re.compile(
     r'''("""|\'{3})[\s\S]*?\1|^(?P<indent> +)(?:@.*\n +)*(?:async )?def .*\n(?:(?:(?P=indent)[ )].*)?\n)*''',
     re.MULTILINE,
@@ -55,19 +56,19 @@ class Plugin:
         return functools.reduce(getattr, self.attribute.split("."), importlib.import_module(self.module))
 
     def fact(self, key: str, default: Any = None) -> Any:
-        """A fact of the class body; a third-party class is imported for it. Raises UsageError when that fails."""
+        """A fact of the class body; a third-party class is imported for it. Raises UsageError if that fails."""
         if self.facts:
             return self.facts.get(key, default)
         try:
             return getattr(self.load(), key, default)
         except (Exception, SystemExit) as error:
             problem = f"{self.name!r} cannot be imported from {self.module} ({type(error).__name__}: {error})"
-            raise UsageError(f"{problem}; mend or uninstall it, or leave it out with --exclude") from error
+            raise UsageError(f"{problem}; fix or uninstall it, or leave it out with --exclude") from error
 
 
 @dataclass
 class Registry:
-    """All plugins of one kind. words: what else they may be selected by, each with what it stands for."""
+    """All plugins of one kind. words: other words that select plugins, such as `toy`, each with its test."""
 
     kind: str
     folder: Path
@@ -89,9 +90,9 @@ class Registry:
         return iter((self.builtin | self.third_party | self.extra).values())
 
     def add_file(self, path: Path) -> list[Plugin]:
-        """Register and return the plugins of this kind in a file, unread by Python until one is used.
+        """Register and return the plugins of this kind in a file, which is imported once one of them is used.
 
-        Raises UsageError when there is no such file, or a name in it is none.
+        Raises UsageError if the file does not exist or a name in it is not valid.
         """
         if not path.is_file():
             raise UsageError(f"no plugin file {path}")
@@ -99,7 +100,9 @@ class Registry:
         found = [plugin for plugin in plugins if _kind(plugin.facts) == self.kind]
         for plugin in found:
             if not _NAME.fullmatch(plugin.name):
-                raise UsageError(f"{path}: {plugin.name!r} is no name; take letters, digits, '+', '.', '_' and '-'")
+                raise UsageError(
+                    f"{path}: {plugin.name!r} is not a valid name; use letters, digits, '+', '.', '_' and '-'"
+                )
         self.extra.update({plugin.name: plugin for plugin in found})
         return found
 
@@ -121,7 +124,7 @@ class Registry:
         return Name.canonical(plugin.name, rules, values)
 
     def select(self, patterns: Iterable[str]) -> list[Name]:
-        """Canonical names for `all`, a word, globs on names, and `name:key=value` with sweeps, in order, once each."""
+        """Canonical names of `all`, a word, globs on names, and `name:key=value` with sweeps, in order, once each."""
         names: dict[Name, None] = {}
         for pattern in patterns:
             family, colon, rest = pattern.partition(":")
@@ -139,12 +142,12 @@ class Registry:
 
 
 def matches(name: Name, pattern: str) -> bool:
-    """Whether a name is meant by an exclusion: a glob on its family, or the whole name."""
+    """Whether an exclusion matches a name: as a glob on its family, or as the whole name."""
     return fnmatch.fnmatchcase(name.family, pattern) or str(name) == pattern
 
 
 def heads(source: str) -> ast.Module:
-    """The source without its methods, in a quarter of the time of the whole: facts and docstrings are all there."""
+    """Parse a source without its methods, in a quarter of the time: facts and docstrings are all kept."""
     try:
         return ast.parse(_STRING_OR_METHOD.sub(lambda m: f"{m['indent']}pass\n" if m["indent"] else m[0], source))
     except SyntaxError:
@@ -154,13 +157,13 @@ def heads(source: str) -> ast.Module:
 def read_plugins(path: Path, module: str, parse: Callable[[str], ast.Module] = ast.parse) -> list[Plugin]:
     """The classes of a source file that have a literal `name`, with their literal facts and docstrings.
 
-    Raises UsageError when the file is not Python.
+    Raises UsageError if the file is not Python.
     """
     found = []
     try:
         tree = parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not Python ({error}); mend it or leave out --plugin") from error
+        raise UsageError(f"{path} is not Python ({error}); fix it or leave out --plugin") from error
     about = (ast.get_docstring(tree) or "").split("\n")[0]
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):
@@ -173,7 +176,7 @@ def read_plugins(path: Path, module: str, parse: Callable[[str], ast.Module] = a
 
 
 def _kind(facts: Mapping[str, Any]) -> str:
-    """What a class from a file is, by the fact that only its kind has."""
+    """The kind of a class from a file, by a fact that only this kind has."""
     if "latents" in facts:
         return "estimator"
     return "collector" if "source" in facts else "task"
@@ -203,7 +206,7 @@ def _from_entry_point(point: EntryPoint) -> Plugin:
 
 
 TOY_SOURCES = ("draws", "clock")
-"""`Task.sources` of a task that states none: it is a toy."""
+"""`Task.sources` of a task that states none, which is a toy."""
 
 
 def _is_toy(task: Plugin) -> bool:

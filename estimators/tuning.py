@@ -9,9 +9,11 @@ from .contract import Estimator
 
 
 class Tuner:
-    """Adam on an estimator's parameters, fed by `Estimate.tuning_loss`; does nothing for estimators without any.
+    """Adam on an estimator's own parameters and tuning loss; does nothing for an estimator without parameters.
 
-    The gradient is taken with respect to the estimator's parameters alone, so nothing leaks into encoder or decoder.
+    The tuning loss (`Estimate.tuning_loss`) is the loss of the control variate's own parameters, usually the mean
+    square of the gradient. It is differentiated in these parameters alone, so that encoder and decoder are not trained
+    on it.
     """
 
     def __init__(self, estimator: Estimator, lr: float = 1e-3) -> None:

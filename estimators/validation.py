@@ -1,7 +1,7 @@
-"""What a caller gives an estimator, checked as it enters: the latent, and each value of f.
+"""Checks of the inputs of an estimator: the latent, and each value of f.
 
-Shapes, types and specs only, which the host knows: nothing here waits for the device. Whether numbers are finite is
-asked elsewhere (`Latent.validate`, the statistics).
+They concern shapes, types and specs only, which the host knows, so that none waits for the device. Whether numbers are
+finite is checked elsewhere (`Latent.validate`, the statistics).
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from .names import UsageError
 def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
     """Raises UsageError unless the latent has the spec that the estimator of this name was made for.
 
-    Not Unsupported, which a run records as a property of the method: here the call is wrong.
+    It is not Unsupported, which a run records and skips: the estimator may well support such a latent, but this call is
+    wrong.
     """
     spec = getattr(latent, "spec", None)
     if spec is own or spec == own:
         return
     if not isinstance(latent, Latent):
         given = type(latent).__name__
-        raise UsageError(f"{name} takes a latent, such as Bernoulli(logits), and not a {given}")
+        raise UsageError(f"{name} takes a latent, such as Bernoulli(logits), not a {given}")
     raise UsageError(
         f"this {name} was made for {_described(own)}, not for {_described(latent.spec)}: make another one "
         f'for this latent, estimator("{name}", latent.spec)'
@@ -33,9 +34,10 @@ def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
 
 
 def checked(f: Objective, latent: Latent) -> Objective:
-    """f, each of its values checked: [n, *batch] for z [n, *batch, *event], and floating; integers become floats.
+    """f with its values checked: one per z, [n, *batch], in floating point; integers and booleans are converted.
 
-    It raises UsageError for any other shape: a scalar would broadcast, and in a difference of two cancel itself.
+    It raises UsageError for any other shape. A scalar would broadcast, and minus a baseline made of itself give a
+    gradient of 0.
     """
     event_dims = len(latent.spec.event_shape)
 

@@ -1,4 +1,4 @@
-"""What a task is: it makes the latent's parameters, the objective and, for toys, the exact gradient."""
+"""What a task is: the latent's parameters, the objective and, for toys, the exact gradient."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..estimators.names import resolve
 from ..estimators.registry import TOY_SOURCES
 
 Average = Callable[[Objective, Any], Tensor | None]
-"""How a toy's f is averaged exactly: (f, latent) -> [*batch], or None where that cannot be done."""
+"""How a toy's f is averaged exactly: (f, latent) -> [*batch], or None where that is not possible."""
 
 
 class Task(ABC):
     """Abstract base of toys and VAEs. The class body holds the facts as literals, as for estimators.
 
     layers: the latents from the top down; an estimator is built for each. version: raise it when the task's meaning
-    changes, so that stored cells are measured again. sources: which measurements it supports, of "draws" (gradient
-    draws against an exact gradient), "steps" (training) and "clock". dataset: "mnist" for a task that reads it.
-    layer: the top one in words, for readers, with hyper-parameters in braces (`{n:20}`: 20 where n is 0); of each
-    arch where that decides.
+    changes, so that stored cells are measured again. sources: the measurements that it supports, out of "draws"
+    (gradient draws against an exact gradient), "steps" (training) and "clock". dataset: "mnist" for a task that reads
+    it. layer: the top latent as text for readers, with hyper-parameters in braces (`{n:20}`: 20 if n is 0); one text
+    per arch if the latent depends on it.
     """
 
     name: ClassVar[str]
@@ -57,8 +57,8 @@ class Task(ABC):
 class Toy(Task):
     """A fixed objective at fixed parameters, on one device and in one dtype.
 
-    The loss of a row is E_q f(z) + regulariser, and of a bound that bound on the energy; its gradient at the cut, and
-    in each group of shared parameters, is known to float64.
+    The loss of a replicate is E_q f(z) + regulariser, or for a bound its bound on the energy. The logits gradient and
+    the gradient in each group of shared parameters are known to float64 precision.
     """
 
     sources = TOY_SOURCES
@@ -77,34 +77,35 @@ class Toy(Task):
         """f: z [n, *batch, *event] -> [n, *batch], with one `lower` for each layer under the first."""
 
     def groups(self) -> dict[str, list[Tensor]]:
-        """Named parameters shared by all rows whose gradients are checked too: f's own, and the encoder's."""
+        """Named parameters shared by all replicates, whose gradients are checked too: f's own, and the encoder's."""
         return {}
 
     def regulariser(self, latent: Latent) -> Tensor | None:
-        """The analytic part of the loss, [*batch], outside f; None when there is none."""
+        """The analytic part of the loss, [*batch], outside f; None if there is none."""
         return None
 
     def energy(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
-        """-log p(x, z), shaped as f, without the latent's parameters: what bounds are made of; by default f."""
+        """-log p(x, z), shaped as f, without the latent's parameters, from which bounds are made; by default f."""
         return self.objective(latent, lower)
 
     def loss_parts(
         self, estimator: Estimator | None, latent: Latent, lower: Sequence[Lower] = ()
     ) -> tuple[Objective, Tensor | None]:
-        """What this estimator is given as f, and what is added to its loss: for a bound the energy, and nothing."""
+        """The f that this estimator gets, and the regulariser added to its loss: for a bound the energy, and None."""
         if estimator is not None and estimator.bound:
             return self.energy(latent, lower), None
         return self.objective(latent, lower), self.regulariser(latent)
 
     @property
     def width(self) -> int:
-        """How many numbers the widest intermediate of one evaluation of f holds; it sizes the blocks."""
+        """The size of the largest intermediate tensor in one evaluation of f, by which blocks of draws are sized."""
         return self.params().numel()
 
     def exact(self, estimator: Estimator | None = None) -> dict[str, Tensor]:
-        """In float64 on the CPU: "value" [*batch], "cut" [*batch, *param_shape] and each group, flattened.
+        """The exact "value" [*batch], its logits gradient "cut" [*batch, *param_shape] and the gradient of each group,
+        flattened; in float64 on the CPU.
 
-        Of E_q f(z), or of the estimator's own target; of the latter, nothing above ENUMERABLE configurations of z.
+        They are of E_q f(z), or of the estimator's own target; then empty above ENUMERABLE configurations of z.
         """
         own = estimator is not None and not estimator.targets_expectation
         if own and self.layers[0].configurations > self.ENUMERABLE:
@@ -113,7 +114,7 @@ class Toy(Task):
         return self.in_float64()._averaged(estimator, average, [average] * (len(self.layers) - 1))
 
     def relaxed(self, estimator: Estimator) -> dict[str, Tensor]:
-        """As `exact`, of the estimator's own E f(ζ); nothing where that is not known, or there are lower layers."""
+        """As `exact`, for the estimator's own E f(ζ); empty if it is not known or there are lower layers."""
         if len(self.layers) > 1 or estimator.claim().target != "own-relaxed":
             return {}
         toy = self.in_float64()
@@ -126,7 +127,7 @@ class Toy(Task):
     def _averaged(
         self, estimator: Estimator | None, average: Average, lower: Sequence[Lower] = ()
     ) -> dict[str, Tensor]:
-        """The value that `average` makes of f, and its gradients; nothing where it makes none."""
+        """The average of f and its gradients; empty if `average` gives None."""
         params = self.params()
         latent = self.latent(params)
         f, regulariser = self.loss_parts(estimator, latent, lower)

@@ -60,13 +60,13 @@ def main() -> None:
     node = {"num_cpus": 1, "object_store_memory": 100_000_000, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"node_ip_address": "127.0.0.2", **node})
     second = cluster.add_node(node_ip_address="127.0.0.3", **node)
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     marks: dict[str, int] = {}
 
     def end(cell: Cell, status: str, reason: str, seconds: float) -> None:
-        told.append((str(cell), status))
+        reported.append((str(cell), status))
         begun = len(list((FOLDER / "marks").glob(f"{second.node_id}-*")))
-        if begun and not marks and len(told) >= 12:
+        if begun and not marks and len(reported) >= 12:
             marks["before"] = begun
             cluster.remove_node(second, allow_graceful=False)
 
@@ -77,7 +77,7 @@ def main() -> None:
     guarded = Execution(ray=cluster.address, limits=Limits(isolate=True, timeout=60.0, memory=2**30))
     report = {
         "counts": counts,
-        "told": told,
+        "reported": reported,
         "marks of the second node, at its death": marks["before"],
         "again": Execution(ray=cluster.address).run(cells, store, Progress()),
         "isolated": guarded.run(grid("rloo", tasks="bit:d=3", **here), store, Progress()),

@@ -1,9 +1,9 @@
-"""The claim of being unbiased, against exact gradients on every toy that needs no data.
+"""The claim to be unbiased, tested against exact gradients on every toy that needs no data.
 
-A group is judged twice: what looks biased at level ALPHA is drawn afresh, and fails when it looks biased again. So an
-unbiased estimator fails with probability ALPHA² in a group of a toy, and below 5e-5 in the 45 groups of all.
-The smallest detectable bias is the relative scale error that the first look sees with probability 95 %; where it is
-above WANTED, as many draws are made as it takes, if MOST rows are enough.
+A group is tested twice: if it looks biased at level ALPHA, it is drawn afresh, and fails if it looks biased again. An
+unbiased estimator therefore fails with probability ALPHA² in one group of one toy, below 5e-5 in all 45 groups.
+The smallest detectable bias is the relative scale error that the first test detects with probability 95 %; if it is
+above WANTED, the number of rows per block is raised as far as needed, but not above MOST.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WANTED = 0.2
 ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
 FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"]}
-"""Sizes at which the objective of a relaxation is known."""
+"""Sizes at which the relaxed objective is known."""
 TABLES = {
     "bernoulli": "bit-table",
     "categorical": "category-table",
@@ -47,9 +47,9 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Findings:
-    """p: of "unbiased" in each group. detectable: the smallest relative scale error that would have shown there.
+    """p: the p-value of "unbiased" in each group. detectable: the smallest relative scale error detectable there.
 
-    A group that ends in OWN is the group of that name against the method's own relaxed objective.
+    A group whose name ends in OWN is tested against the estimator's own relaxed objective.
     """
 
     draws: Draws
@@ -63,7 +63,7 @@ class Findings:
 
 
 def examine(cls: type[Estimator], values: dict[str, Any], toy: Toy, rows: int = ROWS, look: int = 0) -> Findings:
-    """64 blocks of `rows` draws, fewer where a draw is wide. Raises Unsupported."""
+    """The findings of 64 blocks of `rows` draws, fewer if a draw is large. Raises Unsupported as the estimator does."""
     settings = DrawSettings(rows=rows, elements=2e8 * rows / ROWS, tuning_steps=20, tuning_rows=32, look=look)
     draws = draw_gradients(Layers(cls, values, toy, torch.device("cpu")), toy, settings, seed=0)
     f_scale = float(draws.moments["value"].rms.max())
@@ -76,7 +76,7 @@ def examine(cls: type[Estimator], values: dict[str, Any], toy: Toy, rows: int = 
 
 @functools.lru_cache(maxsize=256)
 def _first_look(cls: type[Estimator], params: tuple[tuple[str, Any], ...], toy: Name) -> tuple[Findings, int]:
-    """The findings on a toy and the rows that they took: as many as the wanted power needs."""
+    """The findings on a toy, and the rows per block that the wanted power needed."""
     rows = ROWS
     while True:
         findings = examine(cls, dict(params), make(toy), rows)
@@ -105,17 +105,17 @@ def toys(kind: str, data: bool = False, sizes: Mapping[str, list[str]] = SIZES) 
 
 
 def unbiased(case: Case) -> str:
-    """If it claims to be unbiased: the gradient's mean is the target's gradient on every toy, at every cut."""
+    """If it claims to be unbiased: the mean of the draws is the target's gradient, on every toy and in every group."""
     claim = case.fresh().claim()
     if not claim.unbiased:
         return f"claims to be biased{_measured(case)}"
     if claim.target == RELAXED:
-        return f"{_relaxed(case)}; of E f(z) it claims to be biased{_measured(case)}"
+        return f"{_relaxed(case)}; for E f(z) it claims to be biased{_measured(case)}"
     return judge(case, toys(case.kind), own=False)
 
 
 def value(case: Case) -> str:
-    """If it claims to be unbiased: the value's mean is the target, in its gradient for f's own parameters too."""
+    """If it claims to be unbiased: the mean of the value is the target, and its gradient in f's parameters as well."""
     claim = case.fresh().claim()
     if not claim.unbiased:
         raise Skipped("it claims to be biased")
@@ -123,7 +123,7 @@ def value(case: Case) -> str:
 
 
 def judge(case: Case, on: Iterable[Name], own: bool) -> str:
-    """Raises Failed where a group is biased; own: the groups of the value and of f's parameters, else the others."""
+    """Raises Failed if a group is biased. own: test the groups of the value and of f's parameters, else the others."""
     claim = case.fresh().claim()
     relaxed = claim.target == RELAXED
     if not own and not claim.finite_variance:
@@ -152,14 +152,14 @@ def judge(case: Case, on: Iterable[Name], own: bool) -> str:
         raise Skipped("its relaxed objective is known on no toy" if relaxed else "it supports no toy")
     powerful = {toy: size for toy, size in detectable.items() if size <= WANTED}
     if not powerful:
-        raise Skipped(f"its variance hides a scale error of {WANTED:.0%} on every toy, below {64 * MOST} draws")
+        raise Skipped(f"its variance hides a scale error of {WANTED:.0%} on every toy, even with {64 * MOST} draws")
     weak = [toy for toy in detectable if toy not in powerful]
-    note = f"a scale error of {max(powerful.values()):.1%} would show"
+    note = f"a scale error of {max(powerful.values()):.1%} would be detected"
     return note + (f", but not on {', '.join(weak)}" if weak else "")
 
 
 def _relaxed(case: Case) -> str:
-    """`judge` against the method's own relaxed objective, or why that cannot be done."""
+    """`judge` against the estimator's own relaxed objective, or the reason why it cannot be tested."""
     try:
         return judge(case, toys(case.kind, sizes=FEW), own=False)
     except Skipped as reason:
@@ -167,14 +167,14 @@ def _relaxed(case: Case) -> str:
 
 
 def _measured(case: Case) -> str:
-    """The relative bias on the random table, where no claim is made; it must run on the other toys."""
+    """The relative bias on the random table, for which no claim is made; it must run on the other toys too."""
     found = {str(toy): findings for toy, findings, _ in _looks(case, toys(case.kind))}
     table = TABLES[case.kind]
     return f"; by {found[table].bias('cut'):.1%} on {table}" if table in found else ""
 
 
 def _looks(case: Case, on: Iterable[Name]) -> Iterator[tuple[Name, Findings, int]]:
-    """The toys it supports, and what the first look finds there."""
+    """The toys that the estimator supports, with the findings of the first test there."""
     for toy in on:
         try:
             yield toy, *_first_look(case.cls, case.name.params, toy)

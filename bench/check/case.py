@@ -1,4 +1,4 @@
-"""What the properties are tried on: one estimator on one kind of latent, with a nonlinear f."""
+"""The case on which a property is tested: one estimator on one kind of latent, with a nonlinear f."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Failed(Exception):
 
 
 class Skipped(Exception):
-    """The property cannot be tried; the message is the reason."""
+    """The property cannot be tested; the message is the reason."""
 
 
 def require(holds: bool | Tensor, sentence: str) -> None:
@@ -51,7 +51,7 @@ def seeded(seed: int = 0) -> Generator:
 
 @dataclass
 class Softplus:
-    """f(z) = Σ softplus(W z + x), with x [*batch, FEATURES]; refuses z of another shape or dtype than it asked for."""
+    """f(z) = Σ softplus(W z + x), with x [*batch, FEATURES]. Raises Failed for z of a wrong shape or dtype."""
 
     latent: Latent
     weight: Tensor
@@ -79,7 +79,7 @@ class Case:
     spec: LatentSpec = field(init=False)
 
     def __post_init__(self) -> None:
-        """Raises Skipped when the estimator supports none of the sizes tried."""
+        """Raises Skipped if the estimator supports none of the sizes tried."""
         reason = ""
         for spec in SPECS[self.kind]:
             try:
@@ -92,11 +92,11 @@ class Case:
         raise Skipped(reason)
 
     def fresh(self, dtype: torch.dtype = torch.float32, **values: Any) -> Estimator:
-        """As built, its hyper-parameters overridden by `values`."""
+        """A new estimator, its hyper-parameters overridden by `values`."""
         return self.cls(self.spec, **(self.name.values | values)).to(dtype)
 
     def tuned(self, steps: int = TUNED_STEPS) -> Estimator:
-        """In eval() and float64, its running state moved and tuned by a few training steps; always the same."""
+        """The estimator in eval() and float64 after a few training steps, which update and tune it; always the same."""
         estimator = self.fresh(torch.float64).train()
         tuner, generator = Tuner(estimator, lr=0.05), seeded(3)
         with global_generators(3):
@@ -112,7 +112,7 @@ class Case:
         return latent_at(self.spec, params)
 
     def objective(self, latent: Latent, x: Tensor | None = None) -> Softplus:
-        """A nonlinear f with data x [*batch, FEATURES] of its own for each row."""
+        """A nonlinear f with its own data x [*batch, FEATURES] for each replicate."""
         params = latent.params
         if x is None:
             x = torch.randn(*latent.batch_shape, FEATURES, generator=seeded(4), dtype=torch.float64)
@@ -122,7 +122,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """An estimate, the gradient that reaches the parameters, and whether torch's global generator has moved."""
+    """An estimate, the gradient that reaches the parameters, and whether torch's global generator was used."""
 
     estimate: Estimate
     value: Tensor
@@ -136,7 +136,7 @@ class Answer:
 
 
 def answer(case: Case, estimator: Estimator, params: Tensor, seed: int = 0, elsewhere: int = 0) -> Answer:
-    """Estimate at these parameters with this seed, and take the gradient at the cut. The estimator is left as it is.
+    """Estimate at these parameters with this seed, and differentiate in them. The estimator is not changed.
 
     elsewhere: the seed of the global generators, which should not matter.
     """
@@ -151,7 +151,7 @@ def answer(case: Case, estimator: Estimator, params: Tensor, seed: int = 0, else
 
 @contextlib.contextmanager
 def global_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python, and leave them as they were."""
+    """Seed the global generators of torch, numpy and Python inside the block, and restore them after it."""
     python, array, tensor = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -165,7 +165,7 @@ def global_generators(seed: int) -> Iterator[None]:
 
 
 def gradient_at(leaf: Tensor, loss: Tensor) -> Tensor:
-    """∇ Σ loss at the leaf. Raises Failed when no gradient arrives there."""
+    """∇ Σ loss at the leaf. Raises Failed if no gradient arrives there."""
     require(loss.requires_grad, "the loss has no gradient at all")
     (gradient,) = torch.autograd.grad(loss.sum(), leaf, allow_unused=True, retain_graph=True)
     require(gradient is not None, "no gradient reaches the latent's parameters")
@@ -173,6 +173,6 @@ def gradient_at(leaf: Tensor, loss: Tensor) -> Tensor:
 
 
 def worst(found: Tensor, expected: Tensor) -> float:
-    """The largest difference; infinite where one is NaN and the other is not."""
+    """The largest difference; infinite if one is NaN where the other is not."""
     difference = torch.where(found.isnan() & expected.isnan(), 0.0, (found - expected).abs())
     return float(difference.nan_to_num(nan=math.inf).max()) if difference.numel() else 0.0

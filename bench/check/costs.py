@@ -1,4 +1,4 @@
-"""What an estimator does with f, as recorded, against the cost that it documents."""
+"""The recorded evaluations and differentiations of f, against the cost that the estimator documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPECS = {
 
 
 def cost(case: Case) -> str:
-    """Evaluations and differentiations of f are the documented ones for several D, K and hyper-parameters."""
+    """The evaluations and differentiations of f are those documented, for several D, K and hyper-parameters."""
     try:
         Cost.parse(case.cls.cost)
     except UsageError as error:
@@ -57,7 +57,7 @@ def cost(case: Case) -> str:
 
 
 def variants(case: Case) -> Iterator[dict[str, Any]]:
-    """The hyper-parameters as named, and again with each whole number raised and with each other choice."""
+    """The hyper-parameters as named, then with each whole number raised by 1, then with each other choice."""
     yield case.name.values
     for key, rule in case.cls.hyperparameters.items():
         value = case.name.values.get(key, rule["default"])

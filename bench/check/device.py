@@ -1,4 +1,4 @@
-"""No constants on the CPU and no host syncs, shown with no accelerator: see fake_device.py."""
+"""No constants on the CPU and no host syncs, tested without an accelerator: see fake_device.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRIVATE = {
 
 
 class Device:
-    """A process that takes training steps of several estimators on the device that does not exist."""
+    """A process that takes training steps of several estimators on the fake device."""
 
     def __init__(self, estimators: Sequence[tuple[Plugin, Name]]) -> None:
         asked = [
@@ -43,14 +43,14 @@ class Device:
 
     @functools.cached_property
     def outcomes(self) -> dict[str, dict[str, str]]:
-        """For each name and kind of latent "" or what went wrong; waits for the process."""
+        """For each name and kind of latent "" or the error, in one line; waits for the process."""
         out, err = self.process.communicate()
         if self.process.returncode:
-            raise Failed(f"the process of the device died: {(err.strip() or 'killed').splitlines()[-1]}")
+            raise Failed(f"the process of the fake device died: {(err.strip() or 'killed').splitlines()[-1]}")
         return json.loads(out.splitlines()[-1])
 
     def ran(self, case: Case) -> str:
-        """It trains on a device without numbers, in train() and eval(): every tensor is there, no host sync."""
+        """It trains on a device without numbers, in train() and eval(): every tensor is on it, without host syncs."""
         for module, name in PRIVATE.items():
             if not hasattr(importlib.import_module(module), name):
                 raise Skipped(f"this torch has no {module}.{name}, a private API that the fake device needs")

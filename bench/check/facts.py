@@ -18,22 +18,22 @@ OPTIONAL = {"aliases": tuple, "differentiates": bool, "bound": bool, "hyperparam
 
 
 def declared(plugin: Plugin, cls: type[Estimator]) -> None:
-    """Raises Failed unless the facts of the class body are literals and sane, and the class has a docstring."""
+    """Raises Failed unless the facts of the class body are valid literals, and the class has a docstring."""
     require(isinstance(cls, type) and issubclass(cls, Estimator), f"{plugin.attribute} does not derive from Estimator")
     for key in REQUIRED:
         require(bool(getattr(cls, key, None)), f"the class body has no `{key}`")
     unread = {*REQUIRED, *OPTIONAL}.intersection(cls.__dict__) - set(plugin.facts) if plugin.facts else ()
-    require(not unread, f"list and show cannot read what is no literal: {', '.join(sorted(unread))}")
+    require(not unread, f"list and show read literals only, which these are not: {', '.join(sorted(unread))}")
     for key, kind in (REQUIRED | OPTIONAL).items():
         require(isinstance(getattr(cls, key), kind), f"`{key}` must be a {kind.__name__}")
     require(set(cls.latents) <= set(KINDS), f"latents must be of {', '.join(KINDS)}, got {cls.latents}")
     require(cls.name == plugin.name, f"the class is called {cls.name!r}, but registered as {plugin.name!r}")
     taken = {name for other in ESTIMATORS if other != plugin for name in (other.name, *other.facts.get("aliases", ()))}
     for name in (cls.name, *cls.aliases):
-        require(NAME.fullmatch(name) is not None, f"{name!r} is no name: lower case, digits, - and +")
+        require(NAME.fullmatch(name) is not None, f"{name!r} is not a valid name: use lower case, digits, - and +")
         require(name not in taken, f"another estimator is called {name!r} too")
     _arithmetic(cls)
-    require(bool(cls.__dict__.get("__doc__")), "the class has no docstring: it holds the formula")
+    require(bool(cls.__dict__.get("__doc__")), "the class has no docstring: write one with the formula")
 
 
 def _arithmetic(cls: type[Estimator]) -> None:
@@ -46,16 +46,16 @@ def _arithmetic(cls: type[Estimator]) -> None:
         raise Failed(f"a rule of hyperparameters has no {error}") from error
     except UsageError as error:
         raise Failed(str(error)) from error
-    require(not names, f"cost {cls.cost!r} speaks of {', '.join(sorted(names))}, which is no hyper-parameter, D or K")
+    require(not names, f"cost {cls.cost!r} uses {', '.join(sorted(names))}, which is no hyper-parameter, D or K")
 
 
 def facts(case: Case) -> str:
-    """Facts are literals and sane, the class has a docstring, the claim is one."""
+    """The facts are valid literals, the class has a docstring, and claim() returns a Claim."""
     declared(case.plugin, case.cls)
     estimator = case.fresh()
     for key in case.cls.hyperparameters:
         require(hasattr(estimator, key), f"the constructor does not set {key}: call super().__init__(spec, **values)")
     claim = estimator.claim()
-    require(isinstance(claim, Claim), f"claim() answers {type(claim).__name__}, not a Claim")
+    require(isinstance(claim, Claim), f"claim() returns {type(claim).__name__}, not a Claim")
     require(claim.target in TARGETS, f"the claim's target is {claim.target!r}, not one of {', '.join(TARGETS)}")
     return f"{claim.target}, {'unbiased' if claim.unbiased else 'biased'}"

@@ -1,10 +1,10 @@
-"""Training steps of estimators on a device that does not exist, in a process of its own.
+"""Training steps of estimators on a fake device, in a separate process.
 
 Tensors of a made-up device, registered from Python and run in FakeTensorMode, have shapes but no numbers. So hidden
 host syncs (.item(), `if tensor:`, boolean masks) raise where a real device would wait, and every tensor made on the CPU
-is seen. Not seen: generators of the wrong device. The device is registered once and for all, hence the process.
+is seen. Generators of the wrong device are not seen. A device cannot be unregistered, hence the process.
 
-Its argument is [[the fields of a Plugin, name, values]] as JSON; it prints {name: {kind: "" or what went wrong}}.
+Its argument is [[the fields of a Plugin, name, values]] as JSON; it prints {name: {kind: "" or the error}}.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def register() -> None:
 
 
 def outcome(run: Callable[[], None]) -> str:
-    """What went wrong, in one line; empty when nothing did."""
+    """The error of `run` in one line; "" if there is none."""
     try:
         with DeviceMode():
             run()
@@ -70,13 +70,13 @@ def outcome(run: Callable[[], None]) -> str:
 
 
 def training_steps(case: Case, train: bool) -> None:
-    """Two steps of a small VAE, with tuning and update in train(). Raises where a gradient is missing or elsewhere."""
+    """Two steps of a small VAE, with tuning and update in train(). Raises if a gradient is missing or elsewhere."""
     spec = case.spec
     with torch.device(DEVICE):
         encoder = nn.Linear(PIXELS, math.prod(spec.param_shape))
         decoder = nn.Linear(math.prod(spec.event_shape), PIXELS)
         x, estimator = torch.rand(BATCH, PIXELS), case.cls(spec, **case.name.values).train(train)
-        law = latent_at(spec, torch.zeros(spec.param_shape))
+        template = latent_at(spec, torch.zeros(spec.param_shape))
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer, tuner = torch.optim.SGD(parameters, 0.1), Tuner(estimator)
 
@@ -85,7 +85,7 @@ def training_steps(case: Case, train: bool) -> None:
 
     for _ in range(2):
         with NothingOnTheCpu():
-            latent = law.at(encoder(x).unflatten(-1, spec.param_shape))
+            latent = template.at(encoder(x).unflatten(-1, spec.param_shape))
             estimate = estimator.estimate(f, latent, None)
             loss = (estimate.spliced(latent) + latent.kl_to_prior()).mean()
         tuner.step(estimate.tuning_loss)
@@ -101,7 +101,7 @@ def training_steps(case: Case, train: bool) -> None:
 
 
 def steps(case: Case) -> str:
-    """Training steps in train() and in eval(): "" or what went wrong."""
+    """Training steps in train() and in eval(): "" or the error."""
     for train in (True, False):
         wrong = outcome(partial(training_steps, case, train))
         if wrong:
@@ -110,7 +110,7 @@ def steps(case: Case) -> str:
 
 
 def trials(plugin: Plugin, name: Name) -> dict[str, str]:
-    """The outcome for each kind of latent that it supports; under "" what keeps it from being tried."""
+    """The outcome for each kind of latent that it supports; under "" the error that keeps it from being tried."""
     found = {}
     try:
         for kind in plugin.load().latents:

@@ -1,4 +1,4 @@
-"""Types, shapes and extremes: whatever the batch and the dtype, finite numbers of the same shape and type."""
+"""Types, shapes and extremes: for any batch and dtype, finite numbers of the same shape and type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .case import Answer, Case, answer, require, seeded, worst
 DTYPES = (torch.float32, torch.float64)
 BATCHES = ((), (5,), (2, 3), (2, 1, 3), (0,), (2, 0))
 EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "continuous": 20.0, "encodings": 50.0}
-"""Of a continuous latent as far as the squares of f at z of size exp(20) are still finite in float32."""
+"""For a continuous latent, small enough that the squares of f at z of order exp(20) are finite in float32."""
 
 
 def dtypes(case: Case) -> str:
@@ -52,7 +52,7 @@ def _extremes(case: Case, dtype: torch.dtype) -> list[Tensor]:
 
 
 def shapes(case: Case) -> str:
-    """Batches of no to three dimensions, empty ones too; parameters need not be contiguous."""
+    """Batches of zero to three dimensions, empty ones too; parameters need not be contiguous."""
     for train in (False, True):
         estimator = case.fresh(torch.float64).train(train)
         for batch in BATCHES:

@@ -1,4 +1,4 @@
-"""The generator decides everything: nothing random comes from elsewhere."""
+"""The generator determines the estimate: nothing random comes from elsewhere."""
 
 from __future__ import annotations
 

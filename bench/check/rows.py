@@ -1,7 +1,7 @@
-"""In eval() no row touches another: permuting and removing rows permutes and removes results, and changes nothing else.
+"""In eval() no replicate affects another: permuting and removing replicates does the same to the results, and no more.
 
-For that the noise of a row must stay with the row. Every random call of an estimator is caught and made for all rows
-of a reference batch; the rows kept are then picked from it.
+To test this, the noise of a replicate must stay with it. Every random call of an estimator is intercepted and made for
+all replicates of a reference batch; those kept are then picked from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BERNOULLI = {torch.bernoulli, Tensor.bernoulli}
 
 
 def rows(case: Case) -> str:
-    """No row touches another in eval()."""
+    """No replicate affects another in eval()."""
     estimator, params = case.tuned(), case.params(ROWS)
     data = torch.randn(ROWS, FEATURES, generator=seeded(4), dtype=torch.float64)
 
@@ -46,13 +46,13 @@ def rows(case: Case) -> str:
         off = worst(found, expected)
         require(
             off <= TOLERANCE * (1 + float(expected.abs().max())),
-            f"rows touch each other in eval(): the {what} of a row changes by {off:.2g} when others are removed",
+            f"replicates affect each other in eval(): the {what} of one changes by {off:.2g} if others are removed",
         )
     return ""
 
 
 class RowNoise(TorchFunctionMode):
-    """Random numbers that belong to rows of a batch of ROWS, of which `kept` are present, in this order."""
+    """Random numbers that belong to replicates of a batch of ROWS, of which `kept` are present, in this order."""
 
     def __init__(self, kept: list[int]) -> None:
         super().__init__()
@@ -79,15 +79,15 @@ class RowNoise(TorchFunctionMode):
             u = self.pick(lambda full: torch.rand(full, generator=generator, dtype=p.dtype), tuple(p.shape))
             return (u < p).to(p.dtype)
         if func in UNKNOWN:
-            raise Skipped(f"it draws with {func.__name__}, whose numbers this check cannot tell apart by row")
+            raise Skipped(f"it draws with {func.__name__}, whose numbers this check cannot assign to replicates")
         return func(*args, **options)
 
     def pick(self, draw: Callable[[tuple[int, ...]], Tensor], shape: tuple[int, ...]) -> Tensor:
         dims = [dim for dim, size in enumerate(shape) if size == len(self.kept)]
         if not dims and any(size and size % len(self.kept) == 0 for size in shape):
-            raise Skipped(f"it draws random numbers of shape {shape}, whose rows this check cannot tell apart")
+            raise Skipped(f"it draws random numbers of shape {shape}, which this check cannot assign to replicates")
         if not dims:
-            raise Failed(f"random numbers of shape {shape} are shared by all {len(self.kept)} rows")
+            raise Failed(f"random numbers of shape {shape} are shared by all {len(self.kept)} replicates")
         full = list(shape)
         full[dims[0]] = ROWS
         return draw(tuple(full)).index_select(dims[0], self.kept)

@@ -1,4 +1,4 @@
-"""loss.backward(): one pass that trains everything autograd can and cannot see."""
+"""loss.backward(): one pass that delivers the gradients which autograd can see and those which it cannot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .state import layer
 
 
 def splice(case: Case) -> str:
-    """One backward fills the gradients of encoder and decoder; the parts of f that hold φ keep their path."""
+    """One backward fills the gradients of encoder and decoder; terms of f in φ keep their gradient."""
     spec, x = case.spec, torch.randn(10, 7, generator=seeded(4))
     encoder, decoder = layer(7, math.prod(spec.param_shape)), layer(math.prod(spec.event_shape), 7)
     estimator = case.fresh().train()

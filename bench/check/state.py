@@ -1,4 +1,4 @@
-"""What may move, and when: nothing in eval(), the estimator's own state and parameters in train()."""
+"""What may change, and when: nothing in eval(), the estimator's own state and parameters in train()."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = 20
 
 
 def state(case: Case) -> str:
-    """Nothing moves in eval(); train() tunes the estimator alone, by its tuning loss, and stays finite."""
+    """Nothing changes in eval(); train() tunes the estimator alone, by its tuning loss, and stays finite."""
     _frozen_in_eval(case)
     _same_estimate_in_train(case)
     _tunes_itself_alone(case)
@@ -72,7 +72,7 @@ def _tunes_itself_alone(case: Case) -> None:
 
 
 def layer(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer whose weights are always the same, the global generator left alone."""
+    """A linear layer with always the same weights; the global generator is not used."""
     made = nn.utils.skip_init(nn.Linear, inputs, outputs)
     with torch.no_grad():
         for parameter in made.parameters():

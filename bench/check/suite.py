@@ -1,4 +1,4 @@
-"""All properties on all chosen estimators, one result a property and estimator."""
+"""All properties of all chosen estimators, one result per property and estimator."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ DEVICE = "device"
 
 @dataclass(frozen=True)
 class Result:
-    """How one property of one estimator came out.
+    """The outcome of one property of one estimator.
 
-    about: the property. status: ok, FAILED or skipped. text: a note, what is wrong, or the reason.
+    about: the property. status: ok, FAILED or skipped. text: a note, the error, or the reason.
     """
 
     estimator: str
@@ -64,9 +64,9 @@ class Result:
 
 
 def check(names: Iterable[Name | str]) -> Iterator[Result]:
-    """Every property of each estimator, on one thread; the device's last, since all run there together meanwhile.
+    """Every property of each estimator, on one thread; `device` comes last, since its process runs meanwhile.
 
-    A str may stand for several, as on the command line. Raises UsageError on a name that is none.
+    A str may stand for several names, as on the command line. Raises UsageError for an unknown name.
     """
     torch.set_num_threads(1)
     chosen = [each for name in names for each in (ESTIMATORS.select([name]) if isinstance(name, str) else [name])]
@@ -111,7 +111,7 @@ def _joined(notes: dict[str, str]) -> str:
 
 
 def sentence(error: BaseException, plugin: Plugin) -> str:
-    """What went wrong in one line, and where in the plugin's file when it raised."""
+    """The error in one line and, if the plugin raised it, its place in the plugin's file."""
     if isinstance(error, Failed):
         return str(error)
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]

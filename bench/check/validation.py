@@ -1,4 +1,4 @@
-"""Another latent than the estimator was made for."""
+"""A latent other than the one that the estimator was made for."""
 
 from __future__ import annotations
 

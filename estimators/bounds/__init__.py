@@ -1,1 +1,1 @@
-"""Multi-sample bounds on log p(x), objectives of their own: f is the joint energy -log p(x, z)."""
+"""Multi-sample bounds on log p(x), which are objectives of their own: f is the joint energy -log p(x, z)."""

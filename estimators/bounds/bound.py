@@ -1,4 +1,4 @@
-"""What the bounds share: importance weights, the n-sample bound, and its exact expectation by enumerating z once."""
+"""Shared by the bounds: importance weights, the n-sample bound, and its exact expectation by enumerating z once."""
 
 from __future__ import annotations
 
@@ -69,6 +69,6 @@ def expected_bound(log_q: Tensor, log_w: Tensor, n: int) -> Tensor:
 
 
 def exact_loss(f: Objective, latent: Discrete, n: int) -> Tensor:
-    """-E log (1/n) Σ_k w(z_k) by enumeration, [*batch]: what the loss of an unbiased estimator is on average."""
+    """-E log (1/n) Σ_k w(z_k) by enumeration, [*batch]: the mean of the loss of an unbiased estimator."""
     z = latent.support()
     return -expected_bound(latent.log_prob(z), log_weights(f, latent, z), n)

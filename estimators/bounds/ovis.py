@@ -17,8 +17,8 @@ class Ovis(Estimator):
     g = -Σ_k (L - v_k - c_k) ∇ log q(z_k),
     c_k = L - log((1 - 1/n) / (1 - v_k)) - γ v_k + (1 - γ) log(1 - 1/n).
 
-    The optimum for large effective sample sizes is near γ = 1, for small ones near γ = 0. Unbiased at γ = 0 only: else
-    c_k depends on z_k and takes γ of the path term -v_k away. L + log(1 - v_k) is made of the other weights.
+    The optimum for large effective sample sizes is near γ = 1, for small ones near γ = 0. It is unbiased at γ = 0 only:
+    else c_k depends on z_k and removes γ of the path term -v_k. L + log(1 - v_k) depends on the other weights only.
     """
 
     formula = (

@@ -10,12 +10,12 @@ from .bound import expected_bound, log_mean_exp, weighted_score
 
 
 class RwsWake(Estimator):
-    """w_k = p(x, z_k) / q(z_k), v_k = w_k / Σ_j w_j, f = -log p(x, z). θ descends -log (1/n) Σ_k w_k, and φ
+    """w_k = p(x, z_k) / q(z_k), v_k = w_k / Σ_j w_j, f = -log p(x, z). θ descends -log (1/n) Σ_k w_k, φ descends
 
     g = -Σ_k v_k ∇ log q(z_k),
 
-    the self-normalised estimate of ∇_φ KL(p(z given x) || q): biased, less so with more draws. No path through the log
-    q inside w_k. Its target: that KL for φ, and for the value and θ the n-sample bound, for which it is unbiased.
+    the self-normalised estimate of ∇_φ KL(p(z given x) || q): biased, less so with more draws. There is no path through
+    the log q inside w_k. The target is that KL for φ, and the n-sample bound for the value and θ, which are unbiased.
     """
 
     formula = (

@@ -18,8 +18,8 @@ class Tvo(Estimator):
     ∇ E_{π_β} log w = E_{π_β} ∇ log w + Cov_{π_β}(∇ log π̃_β, log w).
 
     Moments under π_β are self-normalised over n draws of q, weights softmax(β log w), the covariance times n / (n - 1):
-    biased but for β = 0, where the sum is the ELBO and the gradient RLOO's. `points` intervals, from 0, then log-spaced
-    from `beta` to 1. `value` carries all of the gradient.
+    biased except at β = 0, where the sum is the ELBO and the gradient that of RLOO. The first of the `points` intervals
+    starts at 0, the others are log-spaced from `beta` to 1. `value` carries the whole gradient.
     """
 
     formula = (

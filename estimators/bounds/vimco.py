@@ -1,4 +1,4 @@
-"""VIMCO: the n-sample bound with a baseline for each draw, made of the others."""
+"""VIMCO: the n-sample bound with a baseline per draw, made of the other draws."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Vimco(Estimator):
         return Estimate(-bound, -weighted_score(signal, latent, draw))
 
     def baseline(self, log_w: Tensor) -> Tensor:
-        """L_{-k}, [n, *batch]; with the arithmetic mean it is that of the others' weights."""
+        """L_{-k}, [n, *batch]; with the arithmetic mean it is the logarithm of the mean of the others' weights."""
         if self.mean == "arithmetic":
             return leave_one_out(log_w)
         return log_mean_exp(replaced(log_w, (log_w.sum(0) - log_w) / (self.n - 1)))

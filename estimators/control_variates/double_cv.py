@@ -17,7 +17,7 @@ class DoubleCv(Estimator):
 
     g = (1/n) Σ_k (F_k - mean_{j≠k} F_j) (b_k - p) - α p (1 - p) mean_k ∇f(b_k).
 
-    RLOO at α = 0, where it starts. α is tuned on the mean of g² (in this sign convention the best one is mostly
+    It starts at α = 0, where it is RLOO. α is tuned on the mean of g² (in this sign convention the best α is mostly
     negative); in eval() it is frozen.
     """
 

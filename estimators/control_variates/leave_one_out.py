@@ -1,4 +1,4 @@
-"""What the leave-one-out control variates of several draws share."""
+"""Shared by the leave-one-out control variates of several draws."""
 
 from __future__ import annotations
 

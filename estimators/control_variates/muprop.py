@@ -16,8 +16,8 @@ class MuProp(Estimator):
 
     g = (f(z) - η [f(μ) + ∇f(μ)ᵀ(z - μ)]) ∇ log q(z) + η ∇_φ f(μ(φ)).
 
-    η is tuned on the mean of g²; in eval() it is frozen. Without the paper's further input-dependent baseline; and of
-    several stochastic layers each expands f at its own mean, the layers below it sampled.
+    η is tuned on the mean of g²; in eval() it is frozen. The paper's additional input-dependent baseline is left out.
+    With several stochastic layers, each expands f at its own mean, and the layers below it are sampled.
     """
 
     formula = (

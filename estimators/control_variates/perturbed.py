@@ -12,7 +12,7 @@ from ..latents import Discrete
 
 
 class Perturbed(NamedTuple):
-    """The relaxed sample z(φ) and its twin z̃(φ) given b, on a leaf of their own; b = H(z)."""
+    """The relaxed sample z(φ), its twin z̃(φ) given b = H(z), and the leaf φ in which both are differentiated."""
 
     leaf: Tensor
     hard: Tensor

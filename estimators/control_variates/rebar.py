@@ -18,7 +18,7 @@ class Rebar(Estimator):
 
     g = (f(b) - c(z̃)) ∇ log q(b) + ∇_φ c(z) - ∇_φ c(z̃).
 
-    z̃ moves with φ at fixed noise and b; that path (dv'/dφ in the paper) must be kept. τ and η are tuned on the mean
+    z̃ depends on φ at fixed noise and b; that path (dv'/dφ in the paper) must be kept. τ and η are tuned on the mean
     of g², which needs second derivatives of f; in eval() they are frozen.
     """
 

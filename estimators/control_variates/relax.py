@@ -1,4 +1,4 @@
-"""RELAX: REBAR's control variate and a free network beside it."""
+"""RELAX: REBAR's control variate plus a free network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Relax(Estimator):
     g = (f(b) - c(z̃)) ∇ log q(b) + ∇_φ c(z) - ∇_φ c(z̃).
 
     r_ρ is a network with one hidden layer of `hidden` LeakyReLU units that starts at 0, so that RELAX starts as REBAR;
-    it sees z itself, for categoricals log π + Gumbel noise. τ, η and ρ are tuned on the mean of g², which needs second
+    its input is z, for categoricals log π + Gumbel noise. τ, η and ρ are tuned on the mean of g², which needs second
     derivatives of f; in eval() they are frozen.
     """
 

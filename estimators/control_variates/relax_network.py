@@ -21,7 +21,7 @@ class RelaxNetwork(Estimator):
 
     g = (f(b) - r_ρ(z̃)) ∇ log q(b) + ∇_φ r_ρ(z) - ∇_φ r_ρ(z̃).
 
-    `relax` without its term f(σ(z/τ)): one evaluation, and any f, as where f is a reward. r_ρ is a network with one
+    This is `relax` without its term f(σ(z/τ)): one evaluation, and any f, such as a reward. r_ρ is a network with one
     hidden layer of `hidden` LeakyReLU units that starts at 0, so that it starts as REINFORCE; ρ is tuned on the mean of
     g², and in eval() it is frozen.
     """

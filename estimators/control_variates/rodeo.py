@@ -16,7 +16,7 @@ from .leave_one_out import differentiate, leave_one_out
 
 
 class Rodeo(Estimator):
-    """With x^d for x with bit d flipped, and the Gibbs Stein operator A, of mean 0 under q for every h:
+    """Let x^d be x with bit d flipped. The Gibbs Stein operator A gives mean 0 under q for every h:
 
     (A h)(x) = (1/D) Σ_d q(x^d_d) [h(x^d) - h(x)].
 
@@ -24,8 +24,8 @@ class Rodeo(Estimator):
 
     g = (1/n) Σ_k {[f(b_k) - mean_{j≠k} (f(b_j) + α (A H¹_j)(b_j))] s(b_k) + β (A H²_k s)(b_k)}.
 
-    h has two hidden layers of 100 LeakyReLU units and is evaluated n (D + 1) times, f only n times. RLOO at α = β = 0,
-    where it starts. α, β and h are tuned on the mean of g²; in eval() they are frozen.
+    h has two hidden layers of 100 LeakyReLU units and is evaluated n (D + 1) times, f only n times. It starts at
+    α = β = 0, where it is RLOO. α, β and h are tuned on the mean of g²; in eval() they are frozen.
 
     Since x and x^d differ in one bit, s(x^d) = s(x) + (1 - 2 x_d) e_d, and nothing of size D² is formed:
     (A H² s)(x) = (A H²)(x) s(x) + (1/D) Σ_d q(x^d_d) H²(x^d) (1 - 2 x_d) e_d.
@@ -55,9 +55,12 @@ class Rodeo(Estimator):
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, slope = differentiate(f, draw)
         score, flip = latent.score(draw), 1 - 2 * draw
+        # With flip = ±1, σ(flip φ_d) is the probability q(x^d_d) of the other value of bit d.
         q_flip = (flip * latent.params.detach()).sigmoid()
         others_f, others_slope = leave_one_out(f_z.detach()), leave_one_out(slope)
         linear = (others_slope * draw).sum(-1, keepdim=True) - leave_one_out((slope * draw).sum(-1, keepdim=True))
+        # The second input of H_k is linear in x: flipping bit d adds 1 - 2 x_d times its slope. First the D neighbours
+        # of b_k, then b_k itself.
         linears = torch.cat([linear + others_slope * flip, linear], -1)
         with torch.set_grad_enabled(self.training):
             H = self.h(torch.stack([others_f.unsqueeze(-1).expand_as(linears), linears], -1))

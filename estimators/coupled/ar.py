@@ -15,8 +15,8 @@ class AugmentReinforce(Estimator):
 
     g = f(b) (1 - 2 u), and g = f(z) (1 - K π').
 
-    Both from the noise G of z: π' = softmax(-G), and u = σ(-G) for bits. Given z it is REINFORCE in expectation, so its
-    variance is never smaller; ARM, ARS and ARSM couple several of these.
+    Both follow from the noise G of z: π' = softmax(-G), and u = σ(-G) for bits. Its mean given z is REINFORCE, so its
+    variance is never smaller than that of REINFORCE; ARM, ARS and ARSM couple several such terms.
     """
 
     formula = (

@@ -19,7 +19,7 @@ class Arms(Estimator):
 
     g = (1/(n-1)) Σ_i (f(b_i) - f̄) (b_i - p) · p (1 - p) / (p - P₁₁).
 
-    RLOO on dependent draws; the last factor undoes what the dependence takes from the mean. With m = min(p, 1 - p),
+    This is RLOO on dependent draws; the last factor corrects the bias of the dependence. With m = min(p, 1 - p),
     b_i = 1[v_i < m] if p < ½ and 1[v_i ≥ m] otherwise, the factor is σ(|φ|) / (1 - P(v_1 < m, v_2 < m) / m), where
 
     dirichlet: v_i = (1 - d_i)^(n-1), d ~ Dirichlet(1_n);    P(v_1 < m, v_2 < m) / m = max(2 - m^(-1/(n-1)), 0)^(n-1)
@@ -51,11 +51,13 @@ class Arms(Estimator):
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         logits, shape = latent.params.detach(), (self.n, *latent.params.shape)
         if self.copula == "dirichlet":
+            # -log u is Exp(1), and exponentials divided by their sum are Dirichlet(1_n).
             share = uniform(shape, logits, generator).log()
             share = share / share.sum(0)
             low = (self.n - 1) * torch.log1p(-share) < logsigmoid(-logits.abs())
         else:
             x = torch.randn(shape, generator=generator, device=logits.device, dtype=logits.dtype)
+            # Subtracting the mean leaves normals with correlations -1/(n-1); the factor makes their variance 1.
             low = (x - x.mean(0)) * math.sqrt(self.n / (self.n - 1)) < _quantile(logits)
         return torch.where(logits < 0, low, ~low).to(logits.dtype)
 
@@ -86,6 +88,7 @@ def _both_normals_low(logits: Tensor, n: int) -> Tensor:
     for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
         sine = math.sin(half * (1 + node))
         integral = integral + half * weight * (-0.5 * (1 + sine) / (1 - sine) * t.square()).exp()
+    # erfcx in place of Φ(t): the factor exp(-t²/2) of m, which underflows, is cancelled in the integrand.
     return (-logits.abs()).sigmoid() - integral / (math.pi * torch.special.erfcx(-t / math.sqrt(2)))
 
 

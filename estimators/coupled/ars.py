@@ -10,7 +10,7 @@ from .swaps import ReferenceSwaps, centred, swap_with_reference
 
 
 class Ars(Estimator):
-    """With π' uniform on the simplex at every site, F_m = f(z^{m⇄j}) and a reference class j drawn for each row,
+    """With π' uniform on the simplex at every site, F_m = f(z^{m⇄j}) and a reference class j drawn per replicate,
 
     g_m = (F_m - mean_c F_c) (1 - K π'_j), where z = argmin_c π'_c / π_c and m⇄j swaps two entries of every site's π'.
     """

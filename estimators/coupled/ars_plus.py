@@ -10,13 +10,13 @@ from .swaps import ReferenceSwaps, centred, integrated_reference, swap_with_refe
 
 
 class ArsPlus(Estimator):
-    """ARS, with F_m = f(z^{m⇄j}) and a reference class j drawn for each row, Rao-Blackwellised twice at each site:
+    """ARS, with F_m = f(z^{m⇄j}) and a reference class j drawn per replicate, Rao-Blackwellised twice at each site:
 
     g_m = (F_m - mean_c F_c) (1 - K E[π'_j given every z^{m⇄j} and the ratios of the other entries of π']),
 
-    and zero where the K swaps agree at the site: there F_m differs only by the other sites, whose law does not depend
-    on m. Never of larger variance than ARS; for two classes it is DisARM. The integral is in closed form (swaps.py);
-    the authors' code lets π'_j vary against one other entry instead of all in proportion.
+    and zero where the K swaps agree at the site: there F_m differs only by the other sites, whose distribution
+    does not depend on m. Its variance is never larger than that of ARS; for two classes it is DisARM. The integral has
+    a closed form (swaps.py); the authors' code varies π'_j against one other entry instead of all in proportion.
     """
 
     formula = (

@@ -13,7 +13,7 @@ class Arsm(Estimator):
     """With π' uniform on the simplex at every site and F_mj = f(z^{m⇄j}), the mean of ARS over its reference class:
 
     g_m = Σ_j (F_mj - mean_c F_cj) (1/K - π'_j), where z = argmin_c π'_c / π_c and m⇄j swaps two entries of every
-    site's π'. F_mj = F_jm; all K (K - 1) / 2 + 1 different swaps are evaluated, also where they give the same z.
+    site's π'. F_mj = F_jm; all K (K - 1) / 2 + 1 different swaps are evaluated, even if they give the same z.
     """
 
     formula = (

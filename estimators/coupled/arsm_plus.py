@@ -14,7 +14,7 @@ class ArsmPlus(Estimator):
 
     g_m = Σ_j 1[z^{m⇄j} differs at the site for some m] (F_mj - mean_c F_cj) (1/K - π'_j).
 
-    Where they agree, F_mj differs only by the other sites, whose law does not depend on m: the term is zero in
+    Where they agree, F_mj differs only by the other sites, whose distribution does not depend on m: the term is zero in
     expectation. With one site it is zero anyway, and this is ARSM.
     """
 

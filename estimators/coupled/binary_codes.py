@@ -1,8 +1,8 @@
-"""Categories written as bits, one for each inner node of a binary tree, which the DisARM family of categories shares.
+"""Categories encoded as bits, one per inner node of a binary tree; the DisARM estimators of categories share them.
 
 A code is two masks [K - 1, K] or [*batch, N, K - 1, K]: `yes` and `no` say which classes remain when the bit of a node
 is 1 or 0. The bit is Bernoulli(σ(v)), v = logsumexp φ_yes - logsumexp φ_no; the path of a class holds the nodes that
-decide it, and the other bits are free.
+decide it; the other bits do not affect it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CodedPair(NamedTuple):
 
 
 def stick_breaking(logits: Tensor, descending: bool = False) -> Code:
-    """The classes asked one after another in the order of their logits; ascending, every σ(v) is at most 1/2."""
+    """Test the classes one after another in the order of their logits; if ascending, every σ(v) is at most 1/2."""
     order = logits.detach().argsort(dim=-1, descending=descending, stable=True)
     rank = order.argsort(dim=-1).unsqueeze(-2)
     node = torch.arange(logits.shape[-1] - 1, device=logits.device).unsqueeze(-1)
@@ -38,7 +38,7 @@ def stick_breaking(logits: Tensor, descending: bool = False) -> Code:
 
 
 def balanced_tree(logits: Tensor) -> Code:
-    """The classes halved, then each half, and so on; yes is the upper half, and an odd class goes there."""
+    """Halve the classes, then each half, and so on; yes is the upper half, which also gets an odd class."""
     spans, splits = [(0, logits.shape[-1])], []
     for low, high in spans:
         middle = (low + high) // 2

@@ -26,7 +26,7 @@ class Bitflip(Estimator):
     g_j = D (f(b⁺) - f(b⁻)) p_j (1 - p_j), zero for the other bits.
 
     The variance of g_j is below D p_j² (1 - p_j)² times the mean squared difference: small for nearly certain bits,
-    where the antithetic estimators are poor, and in proportion to D.
+    where antithetic estimators do badly, but proportional to D.
     """
 
     formula = r"g_j = D\,(f(b^+) - f(b^-))\, p_j (1 - p_j),\quad j \sim U\{1, \dots, D\};\qquad g_d = 0,\ d \ne j"

@@ -56,5 +56,6 @@ class Carms(Estimator):
         i, j = pairs(self.n, f_z.device)
         apart = draw.z[i] - draw.z[j]
         weight = draw.ratio * expand_right((f_z[i] - f_z[j]).detach(), draw.ratio)
+        # Where z_i = z_j the ratio has no meaning and may be infinite.
         terms = (weight.unsqueeze(-1) * apart).where(apart != 0, 0.0)
         return Estimate(f_z.mean(0), terms.sum(0) / (self.n * (self.n - 1)))

@@ -1,8 +1,8 @@
-"""Couplings of n draws of a categorical: exchangeable, each with the law q, and jointly antithetic.
+"""Couplings of n draws of a categorical: exchangeable, each with distribution q, and jointly antithetic.
 
 A coupling returns the draws z [n, *batch, N, K] and, for each pair i < j and each site, the ratio
-r_ij = π(z_i) π(z_j) / P(z_i, z_j), [n (n - 1) / 2, *batch, N], P being the law of such a pair at that site; it means
-nothing where z_i = z_j. Behind the draws are uniforms coupled by the Dirichlet copula: with e ~ Exp(1)^n,
+r_ij = π(z_i) π(z_j) / P(z_i, z_j), [n (n - 1) / 2, *batch, N], where P is the joint distribution of a pair at that
+site; for z_i = z_j it has no meaning. The draws come from uniforms coupled by the Dirichlet copula: with e ~ Exp(1)^n,
 u_i = (1 - e_i / Σe)^(n-1), for which P(u_i < a, u_j < b) = max(a^(1/(n-1)) + b^(1/(n-1)) - 1, 0)^(n-1).
 """
 
@@ -18,7 +18,7 @@ from .binary_codes import decode, node_logits, path, stick_breaking
 
 
 def pairs(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """i and j of every i < j."""
+    """The indices i and j of all pairs i < j, [n (n - 1) / 2] each."""
     i, j = torch.triu_indices(n, n, 1, device=device)
     return i, j
 
@@ -36,16 +36,19 @@ def independent(latent: Discrete, n: int, generator: Generator | None) -> tuple[
 
 
 def inverse_cdf(latent: Discrete, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """z_i is the inverse of the cdf at u_i, under an order of the classes that all draws of a site share. One of
-    K (K - 1) / 2 orders is drawn at each: for every two classes, the less likely first, the other last, and the rest
-    between in ascending order of their logits. P is the mean over the orders, so that no two classes have P = 0.
+    """z_i is the inverse of the cdf at u_i, under an order of the classes that all draws of a site share.
+
+    One of K (K - 1) / 2 orders is drawn per site. For every two classes there is one order that has the less likely of
+    them first, the other last, and the rest between them in ascending order of their logits. P is the mean over all
+    orders, so that no two classes have P = 0.
     """
     logits = latent.params.detach()
-    pi = logits.softmax(-1).double()
+    pi = logits.softmax(-1).double()  # P below is a difference of cdfs, whose digits cancel in float32
     left = left_ends(logits, pi)
     u = copula_uniforms(n, logits[..., 0], generator).double().unsqueeze(-1)
     order = (left.shape[-2] * uniform((*pi.shape[:-1], 1, 1), logits, generator)).long()
     left_in_order = left.gather(-2, order.expand(*pi.shape[:-1], 1, pi.shape[-1])).squeeze(-2)
+    # Positive only for the class whose interval contains u; the argmax picks one class also after rounding.
     z = latent.harden(torch.minimum(u - left_in_order, left_in_order + pi - u))
 
     pi_z = (pi * z).sum(-1)
@@ -55,6 +58,7 @@ def inverse_cdf(latent: Discrete, n: int, generator: Generator | None) -> tuple[
     def cdf(first: Tensor, second: Tensor) -> Tensor:
         return (first + second - 1).clamp_min(0) ** (n - 1)
 
+    # P(z_i, z_j) in each order is the mass of the copula on the rectangle of the intervals [a, b] of z_i and z_j.
     i, j = pairs(n, pi.device)
     above = cdf(root_b[i], root_b[j]) - cdf(root_a[i], root_b[j])
     below = cdf(root_b[i], root_a[j]) - cdf(root_a[i], root_a[j])
@@ -63,7 +67,7 @@ def inverse_cdf(latent: Discrete, n: int, generator: Generator | None) -> tuple[
 
 
 def left_ends(logits: Tensor, pi: Tensor) -> Tensor:
-    """The cdf before each class, Σ of the π that precede it, in each order; [*batch, N, K (K - 1) / 2, K]."""
+    """The left end of each class, the sum of the π that precede it, in each order; [*batch, N, K (K - 1) / 2, K]."""
     classes = torch.arange(logits.shape[-1], device=logits.device)
     first, last = (rank.unsqueeze(-1) for rank in pairs(len(classes), logits.device))
     place = torch.where(classes == first, -1, torch.where(classes == last, len(classes), classes))
@@ -75,8 +79,8 @@ def left_ends(logits: Tensor, pi: Tensor) -> Tensor:
 
 
 def stick_breaking_bits(latent: Discrete, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """Each class is asked by coupled bits 1[u_i < p], in ascending order of the logits, and z_i is the first whose bit
-    is 1. With C(p) = P(u_i < p, u_j < p), and m the first class whose bits differ,
+    """Coupled bits 1[u_i < p] test the classes in ascending order of their logits; z_i is the first class whose bit is
+    1. With C(p) = P(u_i < p, u_j < p), and m the first class whose bits differ,
 
     r = p_m (1 - p_m) / (p_m - C(p_m)) Π_{c<m} (1 - p_c)² / (1 - 2 p_c + C(p_c)).
     """

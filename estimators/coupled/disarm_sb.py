@@ -10,14 +10,14 @@ from .binary_codes import CodedPair, antithetic_pair, disarm_gradient, stick_bre
 
 
 class DisarmSb(Estimator):
-    """Each class, in descending order of the logits, is asked by a bit b_c ~ Bernoulli(σ(v_c)), v_c = φ_c -
-    logsumexp φ_{>c}; z is the first class whose bit is 1. From an antithetic pair of all bits, with classes z and z',
+    """Bits b_c ~ Bernoulli(σ(v_c)), v_c = φ_c - logsumexp φ_{>c}, test the classes in descending order of their logits;
+    z is the first class whose bit is 1. From an antithetic pair of all bits, with classes z and z',
 
     ∂/∂v_c = ½ (f(z) - f(z')) (b_c - b'_c) σ(|v_c|)  for c <= min(z, z'), the bits that both have read,
              ½ (f(z) - f(z')) (b_c - σ(v_c))         for z' < c <= z, and likewise with the twins exchanged,
 
-    zero beyond, carried to φ by ∂v/∂φ. It is unbiased in any order; in this one fewer bits are read. For two classes
-    it is DisARM.
+    and zero beyond; ∂v/∂φ carries this to φ. It is unbiased in any order; in this one fewer bits are read. For two
+    classes it is DisARM.
     """
 
     formula = (

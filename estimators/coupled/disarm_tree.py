@@ -17,7 +17,7 @@ class DisarmTree(Estimator):
     ∂/∂v_i = ½ (f(z) - f(z')) (b_i - b'_i) σ(|v_i|)  for a node on both paths,
              ½ (f(z) - f(z')) (b_i - σ(v_i))         on the path of z alone, and likewise with the twins exchanged,
 
-    zero elsewhere, carried to φ by ∂v/∂φ. Paths are log₂ K long. For two classes it is DisARM.
+    and zero elsewhere; ∂v/∂φ carries this to φ. Paths have length log₂ K. For two classes it is DisARM.
     """
 
     formula = (

@@ -1,4 +1,4 @@
-"""Pairs of bit vectors that differ in some bits, and the gradients their two values of f carry."""
+"""Pairs of bit vectors that differ in some bits, and the gradients from their two values of f."""
 
 from __future__ import annotations
 

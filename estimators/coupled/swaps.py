@@ -1,7 +1,7 @@
-"""Swapped Dirichlet noise, which the ARS family shares.
+"""Swapped Dirichlet noise, which the estimators of the ARS family share.
 
 The noise G [*batch, N, K] is Gumbel: E = exp(-G) is exponential, π' = E / ΣE = softmax(-G) is uniform on the simplex
-and independent of ΣE, and z = argmin_c E_c / π_c = argmax_c (log π_c + G_c) has the law q.
+and independent of ΣE, and z = argmin_c E_c / π_c = argmax_c (log π_c + G_c) has distribution q.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..latents.latent import uniform
 
 
 class ReferenceSwaps(NamedTuple):
-    """The noise, a reference class j of each row [*batch, 1, 1] and z^{m⇄j} for every m, [K, *batch, N, K]."""
+    """The noise, a reference class j per replicate [*batch, 1, 1] and z^{m⇄j} for every m, [K, *batch, N, K]."""
 
     noise: Tensor
     ref: Tensor
@@ -58,14 +58,14 @@ def swapped(latent: Discrete, noise: Tensor, m: Tensor, j: Tensor) -> Tensor:
 
 
 def pairs(classes: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """m and j of the K (K - 1) / 2 + 1 different swaps, first of them none at all (m = j = 0)."""
+    """m and j of the K (K - 1) / 2 + 1 different swaps, the first of which swaps nothing (m = j = 0)."""
     m, j = torch.triu_indices(classes, classes, 1, device=device)
     none = m.new_zeros(1)
     return torch.cat([none, m]), torch.cat([none, j])
 
 
 def table(classes: int, device: torch.device) -> Tensor:
-    """The place [K, K] of each z^{m⇄j} in `pairs`."""
+    """The index of each swap m⇄j in `pairs`, [K, K]."""
     m, j = pairs(classes, device)
     place = m.new_zeros(classes, classes)
     place[m, j] = place[j, m] = torch.arange(len(m), device=device)
@@ -80,15 +80,16 @@ def centred(f_z: Tensor) -> Tensor:
 def integrated_reference(latent: Discrete, noise: Tensor, ref: Tensor) -> Tensor:
     """1 - K E[π'_j given the swaps z^{m⇄j} for all m and the ratios of the other entries], [*batch, N, 1].
 
-    Everything but x = E_j fixed, z^{m⇄j} = m just where x < t_m = π_m min(E_m / π_j, min_{c≠m,j} E_c / π_c) and the
-    other outcomes do not depend on x. The swaps thus tell max{t_m <= x} <= x < min{t_m > x}, and 1 - π'_j, which is
-    Beta(K - 1, 1), lies between b and a, the values of Σ_{c≠j} E_c / (x + Σ_{c≠j} E_c) at these ends. With q = b / a,
-    1 - K E[π'_j | ...] = (K - 1) (a Σ_{i<K} qⁱ / Σ_{i<K-1} qⁱ - 1).
+    Fix everything but x = E_j. Then z^{m⇄j} = m exactly if x < t_m = π_m min(E_m / π_j, min_{c≠m,j} E_c / π_c), and the
+    other outcomes do not depend on x. So the swaps are equivalent to max{t_m <= x} <= x < min{t_m > x}, and
+    1 - π'_j = Σ_{c≠j} E_c / (x + Σ_{c≠j} E_c), which is Beta(K - 1, 1), lies between its values b and a at the upper
+    and the lower end. With q = b / a, 1 - K E[π'_j | ...] = (K - 1) (a Σ_{i<K} qⁱ / Σ_{i<K-1} qⁱ - 1).
     """
     log_e, log_pi = -noise, latent.params.detach().log_softmax(-1)
     classes = torch.arange(noise.shape[-1], device=noise.device)
     ref = ref.expand(*noise.shape[:-1], 1)
     x, is_ref = log_e.gather(-1, ref), classes == ref
+    # The minimum over c ≠ m, j is the least of all c ≠ j, and the second least where m itself is the least.
     least, place = (log_e - log_pi).masked_fill(is_ref, torch.inf).topk(2, largest=False)
     others = torch.where(classes == place[..., :1], least[..., 1:], least[..., :1])
     own = (log_e - log_pi.gather(-1, ref)).masked_fill(is_ref, torch.inf)
@@ -97,6 +98,7 @@ def integrated_reference(latent: Discrete, noise: Tensor, ref: Tensor) -> Tensor
     high = t.masked_fill(x >= t, torch.inf).amin(-1, keepdim=True)
     rest = log_e.masked_fill(is_ref, -torch.inf).logsumexp(-1, keepdim=True)
     log_a, log_b = logsigmoid(rest - low), logsigmoid(rest - high)
+    # Sums of powers of q in place of (1 - q^K) / (1 - q^(K-1)), which cancels as q → 1.
     powers = (log_b - log_a).exp() ** classes
     ratio = powers.sum(-1, keepdim=True) / powers[..., :-1].sum(-1, keepdim=True)
     return (len(classes) - 1) * (log_a.exp() * ratio - 1)

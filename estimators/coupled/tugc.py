@@ -24,12 +24,12 @@ class Pairs(NamedTuple):
 
 class Tugc(Estimator):
     """Bits are ranked by m_d = min(p_d, 1 - p_d), smallest first; the first T, those with m_d < 1/(2 rank_d), are
-    nearly certain. An antithetic pair and, drawn apart, a bitflip pair at j uniform among those T:
+    nearly certain. From an antithetic pair and an independent bitflip pair at j uniform among those T:
 
     g_d = T (f(b⁺) - f(b⁻)) p_d (1 - p_d) 1[d = j]     for the nearly certain,
     g_d = ½ (f(b) - f(b')) (b_d - b'_d) σ(|φ_d|)       elsewhere.
 
-    UGC with a factor T in place of D. Both pairs are evaluated whichever bits use them, also where T = 0.
+    UGC with a factor T in place of D. Both pairs are evaluated whichever bits use them, even if T = 0.
     """
 
     formula = (

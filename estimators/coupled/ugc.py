@@ -21,12 +21,12 @@ class Pairs(NamedTuple):
 
 
 class Ugc(Estimator):
-    """An antithetic pair and, drawn apart, a bitflip pair at j ~ U{1, ..., D}; per bit one of the two gradients:
+    """An antithetic pair and an independent bitflip pair at j ~ U{1, ..., D}; each bit uses one of the two gradients:
 
     g_d = D (f(b⁺) - f(b⁻)) p_d (1 - p_d) 1[d = j]     where min(p_d, 1 - p_d) < 1/(2D),
     g_d = ½ (f(b) - f(b')) (b_d - b'_d) σ(|φ_d|)       elsewhere.
 
-    The threshold is where the variances meet if f(b) - f(b') is the effect of bit d alone. Both pairs are evaluated
+    The variances are equal at the threshold if f(b) - f(b') is the effect of bit d alone. Both pairs are evaluated
     whichever bits use them.
     """
 

@@ -14,7 +14,7 @@ from ..latents import Discrete, LatentSpec, Objective
 class Exact(Estimator):
     """∇ Σ_z q(z) f(z) = Σ_z q(z) [f(z) ∇ log q(z) + ∇ f(z)], in blocks of configurations.
 
-    Zero variance; the reference of every bias test. With f's own parameters frozen, memory holds one block.
+    It has no variance and is the reference of every bias test. With f's own parameters frozen, memory holds one block.
     """
 
     formula = r"g = \sum_z q(z)\, [f(z)\, \nabla \log q(z) + \nabla f(z)]"

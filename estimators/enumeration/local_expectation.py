@@ -13,8 +13,8 @@ class LocalExpectation(Estimator):
 
     g_dc = π_dc (f(z_{-d}, c) - f̄_d),   f̄_d = Σ_c' π_dc' f(z_{-d}, c');   for bits g_d = p_d (1 - p_d) (f(1) - f(0)).
 
-    REINFORCE with the noise of its own site summed out (Rao-Blackwell); exact for one site. z itself is one of every
-    site's K configurations, so that D (K - 1) others are evaluated beside it. The value is the mean of f̄_d over sites.
+    This is REINFORCE with the noise of each site summed out (Rao-Blackwell), and exact for one site. z is one of the K
+    configurations of every site, so that D (K - 1) others are evaluated. The value is the mean of f̄_d over sites.
     """
 
     formula = r"g_{dc} = \pi_{dc}\, (f(z_{-d}, c) - \bar f_d),\quad \bar f_d = \sum_{c'} \pi_{dc'} f(z_{-d}, c')"

@@ -27,11 +27,11 @@ class MeasureValued(Estimator):
     g_dc = π_dc (1 - π_dc) (f(z_{-d}, c) - f(z_{-d}, c')),   c' ~ π_{d,-c};   g_d0 = -Σ_{c ≥ 1} g_dc.
 
     Both parts share z_{-d}. Class 0 needs no evaluations of its own, since a shift of a site's logits changes nothing.
-    On bits c' = 0 is certain, and this is `local-expectation`; on more classes it is that with c' sampled instead of
+    For bits c' = 0 is certain, and this is `local-expectation`; for more classes it is that with c' sampled instead of
     summed. The value is the mean over d and c of π_dc f(z_{-d}, c) + (1 - π_dc) f(z_{-d}, c').
 
-    Of continuous laws the two parts are in weak_derivatives.py; there K - 1 is the number of parameters of a site. It
-    works where the score does not: on a uniform law, whose ends move.
+    For continuous latents the two parts are in weak_derivatives.py; in the cost, K - 1 is the number of parameters per
+    site. It works where the score function does not: for a uniform distribution, whose ends move.
     """
 
     formula = (

@@ -1,4 +1,4 @@
-"""The exact gradient under the sparsemax law, which gives most configurations no mass at all."""
+"""The exact gradient under the sparsemax distribution, which gives most configurations probability 0."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def sparsemax(logits: Tensor) -> Tensor:
 class Sparsemax(Estimator):
     """∇ Σ_z s(z) f(z) with s(z) = Π_d sparsemax(φ_d)[z_d] in place of q; a bit has s(1) = clip((φ + 1) / 2, 0, 1).
 
-    Another law: it trains a model whose latent is sparse, and there the gradient is exact and has no variance. The
-    paper evaluates f on the support of s only; here, for static shapes, on every configuration, in blocks.
+    s is another distribution than q: it trains a model with a sparse latent, whose gradient is exact and has no
+    variance. The paper evaluates f on the support of s; here, for static shapes, on every configuration, in blocks.
     """
 
     formula = r"g = \nabla \sum_z s(z) f(z),\quad s(z) = \prod_d \operatorname{sparsemax}(\phi_d)[z_d]"

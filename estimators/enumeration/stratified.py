@@ -15,9 +15,9 @@ class Stratified(Estimator):
 
     g = (1/n) Σ_i f(z_i) ∇ log q(z_i).
 
-    Each z_i alone follows q, so g is unbiased; together, a site of two classes holds each ⌊n π_c⌋ or ⌈n π_c⌉ times.
-    Never more variance than n independent draws on one site, and at most n / (n - 1) times it on several. There is no
-    leave-one-out baseline: the draws depend on each other, and it would be biased.
+    Each z_i alone has distribution q, so g is unbiased; together, a site of two classes takes each ⌊n π_c⌋ or ⌈n π_c⌉
+    times. The variance is never above that of n independent draws for one site, and at most n / (n - 1) times that for
+    several. A leave-one-out baseline would be biased, since the draws depend on each other.
     """
 
     formula = (

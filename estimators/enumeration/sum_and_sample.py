@@ -1,4 +1,4 @@
-"""Sum and sample: the most probable configurations are summed exactly, one draw stands for the rest."""
+"""Sum and sample: the most probable configurations are summed exactly, one draw represents the rest."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SumAndSample(Estimator):
 
     g = Σ_{t in T} q(t) f(t) ∇ log q(t) + (1 - q(T)) f(r) ∇ log q(r).
 
-    The Rao-Blackwellised REINFORCE: never more variance than it, less with each larger k, none once k reaches the
-    number of configurations. No baseline, as in the paper. The value weighs f in the same way.
+    This is Rao-Blackwellised REINFORCE: its variance is never larger, falls as k grows, and is 0 once k reaches the
+    number of configurations. As in the paper, there is no baseline. The value weights f in the same way.
     """
 
     formula = (

@@ -1,4 +1,4 @@
-"""The unordered set estimator: k draws without replacement, averaged over the orders they could have come in."""
+"""The unordered set estimator: k draws without replacement, averaged over all orders of drawing them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def log_completions(log_q: Tensor, log_rest: Tensor) -> list[Tensor]:
     for subset in reversed(range(full)):
         missing = [s for s in range(len(each)) if not subset >> s & 1]
         following = torch.stack([each[s] + log_v[subset | 1 << s] for s in missing])
+        # 1 - q(A) as a sum of positive terms: the difference would lose its digits as q(A) → 1.
         log_left = torch.stack([each[s] for s in missing] + [log_rest]).logsumexp(0)
         log_v[subset] = following.logsumexp(0) - log_left
     return log_v
 
 
 class UnorderedSet(Estimator):
-    """S = k configurations without replacement, p(S) their probability in any order, and p^{D-s} the law without s:
+    """S are k configurations drawn without replacement, p(S) their probability in any order, p^{D-s} that without s:
 
     g = Σ_{s in S} q(s) R(S, s) [f(s) - Σ_{s' in S} q(s') R^{D-s}(S, s') f(s')] ∇ log q(s),
 
     R(S, s) = p^{D-s}(S - s) / p(S),   R^{D-s}(S, s') = p^{D-s-s'}(S - s - s') / p^{D-s}(S - s),   R^{D-s}(S, s) = 1.
 
-    Both rows of weights sum to 1, so a constant in f drops out. The value is Σ_s q(s) R(S, s) f(s). All p(S) come from
+    Both sets of weights sum to 1, so a constant in f drops out. The value is Σ_s q(s) R(S, s) f(s). All p(S) come from
     one recursion over the 2^k subsets in place of k! orders. Exact once k reaches the number of configurations.
     """
 
@@ -64,6 +65,7 @@ class UnorderedSet(Estimator):
         f_z, score, log_q = f(draw), latent.score(draw), latent.log_prob(draw).detach()
         log_v = log_completions(log_q, log_rest(latent.log_class_probs, latent.classes(draw)))
         one = [1 << s for s in range(draw.shape[0])]
+        # R(S, s) = v({s}) / v({}) and R^{D-s}(S, s') = v({s, s'}) / v({s}), subsets being numbered by their bits.
         first = torch.stack([log_v[s] - log_v[0] for s in one])
         second = torch.stack([torch.stack([log_v[s | other] - log_v[s] for other in one]) for s in one])
         weight = (log_q + first).exp()

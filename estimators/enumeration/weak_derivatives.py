@@ -1,4 +1,4 @@
-"""Weak derivatives of continuous laws: ∂q/∂φ = c (q₊ - q₋), a difference of two laws that can be drawn from.
+"""Weak derivatives of continuous distributions: ∂q/∂φ = c (q₊ - q₋), the difference of two that can be sampled.
 
 Gaussian and exponential as in Mohamed, Rosca, Figurnov & Mnih 2020, Monte Carlo Gradient Estimation in Machine
 Learning, table 1; the others follow by differentiating the density.
@@ -22,8 +22,8 @@ from ..names import Unsupported
 class WeakDerivative(NamedTuple):
     """Draws of every site's z from q₊ and q₋ of each of its P parameters, and c.
 
-    positive, negative: [P, *batch, D]; constant: [*batch, D, P]. The last negative part is q itself. Both parts are
-    made of the same noise.
+    positive, negative: [P, *batch, D]; constant: [*batch, D, P]. For the last parameter q₋ is q itself. Both
+    parts are made of the same noise.
     """
 
     positive: Tensor
@@ -32,17 +32,17 @@ class WeakDerivative(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """One z [1, *batch, D], and what replaces a site of it."""
+    """One z [1, *batch, D], and the values that replace one of its sites."""
 
     own: Tensor
     parts: WeakDerivative
 
 
 def gaussian_parts(gaussian: Gaussian, generator: Generator | None) -> tuple[Tensor, Tensor]:
-    """Of ε, [2, *batch, D] each, for loc and log scale.
+    """Positive and negative parts of ε, [2, *batch, D] each, for loc and log scale.
 
-    ε e^(-ε²/2) is a Rayleigh law on each side of 0, c = 1/√(2π): ±√(-2 log u). ε² N(ε) is the double-sided Maxwell
-    law: a sign times the length M of three normals, and M v with v ~ U(0, 1) is half-normal.
+    ε e^(-ε²/2) is a Rayleigh density on each side of 0, c = 1/√(2π): ±√(-2 log u). ε² N(ε) is the double-sided Maxwell
+    density: a sign times the length M of three normals, and M v with v ~ U(0, 1) is half-normal.
     """
     shape, like = gaussian.loc.shape, gaussian.loc
     u, v, side = uniform((3, *shape), like, generator)
@@ -53,7 +53,7 @@ def gaussian_parts(gaussian: Gaussian, generator: Generator | None) -> tuple[Ten
 
 
 def of_gaussian(latent: Gaussian | LogNormal, generator: Generator | None) -> WeakDerivative:
-    """c = 1/(σ √(2π)) for the location, 1 for log σ; of a log-normal's z the exponential of log z's."""
+    """c = 1/(σ √(2π)) for the location, 1 for log σ; a log-normal z is the exponential of a Gaussian one."""
     gaussian = latent if isinstance(latent, Gaussian) else latent.logarithm
     positive, negative = gaussian_parts(gaussian, generator)
     slope = (-gaussian.log_scale).exp() / (2 * torch.pi) ** 0.5
@@ -62,7 +62,7 @@ def of_gaussian(latent: Gaussian | LogNormal, generator: Generator | None) -> We
 
 
 def of_laplace(latent: Laplace, generator: Generator | None) -> WeakDerivative:
-    """Location: loc ± b E, c = 1/(2 b). log b: |ε| p(ε) is the Gamma(2) law on both sides, E + E' beside E; c = 1."""
+    """Location: loc ± b E, c = 1/(2 b). log b: |ε| p(ε) is a Gamma(2) density on each side, E + E' and E; c = 1."""
     first, second, side = uniform((3, *latent.loc.shape), latent.loc, generator)
     e, more, sign = -first.log(), -second.log(), (side - 0.5).sign()
     slope = 0.5 * (-latent.log_scale).exp()
@@ -81,7 +81,7 @@ def of_uniform(latent: Uniform, generator: Generator | None) -> WeakDerivative:
 
 
 def of_exponential(latent: Exponential, generator: Generator | None) -> WeakDerivative:
-    """log λ: q - Erlang(2), c = 1, written as -1 times Erlang(2) - q: (E + E') / λ beside E / λ."""
+    """log λ: q - Erlang(2), c = 1, written as -1 times Erlang(2) - q: (E + E') / λ and E / λ."""
     first, second = latent.transform(latent.noise(2, generator))
     return WeakDerivative((first + second).unsqueeze(0), first.unsqueeze(0), -torch.ones_like(latent.params))
 
@@ -96,7 +96,7 @@ OF_FAMILY: dict[str, Callable[..., WeakDerivative]] = {
 
 
 def draw(latent: Continuous, generator: Generator | None) -> Draw:
-    """Detached. Raises Unsupported for a family without an entry above."""
+    """One z and its parts, detached. Raises Unsupported for a family without an entry above."""
     if latent.family not in OF_FAMILY:
         known = ", ".join(OF_FAMILY)
         raise Unsupported(f"no weak derivative of a {latent.family} latent is known here, only of {known}")

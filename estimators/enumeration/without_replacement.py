@@ -1,10 +1,10 @@
 """Configurations of a product of sites, without replacement: the most probable ones, and draws from the rest.
 
 Nothing is enumerated and nothing subtracted. The configurations outside a given set are a union of disjoint subtrees
-(a prefix of a given configuration, then another class), and the mass of a subtree is that of its prefix: so the mass
-of the rest is a sum of positive terms, exact however little is left, and drawing from it takes one choice of a subtree
-and fresh sites below it. Drawn one after another, k configurations follow the law of the Gumbel-top-k trick, which
-stochastic beam search (Kool, van Hoof & Welling 2019) reaches site by site.
+(a prefix of a given configuration, then another class), and the mass of a subtree is that of its prefix. So the mass of
+the rest is a sum of positive terms, accurate however small it is, and drawing from the rest means choosing a subtree
+and drawing the sites below it afresh. k configurations drawn one after another have the distribution of the
+Gumbel-top-k trick, which stochastic beam search (Kool, van Hoof & Welling 2019) draws from site by site.
 
 Everywhere `log_pi` is [*batch, D, K], and m configurations are the classes of their sites, [m, *batch, D].
 """
@@ -23,8 +23,8 @@ from ..latents.latent import gumbel
 def most_probable(log_pi: Tensor, m: int) -> Tensor:
     """The m <= K^D most probable configurations, best first.
 
-    One of the m best of a group of sites is made of one of the m best of each half, so groups are merged in pairs,
-    log2 D times; the sites missing to a power of two are certain.
+    Each of the m best of a group of sites consists of one of the m best of each half, so that groups are merged in
+    pairs, log2 D times; sites with one certain class pad their number to a power of two.
     """
     *batch, count, classes = log_pi.shape
     rounds = (count - 1).bit_length()
@@ -51,6 +51,7 @@ def subtrees(log_pi: Tensor, taken: Tensor) -> Tensor:
     """
     index = torch.arange(taken.shape[0], device=taken.device)
     same = (taken.unsqueeze(1) == taken.unsqueeze(0)).long()
+    # shared[t, s, ..., d]: whether taken[t] and taken[s] agree at all sites before d.
     shared = pad(same[..., :-1], (1, 0), value=1).cumprod(-1) > 0
     occupies = taken.unsqueeze(-1) == torch.arange(log_pi.shape[-1], device=taken.device)
     occupied = (shared.unsqueeze(-1) & occupies).any(1)
@@ -66,7 +67,7 @@ def log_rest(log_pi: Tensor, taken: Tensor) -> Tensor:
 
 
 def draw_rest(latent: Discrete, taken: Tensor, generator: Generator | None) -> Tensor:
-    """One configuration [1, *batch, D] from q given that it is not in `taken`; any where nothing is left."""
+    """One configuration [1, *batch, D] from q given that it is not in `taken`; arbitrary if nothing is left."""
     log_pi = latent.log_class_probs
     count, classes = log_pi.shape[-2:]
     log_q = subtrees(log_pi, taken).movedim(0, -3).flatten(-3)

@@ -1,4 +1,4 @@
-"""Latent distributions q_φ(z given x): one packed tensor of parameters each."""
+"""Latent distributions q_φ(z given x), each with one packed tensor of parameters."""
 
 from torch import Tensor
 

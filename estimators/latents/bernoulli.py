@@ -25,7 +25,7 @@ class Bernoulli(Discrete):
 
     @classmethod
     def of(cls, **natural: Any) -> Self:
-        """From `probs` [*batch, D]. Raises ValueError where they are none."""
+        """From `probs` [*batch, D]. Raises ValueError if they are not probabilities."""
         return cls(*unconstrained(cls.__name__, {"probs": PROBABILITY}, natural))
 
     @property
@@ -73,8 +73,8 @@ class Bernoulli(Discrete):
 
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
         """z̃ = φ + logit(v'), v' = v p + 1 - p where z = 1 and v (1 - p) where z = 0 (REBAR, Tucker et al. 2017,
-        appendix), written so that it keeps its sign and its precision for every φ: with s = 1 - 2 z, and 1 - v for v
-        where z = 0, z̃ = s [log σ(s φ - log v) + log(1 - v)].
+        appendix), written so that it keeps its sign and its precision for every φ: with s = 1 - 2 z, and with 1 - v in
+        place of v where z = 0, z̃ = s [log σ(s φ - log v) + log(1 - v)].
         """
         v = uniform((n, *self.logits.shape), self.logits, generator)
         sign = 1 - 2 * z
@@ -131,7 +131,7 @@ class Bernoulli(Discrete):
 
 
 class _KlToPrior(torch.autograd.Function):
-    """Bernoulli.kl_to_prior with its derivative p_d (1 - p_d) φ_d written out: less time than autograd's."""
+    """Bernoulli.kl_to_prior with its derivative p_d (1 - p_d) φ_d written out, which is faster than autograd's."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:

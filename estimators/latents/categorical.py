@@ -16,7 +16,10 @@ LANES = 16
 
 
 def softmax(logits: Tensor) -> Tensor:
-    """Over the classes of [*, N, K]; of fewer than LANES across the sites, where torch's CPU kernel is far faster."""
+    """Softmax over the classes of [*, N, K].
+
+    With fewer than LANES classes it runs on the transposed tensor, for which torch's CPU kernel is far faster.
+    """
     return logits.softmax(-1) if logits.shape[-1] >= LANES else logits.mT.softmax(-2).mT
 
 
@@ -36,7 +39,7 @@ class Categorical(Discrete):
 
     @classmethod
     def of(cls, **natural: Any) -> Self:
-        """From `probs` [*batch, N, K]. Raises ValueError where they are none."""
+        """From `probs` [*batch, N, K]. Raises ValueError if they are not probabilities that sum to 1."""
         return cls(*unconstrained(cls.__name__, {"probs": SIMPLEX}, natural))
 
     @property
@@ -67,7 +70,7 @@ class Categorical(Discrete):
         return z.expand(stop - start, *self.logits.shape)
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
-        """argmax(φ + G): that φ is not normalised shifts all classes of a site alike."""
+        """argmax(φ + G): normalising φ would shift all classes of a site alike, which leaves the argmax as it is."""
         return self.harden(self.logits.detach() + self.noise(n, generator))
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
@@ -75,7 +78,7 @@ class Categorical(Discrete):
         return gumbel((n, *self.logits.shape), self.logits, generator)
 
     def perturb(self, noise: Tensor) -> Tensor:
-        """log π + G: normalised log-probabilities, so that its law given the argmax is `condition`'s."""
+        """log π + G: with normalised log-probabilities its distribution given the argmax is that of `condition`."""
         return log_softmax(self.logits) + noise
 
     def harden(self, perturbed: Tensor) -> Tensor:
@@ -127,7 +130,7 @@ class Categorical(Discrete):
 
     @staticmethod
     def second_moment(p: Tensor, z: Tensor, v: Tensor) -> Tensor:
-        """p_c (v_c - v_z) for the classes c that z is not, and minus their sum for the one that it is."""
+        """p_c (v_c - v_z) for the classes c that are not drawn, and minus their sum for the one that is."""
         others = p * (v - (z * v).sum(-1, keepdim=True))
         return others - z * others.sum(-1, keepdim=True)
 

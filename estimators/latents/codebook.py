@@ -14,14 +14,14 @@ BLOCK = 64
 
 @torch.no_grad()
 def nearest(points: Tensor, vectors: Tensor) -> Tensor:
-    """argmin_k ||e - c_k||², e of points [*, D], c_k of vectors [M, D] -> [*]; the first of equals."""
+    """argmin_k ||e - c_k||², e of points [*, D], c_k of vectors [M, D] -> [*]; ties go to the first."""
     flat = points.flatten(0, -2)
     distances = torch.addmm(vectors.square().sum(-1), flat, vectors.mT, alpha=-2)
     return argmin(distances).view(points.shape[:-1])
 
 
 def argmin(values: Tensor) -> Tensor:
-    """argmin over the last of [P, M]: first the block of BLOCK that holds it, which torch's CPU kernels find faster."""
+    """argmin over the last dimension of [P, M], found by blocks of BLOCK, which is faster in torch's CPU kernels."""
     if values.shape[1] <= BLOCK or values.shape[1] % BLOCK:
         return values.argmin(-1)
     blocks = values.unflatten(1, (-1, BLOCK))
@@ -33,7 +33,7 @@ def argmin(values: Tensor) -> Tensor:
 class Codebook(nn.Module):
     """M code vectors c_k of width D, `vectors` [M, D], a parameter: trained by gradients, or moved by averages.
 
-    counts [M] and sums [M, D]: the moving averages N and m of section 2.4, which start at one vector a code.
+    counts [M] and sums [M, D]: the moving averages N and m of section 2.4, which start at one vector per code.
     """
 
     family: ClassVar[str] = ""
@@ -41,7 +41,7 @@ class Codebook(nn.Module):
     sums: Tensor
 
     def __init__(self, vectors: Tensor) -> None:
-        """Raises UsageError for a table without a code."""
+        """Raises UsageError unless vectors is [M, D] with at least one code."""
         super().__init__()
         self.vectors = nn.Parameter(_table(vectors))
         self.register_buffer("counts", vectors.new_ones(len(vectors)))
@@ -49,8 +49,10 @@ class Codebook(nn.Module):
 
     @classmethod
     def random(cls, codes: int, width: int, like: Tensor) -> Self:
-        """Standard normal, on the device and in the dtype of `like`, drawn on the CPU from a seed of its own: the same
-        every time and everywhere.
+        """Standard normal vectors on the device and in the dtype of `like`.
+
+        They are drawn on the CPU from a fixed seed, so that they are the same every time and on every device. Raises
+        UsageError unless there is at least one code of at least one number.
         """
         if codes < 1 or width < 1:
             raise UsageError(f"a codebook needs at least one code of at least one number; give codes >= 1, got {codes}")
@@ -61,7 +63,7 @@ class Codebook(nn.Module):
     def move(self, points: Tensor, codes: Tensor, decay: float, eps: float) -> None:
         """N_k <- γ N_k + (1 - γ) n_k, m_k <- γ m_k + (1 - γ) Σ_{points of code k} e, c_k = m_k / N'_k,
 
-        with N'_k = (N_k + ε) / (Σ N + M ε) Σ N, Laplace-smoothed: an unused code divides by no zero.
+        with N'_k = (N_k + ε) / (Σ N + M ε) Σ N, Laplace-smoothed, so that an unused code does not divide by 0.
         points [P, D], codes [P].
         """
         ones = self.counts.new_ones(()).expand(len(codes))
@@ -81,7 +83,10 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def start_at(self, points: Tensor, iterations: int, generator: Generator | None) -> None:
-        """Lloyd's k-means on points [P, D], P at least M, from M of them chosen at random; empty clusters stay."""
+        """Start at Lloyd's k-means on points [P, D], begun at M of them chosen at random; an empty cluster stays put.
+
+        Raises UsageError if P < M.
+        """
         if len(points) < len(self.vectors):
             raise UsageError(f"k-means of {len(self.vectors)} codes needs as many encodings, got {len(points)}")
         order = torch.randperm(len(points), generator=generator, device=points.device)
@@ -123,7 +128,7 @@ CODEBOOKS: dict[str, type[Codebook] | type[LinearCodebook]] = {book.family: book
 
 
 def _table(vectors: Tensor) -> Tensor:
-    """A copy of vectors [M, D]. Raises UsageError unless there is one."""
+    """A copy of vectors [M, D]. Raises UsageError if they have another shape or are empty."""
     if vectors.dim() != 2 or not vectors.numel():
         raise UsageError(f"a codebook is [codes, width] with at least one code, got shape {list(vectors.shape)}")
     return vectors.detach().clone()

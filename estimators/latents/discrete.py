@@ -1,4 +1,4 @@
-"""Latents made of independent sites, each of which is one of K classes."""
+"""Latents of independent sites, each of which takes one of K classes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .latent import Enumerable
 class Discrete(Enumerable):
     """D bits, or D one-hot sites of K classes; a bit is a site of the classes 0 and 1, with logits (0, φ).
 
-    `log_prob` is linear in z and defined for relaxed z too; the noise sees detached parameters; `probs`, `perturb` and
-    `condition` are differentiable.
+    `log_prob` is linear in z and also defined for relaxed z. `probs`, `perturb` and `condition` are differentiable in
+    the parameters; the noise is not.
     """
 
     @property
@@ -46,7 +46,7 @@ class Discrete(Enumerable):
 
     @abstractmethod
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
-        """Draw perturbed logits given that `harden` of them is z, differentiably in params."""
+        """Draw n perturbed logits given that `harden` maps them to z; differentiable in params."""
 
     @abstractmethod
     def tempered_probs(self, tau: float) -> Tensor:
@@ -85,18 +85,18 @@ class Discrete(Enumerable):
     @staticmethod
     @abstractmethod
     def class_logits(logits: Tensor) -> Tensor:
-        """Logits shaped as z as the logits of every class, [*, D, K]: (0, φ) for a bit."""
+        """The logits of every class, [*, D, K], from logits shaped as z: (0, φ) for a bit."""
 
     @staticmethod
     @abstractmethod
     def class_weights(z: Tensor) -> Tensor:
-        """z, hard or relaxed, as weights of every class, [*, D, K]: (1 - z, z) for a bit."""
+        """The weight of every class, [*, D, K], in z, hard or relaxed: (1 - z, z) for a bit."""
 
     @staticmethod
     @abstractmethod
     def coordinates(of_classes: Tensor) -> Tensor:
-        """What stands for every class [*, D, K], weights or a gradient in logits, in the coordinates of z and of the
-        parameters, [*, *event]: that of class 1 for a bit.
+        """Weights or a logits gradient per class, [*, D, K], in the coordinates of z and params, [*, *event]: the entry
+        of class 1 for a bit.
         """
 
     def icdf(self, u: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Discrete(Enumerable):
         cdf = self.log_class_probs.exp().cumsum(-1)
         return self.from_classes((u.unsqueeze(-1) >= cdf[..., :-1]).sum(-1))
 
-    # What straight-through estimators send back through a draw.
+    # The backward passes of straight-through estimators.
 
     @staticmethod
     @abstractmethod
@@ -124,6 +124,6 @@ class Discrete(Enumerable):
 
     @abstractmethod
     def gapped(self, z: Tensor, gap: float) -> Tensor:
-        """Logits that agree with z by a gap: the class drawn at the largest logit, no other within `gap` of it;
+        """Logits that favour z by a gap: the drawn class has the largest logit, all others are at least `gap` below;
         detached.
         """

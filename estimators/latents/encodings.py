@@ -1,4 +1,4 @@
-"""Encodings to be quantised, and the law that makes the choice of code random."""
+"""Encodings to be quantised, and the distribution over codes that makes their choice random."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .latent import Enumerable, LatentSpec
 
 
 class Encodings(Enumerable):
-    """N independent sites of a code vector each, with params = encodings e [*batch, N, D] and a codebook c [M, D].
+    """N independent sites with one code vector each, with params = encodings e [*batch, N, D] and a codebook c [M, D].
 
     q_T(code k at site i) = softmax_k(-||e_i - c_k||² / T), z_i = c_k, z [*batch, N, D]: stochastic vector quantisation,
-    whose limit at T = 0 is the deterministic one, `nearest`. The codebook is the model's: gradients reach it too.
+    whose limit T → 0 is deterministic quantisation, `nearest`. The codebook is the model's: gradients reach it too.
     """
 
     axes = ("sites", "width")
 
     def __init__(self, params: Tensor, codebook: Codebook | LinearCodebook, temperature: float = 1.0) -> None:
-        """Raises UsageError where encodings and codes differ in width, or the temperature is not above 0."""
+        """Raises UsageError if encodings and codes differ in width, or the temperature is not above 0."""
         super().__init__(params)
         self.codebook, self.temperature, self.vectors = codebook, temperature, codebook.vectors
         width = self.vectors.shape[1]
@@ -52,9 +52,9 @@ class Encodings(Enumerable):
         return [self.params, *self.codebook.parameters()]
 
     @functools.cached_property
-    def law(self) -> Categorical:
-        """Which code, as one-hot sites [*batch, N, M] with logits (2 e·c_k - ||c_k||²) / T: -||e - c_k||² / T up to
-        ||e||² / T, which all codes share.
+    def distribution(self) -> Categorical:
+        """The distribution over codes, as one-hot sites [*batch, N, M] with logits (2 e·c_k - ||c_k||²) / T, which are
+        -||e - c_k||² / T without the term ||e||² / T that all codes share.
         """
         c = self.vectors
         return Categorical((2 * self.params @ c.mT - c.square().sum(-1)) / self.temperature)
@@ -74,23 +74,23 @@ class Encodings(Enumerable):
     @property
     def mean(self) -> Tensor:
         """Σ_k q_T(k) c_k, [*batch, N, D]."""
-        return self.mix(self.law.probs)
+        return self.mix(self.distribution.probs)
 
     def sample(self, n: int, generator: Generator | None) -> Tensor:
-        return self.mix(self.law.sample(n, generator)).detach()
+        return self.mix(self.distribution.sample(n, generator)).detach()
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Σ_i log q_T(the code nearest to z_i): z holds code vectors."""
         chosen = nearest(z, self.vectors).unsqueeze(-1)
-        return self.law.logits.log_softmax(-1).expand(*chosen.shape[:-1], -1).gather(-1, chosen).sum((-2, -1))
+        return self.distribution.logits.log_softmax(-1).expand(*chosen.shape[:-1], -1).gather(-1, chosen).sum((-2, -1))
 
     def score(self, z: Tensor) -> Tensor:
         """2 (z - Σ_k π_k c_k) / T."""
         return 2 * (z - self.mean).detach() / self.temperature
 
     def configurations(self, start: int, stop: int) -> Tensor:
-        return self.mix(self.law.configurations(start, stop))
+        return self.mix(self.distribution.configurations(start, stop))
 
     def kl_to_prior(self) -> Tensor:
         """KL(q_T || uniform codes), [*batch]; N log M in the deterministic limit."""
-        return self.law.kl_to_prior()
+        return self.distribution.kl_to_prior()

@@ -1,4 +1,4 @@
-"""What a latent offers an estimator: a law to draw from and its score; an enumerable one its configurations too."""
+"""The interface of latents: a distribution to draw from, its score and, if it is enumerable, its configurations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def remembered(make: Callable[P, T]) -> Callable[P, T]:
-    """functools.cache with the types of `make`: specs of equal sizes are one object, and comparing them is free."""
+    """functools.cache that keeps the types of `make`. Equal specs are one object, so that comparing them is free."""
     return cast(Callable[P, T], functools.cache(make))
 
 
@@ -28,8 +28,8 @@ def remembered(make: Callable[P, T]) -> Callable[P, T]:
 class LatentSpec:
     """The shape of a latent, enough to build baselines and control-variate networks.
 
-    kind: one of KINDS. event_shape: shape of one z. param_shape: shape of its parameters. family: which continuous
-    distribution, or which codebook if not a free one. codes: the size of the codebook that encodings are quantised to.
+    kind: one of KINDS. event_shape: shape of one z. param_shape: shape of its parameters. family: the continuous
+    distribution, or the kind of codebook if it is not a free one. codes: how many codes encodings are quantised to.
     """
 
     kind: str
@@ -60,12 +60,12 @@ class LatentSpec:
 
     @property
     def classes(self) -> int:
-        """How many values one site can take: 2 for bits, the codes for encodings; 0 for a continuum."""
+        """How many values one site can take: 2 for bits, the codes for encodings; 0 for a continuous latent."""
         return {"bernoulli": 2, "categorical": self.event_shape[-1]}.get(self.kind, self.codes)
 
     @property
     def configurations(self) -> int:
-        """How many values z can take; sys.maxsize for a continuum."""
+        """How many values z can take; sys.maxsize for a continuous latent."""
         return int(self.classes ** self.event_shape[0]) if self.classes else sys.maxsize
 
     def __str__(self) -> str:
@@ -83,9 +83,9 @@ class Latent(ABC):
         self.params = params
 
     axes: ClassVar[tuple[str, ...]] = ()
-    """What the dimensions of one z are called."""
+    """The names of the dimensions of one z."""
     finite_score: ClassVar[bool] = True
-    """Whether the score has a variance."""
+    """Whether the score has a finite variance."""
 
     @classmethod
     def from_spec(cls, spec: LatentSpec, params: Tensor) -> Self:
@@ -102,7 +102,7 @@ class Latent(ABC):
         return self.params.shape[: self.params.dim() - len(self.spec.param_shape)]
 
     def __repr__(self) -> str:
-        """Its sizes and no values, which the device may still be computing."""
+        """Its sizes without values, which the device may still be computing."""
         sizes = dict(zip(self.axes, self.spec.event_shape, strict=False))
         if self.spec.codes:
             sizes["codes"] = self.spec.codes
@@ -110,16 +110,16 @@ class Latent(ABC):
         return f"{type(self).__name__}(batch={tuple(self.batch_shape)}, {shown})"
 
     def at(self, params: Tensor) -> Self:
-        """The same law at other parameters."""
+        """The same distribution at other parameters."""
         return type(self)(params)
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What the law depends on and gradients go to: the parameters, and whatever else belongs to the model."""
+        """The tensors that the distribution depends on and gradients reach: the parameters, and those of a codebook."""
         return [self.params]
 
     def validate(self) -> None:
-        """Raises UsageError where these are not finite. It waits for the device: for entry points, not every step."""
+        """Raises UsageError if `tensors` are not finite. It waits for the device: call it once, not in every step."""
         if not all(bool(tensor.isfinite().all()) for tensor in self.tensors):
             raise UsageError(
                 f"the parameters of this {self.spec} latent hold NaN or infinity; check the encoder's input and weights"
@@ -127,7 +127,7 @@ class Latent(ABC):
 
     @abstractmethod
     def sample(self, n: int, generator: Generator | None) -> Tensor:
-        """n draws of z, no gradient."""
+        """n draws of z, [n, *batch, *event], without a gradient."""
 
     @property
     @abstractmethod
@@ -152,7 +152,7 @@ class Latent(ABC):
 
 
 class Enumerable(Latent):
-    """A latent of finitely many configurations, all alike under its prior."""
+    """A latent with finitely many configurations, all of equal probability under its prior."""
 
     @abstractmethod
     def configurations(self, start: int, stop: int) -> Tensor:
@@ -172,7 +172,7 @@ Objective = Callable[[Tensor], Tensor]
 def expectation(f: Objective, latent: Latent) -> Tensor:
     """E_q f(z) = Σ_z q(z) f(z) by enumeration, [*batch]; differentiable in everything f and q depend on.
 
-    Raises TypeError for a latent that is a continuum.
+    Raises TypeError for a continuous latent.
     """
     if not isinstance(latent, Enumerable):
         raise TypeError(f"a {latent.spec} latent cannot be enumerated")

@@ -1,4 +1,4 @@
-"""From natural parameters to unconstrained ones, checked on entry: the only place where their values are looked at."""
+"""From natural parameters to unconstrained ones: the only place where their values are checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a natural parameter must be, in words and as a test, and the map to its unconstrained value."""
+    """A condition on a natural parameter, in words and as a test, and the map to its unconstrained value."""
 
     must_be: str
     holds: Callable[[Tensor], Tensor]
@@ -54,7 +54,7 @@ CHOLESKY = Constraint(
 
 
 def unconstrained(owner: str, constraints: Mapping[str, Constraint], natural: Mapping[str, Any]) -> list[Tensor]:
-    """The unconstrained values, in the constraints' order. Raises ValueError where one is missing, unknown or bad."""
+    """The unconstrained values, in the constraints' order. Raises ValueError if one is missing, unknown or bad."""
     if natural.keys() != constraints.keys():
         raise ValueError(f"{owner}.of takes {', '.join(constraints)}, got {', '.join(natural) or 'nothing'}")
     found = []

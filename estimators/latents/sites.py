@@ -1,4 +1,4 @@
-"""Configurations of z that differ from one in a single site, and f at them."""
+"""Configurations that differ from z in a single site, and f at them."""
 
 from __future__ import annotations
 

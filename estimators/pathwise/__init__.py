@@ -1,1 +1,1 @@
-"""Pathwise gradients: z = g(φ, ε), ε of a fixed law, is differentiated through f."""
+"""Pathwise gradients: f(g(φ, ε)) is differentiated in φ, with ε from a fixed distribution."""

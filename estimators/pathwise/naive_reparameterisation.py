@@ -14,8 +14,8 @@ class NaiveReparameterisation(Estimator):
     """z = g(φ, ε), the class c of each site with ε in [Σ_{i<c} π_i, Σ_{i≤c} π_i), ε ~ U(0, 1): a step function of φ at
     fixed ε, so that ∇_φ f(g(φ, ε)) = 0 almost surely.
 
-    What remains of the gradient of -ELBO is that of the analytic KL: the encoder is driven to the prior and z says
-    nothing of x. It stands in the table to show just that; no method to train with.
+    What remains of the gradient of -ELBO is that of the analytic KL: it drives the encoder to the prior, and z carries
+    no information about x. It is here to show that, not to train with.
     """
 
     formula = (

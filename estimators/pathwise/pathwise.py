@@ -11,10 +11,10 @@ from ..latents import FAMILIES, Continuous, LatentSpec, Objective
 
 
 class Pathwise(Estimator):
-    """g = (1/n) Σ_k ∇_φ f(g(φ, ε_k)): z_k = g(φ, ε_k) ~ q and ε of a law without φ (Paul 2023, section 1.6).
+    """g = (1/n) Σ_k ∇_φ f(g(φ, ε_k)): z_k = g(φ, ε_k) ~ q, the distribution of ε without φ (Paul 2023, section 1.6).
 
-    Every family here has such a path in all of its parameters, that of gamma variables is implicit, as torch has it;
-    but under a Cauchy law it has no mean. f must be differentiable in z, and without jumps.
+    Every family here has such a path in all of its parameters; that of gamma variables is torch's implicit one. For a
+    Cauchy distribution the gradient has no mean. f must be differentiable in z, without jumps.
     """
 
     formula = r"g = \tfrac1n \sum_k \nabla_\phi f(g(\phi, \varepsilon_k)),\quad g(\phi, \varepsilon_k) \sim q"
@@ -35,7 +35,7 @@ class Pathwise(Estimator):
         super().__init__(spec, **values)
         if not FAMILIES[spec.family].finite_path:
             raise Unsupported(
-                f"the path through the scale of a {spec.family} latent has no mean, so no unbiased gradient"
+                f"the pathwise gradient in the scale of a {spec.family} latent has no mean, so none is unbiased"
             )
 
     def sample(self, latent: Continuous, generator: Generator | None) -> Tensor:

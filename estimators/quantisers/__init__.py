@@ -1,1 +1,1 @@
-"""Vector quantisation: encodings of a row, each replaced by a code."""
+"""Vector quantisation: every encoding is replaced by a code."""

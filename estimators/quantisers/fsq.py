@@ -1,4 +1,4 @@
-"""Finite scalar quantisation: no codebook, every number of an encoding rounded to one of a few levels."""
+"""Finite scalar quantisation: no codebook; every component of an encoding is rounded to one of a few levels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EPS = 1e-3
 class Fsq(Quantiser):
     """f(round(b) / ⌊L/2⌋), b = h tanh(e + atanh(o/h)) - o, h = (L - 1)(1 + ε) / 2, o = 1/2 for even L and else 0,
 
-    with ∂round(b)/∂b := 1: L levels in [-1, 1], one of them 0. The model's codebook is left alone: the L^D codes of a
+    with ∂round(b)/∂b := 1: L levels in [-1, 1], one of them 0. The model's codebook is not used: the L^D codes of a
     site are its own.
     """
 
@@ -30,7 +30,7 @@ class Fsq(Quantiser):
     latents = ("encodings",)
     differentiates = True
     hyperparameters = {
-        "levels": {"default": 5, "min": 3, "about": "levels that each number of an encoding is rounded to"}
+        "levels": {"default": 5, "min": 3, "about": "levels that each component of an encoding is rounded to"}
     }
     cost = "1 evaluation, 1 differentiation"
     reference = "Mentzer et al. 2023, Finite scalar quantization: VQ-VAE made simple, section 3"
@@ -45,7 +45,7 @@ class Fsq(Quantiser):
         return self.sample(latent, None) / (self.levels // 2)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
-        """The rounded numbers, [*batch, N, D]."""
+        """The rounded components, [*batch, N, D]."""
         return self._bounded(latent.params.detach()).round()
 
     def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:

@@ -1,4 +1,4 @@
-"""Lookup-free quantisation: every number of an encoding becomes its sign."""
+"""Lookup-free quantisation: every component of an encoding becomes its sign."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from .quantiser import Quantiser
 class Lfq(Quantiser):
     """f(sign(e)) + w Σ_i [H(p_i) + Σ_d p_id log u_d + (1 - p_id) log(1 - u_d)],  p_id = σ(4 s e_id),  ∂sign(e)/∂e := 1.
 
-    p is softmax(-s (e ∓ 1)²) of the two signs: entropy small for each encoding, and large for their mean over all data.
-    That mean, of the published -H(E p), is the moving average u of p over training (decay .99), so that rows stay
-    independent, and bits are taken as independent in it. The model's codebook is left alone: the 2^D codes are its own.
+    p is softmax(-s (e ∓ 1)²) over the two signs: small entropy for each encoding, large entropy for the mean over all
+    data. The mean in the published -H(E p) is here the moving average u of p over training (decay .99), so that
+    replicates stay independent, and its bits are taken as independent. The model's codebook is not used: the 2^D codes
+    are its own.
     """
 
     formula = (

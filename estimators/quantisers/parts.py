@@ -1,4 +1,4 @@
-"""What the quantisers share: a code passed on in place of an encoding, and the losses that pull the two together."""
+"""Shared by the quantisers: a code passed on in place of an encoding, and the losses that pull the two together."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..latents import Objective
 
 
 def passed_on(f: Objective, code: Tensor, path: Tensor) -> Tensor:
-    """f at exactly the codes [*batch, N, D], its gradient in them going to `path`, shaped alike; [*batch]."""
-    z = code.detach() + (path - path.detach())
+    """f at exactly the codes [*batch, N, D], [*batch]; its gradient there goes to `path`, of the same shape."""
+    z = code.detach() + (path - path.detach())  # in brackets, which are exactly 0: f sees exactly the code
     return f(z.unsqueeze(0)).squeeze(0)
 
 

@@ -1,4 +1,4 @@
-"""What every quantiser is beside an estimator: a map from encodings to the codes that stand for them at test time."""
+"""The base of quantisers: estimators that also map encodings to the codes used at test time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..latents import Encodings
 
 
 class Quantiser(Estimator, ABC):
-    """Abstract. Unless a method says otherwise it draws nothing, and takes the nearest code of the model's codebook."""
+    """Abstract. Unless overridden, it draws nothing and takes the nearest code of the model's codebook."""
 
     def claim(self) -> Claim:
         return Claim(target="other-law", unbiased=False, random=False)
@@ -22,5 +22,5 @@ class Quantiser(Estimator, ABC):
         return self.spec.codes
 
     def quantise(self, latent: Encodings) -> Tensor:
-        """What the decoder gets of trained encodings, [*batch, N, D]."""
+        """The input of the decoder at test time, [*batch, N, D]."""
         return latent.look_up(latent.nearest())

@@ -13,8 +13,8 @@ from .quantiser import Quantiser
 
 
 class StochasticVq(Quantiser):
-    """∇ E f(z), z_i the code k with probability q_T(k) = softmax(-||e_i - c_k||² / T): RLOO of n draws in the logits,
-    whose gradient goes on to encodings and codebook, and through z = c_k the codebook's path in f.
+    """∇ E f(z), z_i being code k with probability q_T(k) = softmax(-||e_i - c_k||² / T): RLOO of n draws at the logits,
+    whose gradient goes on to encodings and codebook; f also reaches the codebook through z = c_k.
     """
 
     formula = (
@@ -26,7 +26,7 @@ class StochasticVq(Quantiser):
     differentiates = True
     hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of the codes"}}
     cost = "n evaluations, n differentiations"
-    reference = "Roy et al. 2018, Theory and experiments on vector quantized autoencoders, for the law; `rloo`"
+    reference = "Roy et al. 2018, Theory and experiments on vector quantized autoencoders, for q_T; `rloo`"
 
     n: int
 
@@ -38,7 +38,9 @@ class StochasticVq(Quantiser):
         return Claim()
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
-        return self.rloo.sample(latent.law, generator)
+        return self.rloo.sample(latent.distribution, generator)
 
     def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
-        return Estimate(self.rloo.gradient(lambda z: f(latent.mix(z)), latent.law, draw).spliced(latent.law))
+        return Estimate(
+            self.rloo.gradient(lambda z: f(latent.mix(z)), latent.distribution, draw).spliced(latent.distribution)
+        )

@@ -24,7 +24,7 @@ class Chosen(NamedTuple):
 class VqEma(Quantiser):
     """f(c) + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := 1 in f; no gradient reaches the codebook.
 
-    In train(), where gradients are on, `update` moves the codes to the Laplace-smoothed moving averages of the
+    In train(), if gradients are enabled, `update` moves the codes to the Laplace-smoothed moving averages of the
     encodings that chose them: `Codebook.move` (section 2.4). dead > 0: codes with a count below it are then replaced by
     encodings of the batch, chosen at random.
     """
@@ -55,7 +55,7 @@ class VqEma(Quantiser):
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
         if spec.family:
-            raise Unsupported(f"{self.name} moves the codes themselves, and a {spec.family} computes them")
+            raise Unsupported(f"{self.name} moves codes, which a {spec.family} computes: give the task codebook=free")
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Chosen:
         return Chosen(latent, latent.nearest(), self._spare(latent, generator) if self.dead and self.training else None)

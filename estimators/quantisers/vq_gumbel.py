@@ -13,8 +13,8 @@ from .quantiser import Quantiser
 
 
 class VqGumbel(Quantiser):
-    """∇ f(Σ_k w_k c_k), w = softmax((log q_T + G) / τ), q_T = softmax(-||e - c||² / T): Gumbel-softmax of the code's
-    law, in encodings and codebook. The gradient of the relaxed objective.
+    """∇ f(Σ_k w_k c_k), w = softmax((log q_T + G) / τ), q_T = softmax(-||e - c||² / T): Gumbel-softmax of the
+    distribution over codes, differentiated in encodings and codebook. This is the gradient of the relaxed objective.
     """
 
     formula = (
@@ -38,7 +38,7 @@ class VqGumbel(Quantiser):
         return Claim(target="own-relaxed", unbiased=False)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
-        return self.relaxed.sample(latent.law, generator)
+        return self.relaxed.sample(latent.distribution, generator)
 
     def gradient(self, f: Objective, latent: Encodings, draw: Tensor) -> Estimate:
-        return self.relaxed.gradient(lambda weights: f(latent.mix(weights)), latent.law, draw)
+        return self.relaxed.gradient(lambda weights: f(latent.mix(weights)), latent.distribution, draw)

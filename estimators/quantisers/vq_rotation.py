@@ -26,7 +26,7 @@ def rotated(e: Tensor, code: Tensor) -> Tensor:
 class VqRotation(Quantiser):
     """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := λ R in f (`rotated`).
 
-    The angle between a gradient and the code is kept between that gradient and the encoding.
+    A gradient makes the same angle with the encoding as it did with the code.
     """
 
     formula = (

@@ -13,7 +13,7 @@ from .quantiser import Quantiser
 class VqSt(Quantiser):
     """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := 1 in f (section 2.4, (**)).
 
-    Norms are of an encoding, summed over the sites. Nothing is drawn: this is the gradient of no expectation.
+    Norms are per encoding, summed over the sites. Nothing is drawn: this is not the gradient of an expectation.
     """
 
     formula = (

@@ -16,7 +16,7 @@ class DirectLoss(Estimator):
 
     a bit has the classes 0 and 1 with φ + G = (0, φ + logistic). Given the other sites its mean is
     (π_d - softmax(φ_d - ε f_d)) / ε, which tends to the exact gradient as ε → 0 while the variance grows as 1/ε. f need
-    not be differentiable. z itself is one of every site's K configurations. The value is the mean of Σ_c π_dc f_dc.
+    not be differentiable. z is one of the K configurations of every site. The value is the mean of Σ_c π_dc f_dc.
     """
 
     formula = (

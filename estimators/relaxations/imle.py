@@ -16,9 +16,9 @@ class Imle(Estimator):
 
     z = MAP(θ + τ ε),   g = (1/n) Σ_ε [z - MAP(θ - λ ∇f(z) + τ ε)] / λ   with the same ε.
 
-    Divided by λ it is a finite difference of z in the direction of ∇f, whatever weight the loss gives f. λ → 0 has
-    mean p (1 - p) (max(f'(1), 0) + min(f'(0), 0)) for a bit: right for linear f, at a variance that grows as 1/λ. The
-    law of z is q at τ = 1 only, else q with logits φ/τ. The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
+    Divided by λ it is a finite difference of z in the direction of ∇f, whatever weight the loss gives f. As λ → 0 its
+    mean for a bit is p (1 - p) (max(f'(1), 0) + min(f'(0), 0)): exact for linear f, while the variance grows as 1/λ. z
+    is a draw of q at τ = 1 only, else of q with logits φ/τ. The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
     """
 
     formula = (
@@ -73,6 +73,7 @@ class _PerturbAndMap(torch.autograd.Function):
     def backward(ctx: Any, weighted_slope: Tensor, weight: Tensor) -> tuple[Tensor, None, None, None]:
         perturbed, z = ctx.saved_tensors
         weight = expand_right(weight, z)
+        # Autograd delivers the weight of f(z) in the loss times ∇f; the step along ∇f must not depend on that weight.
         slope = weighted_slope / torch.where(weight == 0, 1, weight)
         difference = (z - ctx.latent.harden(perturbed - ctx.lambd * slope)) / ctx.lambd
         return (weight * difference).sum(0), None, None, None

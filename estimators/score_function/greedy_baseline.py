@@ -12,7 +12,7 @@ from ..latents import Discrete, Objective
 class GreedyBaseline(Estimator):
     """g = (1/n) Σ_k (f(z_k) - f(z*)) ∇ log q(z_k), with z* = argmax_z q(z), the greedy configuration.
 
-    z* is no draw from q: f(z*) is evaluated without a graph and stays out of the value.
+    z* is not a draw from q: f(z*) is evaluated without a graph and does not enter the value.
     """
 
     formula = r"g = \tfrac1n \sum_k (f(z_k) - f(z^*))\, \nabla \log q(z_k),\quad z^* = \operatorname*{argmax}_z q(z)"

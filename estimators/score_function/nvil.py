@@ -23,12 +23,12 @@ class Draw(NamedTuple):
 class Nvil(Estimator):
     """g = (1/n) Σ_k l_k / max(1, √v) ∇ log q(z_k), with the learning signal l_k = f(z_k) - c_ψ(φ) - m.
 
-    m and v are moving averages of f - c_ψ and of l², moved after use (the paper moves them before), so that they never
-    see the current draw. The input-dependent baseline c_ψ has one hidden layer of 100 tanh units, starts at 0 and is
-    tuned on the mean of l². It sees the input x through the parameters φ(x), all that an estimator is given. In eval()
+    m and v are moving averages of f - c_ψ and of l², updated after use (the paper updates them before), so that they
+    do not depend on the current draw. The input-dependent baseline c_ψ has one hidden layer of 100 tanh units, starts
+    at 0 and is tuned on the mean of l². Its input is φ(x), since an estimator is not given x itself. In eval()
     everything is frozen.
 
-    normalise=yes divides by max(1, √v) as in the paper: the expected gradient is then ∇ E_q f shrunk by that factor.
+    normalise=yes divides by max(1, √v) as in the paper: the expected gradient is then ∇ E_q f divided by that factor.
     """
 
     formula = (
@@ -41,7 +41,7 @@ class Nvil(Estimator):
         "normalise": {
             "default": "yes",
             "choices": ("yes", "no"),
-            "about": "divide the learning signal by its standard deviation, where that is above 1",
+            "about": "divide the learning signal by its standard deviation, if that is above 1",
         },
         "decay": {"default": 0.8, "min": 0.0, "below": 1.0, "about": "decay of the moving averages, per training step"},
         "n": {"default": 1, "min": 1, "about": "draws of z"},
@@ -74,6 +74,7 @@ class Nvil(Estimator):
 
     def gradient(self, f: Objective, latent: Latent, draw: Draw) -> Estimate:
         f_z, score = f(draw.z), latent.score(draw.z)
+        # Before the first update the averages are 0 / tiny = 0.
         weight = self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
         with torch.set_grad_enabled(self.training):
             signal = f_z.detach() - self._baseline(draw.params) - self.total / weight

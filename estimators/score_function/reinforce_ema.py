@@ -14,7 +14,8 @@ from ..latents import Latent, LatentSpec, Objective, class_of
 class ReinforceEma(Estimator):
     """g = (1/n) Σ_k (f(z_k) - m) ∇ log q(z_k), with m the moving average of past values of f.
 
-    m ← decay m + (1 - decay) f̄, divided by the same average of ones, after use: m never sees the current draw.
+    m ← decay m + (1 - decay) f̄ after use, so that m does not depend on the current draw; it is divided by the same
+    average of ones, which corrects for its start at 0.
     """
 
     formula = r"g = \tfrac1n \sum_k (f(z_k) - m)\, \nabla \log q(z_k)"
@@ -42,6 +43,7 @@ class ReinforceEma(Estimator):
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
+        # Before the first update this is 0 / tiny = 0.
         mean = self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
         return Estimate(f_z.mean(0), (expand_right(f_z.detach() - mean, score) * score).mean(0))
 

@@ -11,7 +11,8 @@ from .overlapping import Overlap, Overlapping
 class DvaeppExp(Overlapping):
     """Overlapping smoothing with r(ζ|0) = β e^-βζ / (1 - e^-β) on [0, 1] and r(ζ|1) = r(1 - ζ|0).
 
-    The paper inverts the mixture's CDF; the implicit gradient here is that inverse's derivative. DVAE# has it too.
+    The paper inverts the mixture's CDF; the implicit gradient here is the derivative of that inverse. DVAE# uses the
+    same smoothing.
     """
 
     formula = (

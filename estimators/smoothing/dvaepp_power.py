@@ -13,8 +13,8 @@ from .overlapping import Overlap, Overlapping
 class DvaeppPower(Overlapping):
     """Overlapping smoothing with r(ζ|0) = λ ζ^(λ - 1) on [0, 1], λ = 1/β, and r(ζ|1) = r(1 - ζ|0).
 
-    R₀(ζ) = ζ^λ, δ = s^β. The densities are infinite at their bit and are kept as logarithms. The power smoothing of
-    DVAE# is the same formula, with an importance-weighted objective around it, and an alias here.
+    R₀(ζ) = ζ^λ, δ = s^β. The densities are infinite at their bit and are computed as logarithms. The power smoothing of
+    DVAE# is the same formula inside an importance-weighted objective, and an alias here.
     """
 
     formula = (

@@ -13,8 +13,8 @@ from .overlapping import Overlap, Overlapping
 class DvaesGaussian(Overlapping):
     """Overlapping smoothing with r(ζ|z) = N(z, 1/β): ζ is not confined to [0, 1].
 
-    R₀(δ) = Φ(√β δ) = s and 1 - R₀(1 - δ) = Φ(√β (δ - 1)). E ζ = q and E ζ² = q + 1/β, so that it is unbiased for E_q f
-    too where f is quadratic in each bit.
+    R₀(δ) = Φ(√β δ) = s and 1 - R₀(1 - δ) = Φ(√β (δ - 1)). E ζ = q and E ζ² = q + 1/β, so that it is also unbiased
+    for E_q f if f is quadratic in each bit.
     """
 
     formula = (

@@ -16,8 +16,8 @@ from .overlapping import Overlap, Overlapping
 class DvaesUniformExp(Overlapping):
     """Overlapping smoothing with r(ζ|0) = (1 - ε) β e^-βζ / (1 - e^-β) + ε on [0, 1] and r(ζ|1) = r(1 - ζ|0).
 
-    The floor ε bounds the ratio of the two densities. δ is uniform with probability ε, else exponential: s below ε, and
-    the rest of s, each stretched over [0, 1].
+    The floor ε bounds the ratio of the two densities. δ is uniform with probability ε, where s < ε, and else
+    exponential; each part of s is stretched to [0, 1].
     """
 
     formula = (

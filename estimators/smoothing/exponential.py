@@ -1,4 +1,4 @@
-"""The exponential law on [0, 1] that overlapping smoothings are made of."""
+"""The exponential distribution truncated to [0, 1], of which overlapping smoothings are made."""
 
 from __future__ import annotations
 

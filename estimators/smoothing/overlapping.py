@@ -1,4 +1,4 @@
-"""What overlapping smoothings share: ζ drawn around a bit, and its implicit gradient through the mixture's CDF."""
+"""The base of overlapping smoothings: ζ drawn around a bit, and its implicit gradient through the mixture's CDF."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Draw(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """δ, how far ζ is from its bit, and the density r₀ = r(·|0) and its CDF R₀ there and seen from the other bit.
+    """δ, the distance of ζ from its bit, and the density r₀ = r(·|0) and its CDF R₀ at δ and, for the other bit, 1 - δ.
 
     within: R₀(δ). crossed: 1 - R₀(1 - δ). near, far: log r₀(δ), log r₀(1 - δ). All of the shape of δ.
     """
@@ -49,7 +49,7 @@ class Overlapping(Estimator):
 
     @abstractmethod
     def overlap(self, s: Tensor) -> Overlap:
-        """The smoothing at uniforms s, without a gradient."""
+        """The smoothing at uniforms s, which carry no gradient."""
 
     def claim(self) -> Claim:
         return Claim(target="own-relaxed", exact_for=self.exact_for)

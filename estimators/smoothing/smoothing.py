@@ -22,8 +22,8 @@ class Smoothing(Estimator):
     sides of 1 - p. p is kept in [1e-7, 1 - 1e-7]. f1, the default with β = 5, is the DVAE's spike-and-exponential.
 
     Unbiased for its own E f(ζ), biased for E_q f. From β = 2 on the variance of f2' and f3' is infinite: their roots
-    give dζ/dp ~ u^(1/β - 1). float32 draws no u below 6e-8 = e^-17, and the mean gradient loses what lies there: about
-    the share 1 - 17/β of f1 above β = 17, and (6e-8)^(1/β) of f2'.
+    give dζ/dp ~ u^(1/β - 1). float32 draws no u below 6e-8 = e^-17, so that the mean gradient misses that part:
+    about the share 1 - 17/β for f1 above β = 17, and (6e-8)^(1/β) for f2'.
 
     With rate > 0, β = min(max_beta, beta exp(rate t)) after t training steps.
     """
@@ -43,7 +43,7 @@ class Smoothing(Estimator):
             "choices": ("f1", "f2", "f2p", "f2pp", "f3", "f3p"),
             "about": "smoothing transformation",
         },
-        "beta": {"default": 5.0, "above": 0.0, "about": "sharpness of the smoothing, the initial one where rate > 0"},
+        "beta": {"default": 5.0, "above": 0.0, "about": "sharpness of the smoothing; the initial one if rate > 0"},
         "rate": {
             "default": 0.0,
             "min": 0.0,
@@ -52,7 +52,7 @@ class Smoothing(Estimator):
         "max_beta": {"default": 15.0, "above": 0.0, "about": "largest value of beta"},
     }
     cost = "1 evaluation, 1 differentiation"
-    reference = "Rolfe 2017, Discrete variational autoencoders (f1); Paul 2023, section 2.3, mended (the others)"
+    reference = "Rolfe 2017, Discrete variational autoencoders (f1); Paul 2023, section 2.3, corrected (the others)"
 
     f: str
     beta: float

@@ -2,10 +2,10 @@
 
 Each takes p in (0, 1) and ε in [0, 1] of shapes that broadcast, and β > 0 as a number or a tensor of no dimensions.
 u = (ε + p - 1) / p is how far ε is into [1 - p, 1], where the bit is 1. It is clamped at 0 before any logarithm, root
-or power is taken, so that no backward pass meets 0 · ∞; 1 - u = (1 - ε) / p keeps its digits for every p.
+or power is taken, so that no backward pass meets 0 · ∞; 1 - u = (1 - ε) / p keeps its precision for every p.
 
 f1 to f2pp are constant 0 while the bit is 0: no gradient flows there. The derivatives of the roots (f2p, f3p) are
-unbounded at ε = 1 - p, where each takes the constant instead. f2'' and f3' are mended: f2'' is the hyperbola that is
+unbounded at ε = 1 - p, where each takes the constant instead. f2'' and f3' are corrected: f2'' is the hyperbola that is
 0 at u = 0 and 1 at u = 1, f3' has the sign of its second root changed.
 """
 
@@ -39,7 +39,7 @@ def f2p(beta: Beta, p: Tensor, eps: Tensor) -> Tensor:
 
 
 def f2pp(beta: Beta, p: Tensor, eps: Tensor) -> Tensor:
-    """f2'' mended: (1 + β) u / (1 + β u)."""
+    """f2'' corrected: (1 + β) u / (1 + β u)."""
     u = 1 - _left(p, eps)
     return (1 + beta) * u / (1 + beta * u)
 
@@ -51,7 +51,7 @@ def f3(beta: Beta, p: Tensor, eps: Tensor) -> Tensor:
 
 
 def f3p(beta: Beta, p: Tensor, eps: Tensor) -> Tensor:
-    """f3' mended: (1 - p) (1 - ((1 - p - ε) / (1 - p))^(1/β)) for ε < 1 - p, else 1 - p (1 - u^(1/β))."""
+    """f3' corrected: (1 - p) (1 - ((1 - p - ε) / (1 - p))^(1/β)) for ε < 1 - p, else 1 - p (1 - u^(1/β))."""
     below = (1 - p) * (1 - _root(1 - _left(1 - p, 1 - eps), beta))
     return torch.where(1 - eps > p, below, 1 - p * (1 - _root(1 - _left(p, eps), beta)))
 

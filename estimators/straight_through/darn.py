@@ -12,8 +12,8 @@ from .surrogates import pulled_back
 class Darn(Estimator):
     """Forward b ~ q; backward db/dφ := ½ |b - p| = ½ [b (1 - p) + (1 - b) p] = ½ σ((1 - 2b) φ).
 
-    The difference f(1) - f(0) as a mean of the slopes at both ends (the trapezium rule): exact for f
-    quadratic in each bit. The same as `zgr`, and as `reinmax` at tau=1, on bits.
+    The difference f(1) - f(0) as the mean of the slopes at both ends (the trapezoidal rule), which is exact for f
+    quadratic in each bit. For bits it is the same as `zgr`, and as `reinmax` at tau=1.
     """
 
     formula = r"g = \tfrac12\, |b - p|\, \frac{\partial f}{\partial b},\quad b \sim q"

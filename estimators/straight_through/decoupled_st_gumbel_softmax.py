@@ -14,7 +14,8 @@ class DecoupledStGumbelSoftmax(Estimator):
     forward z = onehot(argmax(φ/τ_f + G)); backward dz/dφ := d softmax(φ/τ_b + G)/dφ (σ for bits).
 
     The temperature divides the logits alone, not the noise: (φ + G)/τ_f would have the same argmax for every τ_f.
-    So z ~ softmax(φ/τ_f), which is q for τ_f = 1 only: with any other τ_f the value is E f under that other law.
+    So z ~ softmax(φ/τ_f), which is q for τ_f = 1 only: with any other τ_f the value estimates E f under that
+    distribution.
     """
 
     formula = (

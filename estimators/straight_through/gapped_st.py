@@ -10,12 +10,13 @@ from .surrogates import pulled_back
 
 
 class GappedSt(Estimator):
-    """Forward z ~ q; backward the softmax Jacobian at logits φ' that agree with z by a gap:
+    """Forward z ~ q; backward the softmax Jacobian at logits φ' that favour z by a gap:
 
     φ'_z = max φ and φ'_j = min(φ_j, max φ - gap) for the others; g = S(y) ∂f/∂z / τ with
     y = softmax(φ'/τ) and S(y) = diag(y) - y yᵀ. For a bit φ' = s max(s φ, gap), s = 2b - 1.
 
-    Gumbel noise gives the straight-through Gumbel-softmax this agreement of surrogate and sample; here it has no noise.
+    In the straight-through Gumbel-softmax the shared noise makes surrogate and sample agree; here the gap does, without
+    noise.
     """
 
     formula = (
@@ -28,7 +29,7 @@ class GappedSt(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "gap": {"default": 1.0, "min": 0.0, "about": "least lead of the drawn class's logit in the backward pass"},
+        "gap": {"default": 1.0, "min": 0.0, "about": "least margin of the drawn class's logit in the backward pass"},
         "tau": {"default": 1.0, "above": 0.0, "about": "temperature of the backward pass"},
     }
     cost = "1 evaluation, 1 differentiation"

@@ -18,8 +18,8 @@ class GumbelRao(Estimator):
 
     g = 1/(kτ) Σ_j S(y_j) J, S(y) = diag(y) - y yᵀ, y_j = softmax((φ + G_j)/τ), G_j drawn given argmax(φ + G_j) = z.
 
-    The same mean as `st-gumbel-softmax`, which is k = 1, and no more variance. The noise is held fixed, as it is there:
-    a derivative through its law given z, as the paper words it, would have another mean.
+    It has the mean of `st-gumbel-softmax`, which is k = 1, and no more variance. As there, the noise is held fixed: a
+    derivative through its distribution given z, as the paper puts it, would have another mean.
 
     With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps.
     """
@@ -37,7 +37,7 @@ class GumbelRao(Estimator):
         "tau": {
             "default": 0.5,
             "above": 0.0,
-            "about": "temperature of the Gumbel-softmax samples, the initial one where rate > 0",
+            "about": "temperature of the Gumbel-softmax samples; the initial one if rate > 0",
         },
         "rate": {
             "default": 0.0,

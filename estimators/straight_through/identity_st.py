@@ -13,8 +13,8 @@ class IdentitySt(Estimator):
     """Forward a hard z; backward dz/dφ := I: the gradient in z is copied to the logits, g = ∂f/∂z.
 
     The original form of straight-through; `straight-through` multiplies by the derivative of σ or softmax as well.
-    Its scale is that of a gradient in p (for linear f it is unbiased for ∇_p E_q f, not for ∇_φ E_q f), and on classes
-    it is not centred: it moves the logits along the constant, which changes no probability.
+    Its scale is that of a gradient in p (for linear f it is unbiased for ∇_p E_q f, not for ∇_φ E_q f). For
+    classes it is not centred: it also shifts all logits of a site alike, which changes no probability.
     """
 
     formula = r"g = \frac{\partial f}{\partial z}"

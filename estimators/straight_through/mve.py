@@ -14,9 +14,9 @@ from .surrogates import pulled_back
 
 
 class Mve(Estimator):
-    """Forward z ~ q; backward g = S_zᵀ J, J = ∂f/∂z, with the S_z that are exact for linear f and, of those, have the
-    least sum of variance and t (temp) times squared bias on quadratics, both averaged over f. t = 0 is
-    `straight-through`; as t → ∞ the bias on quadratics goes.
+    """Forward z ~ q; backward g = S_zᵀ J, J = ∂f/∂z. The S_z are exact for linear f and, among all that are, minimise
+    the variance plus t (temp) times the squared bias on quadratics, both averaged over f. t = 0 is `straight-through`;
+    as t → ∞ the bias on quadratics vanishes.
 
     With x the class drawn, e = J - J_x, P_ij = 1/(1 + t (π_i + π_j)) and β_i = (1 + t π_i)/(1 + 2 t π_i):
 
@@ -25,8 +25,8 @@ class Mve(Estimator):
 
     For a bit, with π_o the probability of the value not drawn, g = J p (1 - p)(1 + 2 t π_o)/(1 + 4 t p (1 - p)).
 
-    The bias on other f can grow with t. With rate > 0, t = min(max_temp, temp exp(rate n)) after n training steps; the
-    paper raises it from 1 to 1e6 along training.
+    The bias for other f can grow with t. With rate > 0, t = min(max_temp, temp exp(rate n)) after n training steps; the
+    paper raises t from 1 to 1e6 along training.
     """
 
     formula = (
@@ -43,7 +43,7 @@ class Mve(Estimator):
         "temp": {
             "default": 1e6,
             "min": 0.0,
-            "about": "weight of squared bias against variance, the initial one where rate > 0",
+            "about": "weight of squared bias against variance; the initial one if rate > 0",
         },
         "rate": {
             "default": 0.0,
@@ -93,10 +93,11 @@ OF_KIND = {"bernoulli": of_bits, "categorical": of_classes}
 
 
 def solve(pi: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
-    """w of A w = y, its rows divided by 1 + t π_i.
+    """The solution w of A w = y, all [*, N, K], with row i of the system divided by 1 + t π_i.
 
-    The rows of A sum to nearly nothing when t is large; their exact sum is added to each, which leaves w as it is and
-    the system as well conditioned as at t = 0.
+    For large t the sum of all rows of A is nearly 0, so that A is nearly singular. That sum is known exactly: it is
+    Σ_j π_j P_ij at column i and Σ_i e_i P_ix on the right. Adding it to every row leaves w unchanged and makes the
+    system as well conditioned as at t = 0.
     """
     a = t * pi
     a_x = (z * a).sum(-1, keepdim=True)
@@ -105,4 +106,5 @@ def solve(pi: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
     matrix = torch.diag_embed(total) - (a / (1 + a)).unsqueeze(-1) * share + total.unsqueeze(-2)
     y = (j - (z * j).sum(-1, keepdim=True)) / (1 + a + a_x)
     right = y - z * (a * y).sum(-1, keepdim=True) / (1 + a_x) + y.sum(-1, keepdim=True)
+    # The factor 1 + t keeps the entries of order 1. solve_ex skips solve's error check, which waits for the device.
     return torch.linalg.solve_ex((1 + t) * matrix, (1 + t) * right.unsqueeze(-1))[0].squeeze(-1)

@@ -11,13 +11,13 @@ from .surrogates import Relaxed, pulled_back
 
 
 class ReinmaxCv(Estimator):
-    """Forward z ~ q; backward ReinMax and η times Gumbel-Rao less one straight-through Gumbel-softmax at θ_D = log π_D:
+    """Forward z ~ q; backward ReinMax + η (Gumbel-Rao - one straight-through Gumbel-softmax), both at θ_D = log π_D:
 
     g = 2 S(π_D) J - ½ S(π) J + (η/τ) [(1/k) Σ_j S(y_j) - S(y_0)] J, with S(p) = diag(p) - p pᵀ, J = ∂f/∂z,
     π_D = ½ (π + z) and y_j = softmax((θ_D + G_j)/τ), G_j drawn given argmax(θ_D + G_j) = z.
 
-    So drawn, the control variate has mean zero given z. ReinMax is a function of z: the bias is ReinMax's, and the
-    variance more than ReinMax's for every η but 0.
+    Drawn so, the control variate has mean zero given z. ReinMax is a function of z, so that the bias is that of ReinMax
+    and the variance is larger for every η but 0.
     """
 
     formula = (

@@ -16,7 +16,7 @@ class ReinmaxRao(Estimator):
     g = 2/(kτ) Σ_j S(y_j) J - ½ S(π) J, with S(p) = diag(p) - p pᵀ, J = ∂f/∂z and
     y_j = softmax((θ_D + G_j)/τ), G_j drawn given argmax(θ_D + G_j) = z.
 
-    Mostly less variance than `reinmax`, for more bias: exact not even for linear f.
+    It mostly has less variance than `reinmax` and more bias: it is not exact even for linear f.
     """
 
     formula = (

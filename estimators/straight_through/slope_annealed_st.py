@@ -16,8 +16,8 @@ class SlopeAnnealedSt(Estimator):
 
     a = min(max_slope, start (1 + rate t)) after t calls in train(); frozen in eval().
 
-    a = 1 is `straight-through`; large a is the step function itself, whose gradient lives at φ ≈ 0 only. The paper
-    has a hard sigmoid and adds 0.04 each epoch; rate is per call here: 1e-4 is 0.04 in 400 calls.
+    a = 1 is `straight-through`; as a grows, σ(aφ) approaches the step function and its gradient concentrates at φ ≈ 0.
+    The paper uses a hard sigmoid and adds 0.04 per epoch; here rate is per call: 1e-4 is 0.04 in 400 calls.
     """
 
     formula = (

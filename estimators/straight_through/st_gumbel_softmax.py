@@ -27,7 +27,7 @@ class StGumbelSoftmax(Estimator):
     latents = ("bernoulli", "categorical")
     differentiates = True
     hyperparameters = {
-        "tau": {"default": 0.5, "above": 0.0, "about": "temperature of the relaxation, the initial one where rate > 0"},
+        "tau": {"default": 0.5, "above": 0.0, "about": "temperature of the relaxation; the initial one if rate > 0"},
         "rate": {
             "default": 0.0,
             "min": 0.0,

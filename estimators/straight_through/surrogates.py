@@ -1,4 +1,4 @@
-"""What straight-through estimators share: a hard z with a gradient of their own."""
+"""Shared by straight-through estimators: a hard z whose backward pass they define."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class Bit(Toy):
     """f(b) = mean_d (b_d - t)², logits spread over [-1, 1] around `logit` (that of one bit).
 
     Exact gradient: (1 - 2t) p_d (1 - p_d) / D. The published toys take t = .45 (REBAR) and t = .499 (RELAX), where
-    the gradient all but vanishes.
+    the gradient almost vanishes.
     """
 
     name = "bit"

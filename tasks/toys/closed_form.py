@@ -21,7 +21,7 @@ CENTRES = {
     "f": (math.log(6), math.log(40)),
     "weibull": (0.0, math.log(2)),
 }
-"""Where the parameters lie, of families whose laws at 0 have too heavy tails for a variance to be measured."""
+"""The centre of the parameters of families whose tails at params = 0 are too heavy to measure a variance."""
 
 
 class ClosedForm(Toy):

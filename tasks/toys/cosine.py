@@ -1,4 +1,4 @@
-"""A cosine of a continuous latent, known from the law's characteristic function."""
+"""A cosine of a continuous latent, known from the characteristic function of its distribution."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ EXPECTED: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 class Cosine(ClosedForm):
-    """f(z) = Σ_d cos(k z_d): bounded, so that it has a gradient where z has no moments, as under a Cauchy law."""
+    """f(z) = Σ_d cos(k z_d): bounded, so that it has a gradient even if z has no moments (a Cauchy latent)."""
 
     name = "cosine"
     layer = "{family} {d}"

@@ -13,7 +13,7 @@ from .closed_form import ClosedForm
 
 
 class Moments(ClosedForm):
-    """f(z) = a · z + (b · z)², so that all sites interact; a standard normal and b a third of that.
+    """f(z) = a · z + (b · z)², so that all sites interact; a is standard normal, b a third of that.
 
     E f = a · m + (b · m)² + bᵀ C b with the mean m and the covariance C of z.
     """

@@ -48,5 +48,5 @@ class Quadratic(Toy):
         p = task.logits.detach().sigmoid()
         residual, norms = task.weight @ p - task.target, task.weight.square().sum(0)
         value = residual.square().sum() + (norms * p * (1 - p)).sum()
-        cut = p * (1 - p) * (2 * task.weight.T @ residual + norms * (1 - 2 * p))
-        return {"value": value, "cut": cut}
+        logits_gradient = p * (1 - p) * (2 * task.weight.T @ residual + norms * (1 - 2 * p))
+        return {"value": value, "cut": logits_gradient}

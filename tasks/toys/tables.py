@@ -1,4 +1,4 @@
-"""Random function tables: every discrete f there is, extended to relaxed z in a chosen way."""
+"""Random function tables: arbitrary discrete f, extended to relaxed z in a chosen way."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def multilinear(table: Tensor, site: Tensor) -> Tensor:
 
 
 def extend(table: Tensor, site: Tensor, z: Tensor, bumps: Tensor, extension: str) -> Tensor:
-    """The table at z, continued to relaxed z by the named extension."""
+    """The table at z, extended to relaxed z by the named extension."""
     if extension == "none":
         return multilinear(table, site.detach().round())
     value = multilinear(table, site)
@@ -61,10 +61,10 @@ class FunctionTable(Toy):
 class BitTable(FunctionTable):
     """f(b) = table[b], one standard normal value for each of the 2^D configurations.
 
-    extension: how f continues to relaxed b. `multilinear`; `bumpy` = multilinear + Σ_d c_d b_d (1 - b_d), the same
-    discrete f (under the multilinear one straight-through is exactly unbiased, so only bumpy shows its bias); `cubic` =
-    multilinear + Σ_d c_d b_d (1 - b_d) (1 - 2 b_d), which also shows the bias of those that are exact for quadratics;
-    `none`: f is defined on bits only, and estimators that differentiate it are unsupported.
+    extension: how f is extended to relaxed b, with the same values at bits. `multilinear`, for which straight-through
+    is exactly unbiased; `bumpy` = multilinear + Σ_d c_d b_d (1 - b_d), which shows its bias; `cubic` = multilinear +
+    Σ_d c_d b_d (1 - b_d) (1 - 2 b_d), which also shows the bias of estimators that are exact for quadratics; `none`: f
+    is defined on bits only, and estimators that differentiate it are unsupported.
     """
 
     name = "bit-table"
@@ -74,7 +74,7 @@ class BitTable(FunctionTable):
         "extension": {
             "default": "bumpy",
             "choices": ("none", "multilinear", "bumpy", "cubic"),
-            "about": "how f continues to relaxed z",
+            "about": "how f is extended to relaxed z",
         },
     }
 
@@ -103,7 +103,7 @@ class CategoryTable(FunctionTable):
         "extension": {
             "default": "bumpy",
             "choices": ("none", "multilinear", "bumpy", "cubic"),
-            "about": "how f continues to relaxed z",
+            "about": "how f is extended to relaxed z",
         },
     }
     LIMIT = 2**12

@@ -15,8 +15,8 @@ from ..contract import Lower, Toy
 class TwoLayer(Toy):
     """z₁ ~ Bernoulli(φ), z₂ ~ Bernoulli(c + W z₁), 2 + 2 bits, and f = 3 tanh(v · (z₁, z₂) + a) after a hidden layer.
 
-    Exact gradients at the upper cut (φ), at the lower cut (c: the sum over rows of the lower cut's gradient), of the
-    weights between the layers (W), and of the decoder.
+    The gradients in φ, in c (the sum of the lower layer's logits gradients), in the weights between the layers (W) and
+    in the decoder are exact.
     """
 
     name = "two-layer"

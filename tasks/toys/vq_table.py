@@ -18,8 +18,9 @@ class VqTable(Toy):
     """f(z) = 3 tanh(z W + b) · v, z the code vectors of 2 sites, 2 wide, out of 4 codes: z_i = c_k with probability
     softmax_k(-||e_i - c_k||² / temperature).
 
-    Exact in the encodings, the codebook and the decoder over all 4² choices, for every temperature: the smaller, the
-    nearer to deterministic quantisation. codebook: `free` vectors, or the `linear-codebook` of SimVQ.
+    The gradients in the encodings, the codebook and the decoder are exact: all 4² choices are enumerated. The smaller
+    the temperature, the nearer to deterministic quantisation. codebook: `free` vectors, or the `linear-codebook` of
+    SimVQ.
     """
 
     name = "vq-table"

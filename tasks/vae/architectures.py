@@ -14,7 +14,7 @@ from ...estimators.names import UsageError
 
 @dataclass(frozen=True)
 class Architecture:
-    """layers: the latents, from the images on. hidden: widths of the encoder, mirrored in the decoder; () makes
+    """layers: the latents, in order from the images. hidden: widths of the encoder, mirrored in the decoder; () makes
     both linear. activation: makes the module between two linear layers."""
 
     layers: tuple[LatentSpec, ...]
@@ -22,15 +22,15 @@ class Architecture:
     activation: Callable[[], nn.Module] = nn.Tanh
 
     def resized(self, sites: int, classes: int) -> Architecture:
-        """The same with so many bits, or sites and classes, in each layer; 0 keeps the architecture's own.
+        """The same with this number of bits, or of sites and classes, in each layer; 0 keeps the architecture's own.
 
-        Raises UsageError for classes of bits, and for a single class.
+        Raises UsageError for classes of a latent that has none, and for a single class.
         """
         own = self.layers[0]
         if own.kind == "bernoulli" and classes:
             raise UsageError("bits have no number of classes: leave k out, or choose a categorical arch")
         if classes == 1:
-            raise UsageError("k must be 0 or at least 2: a variable of one class carries nothing")
+            raise UsageError("k must be 0 or at least 2: a variable of one class carries no information")
         if own.kind == "continuous":
             if classes:
                 raise UsageError(f"a {own.family} latent has no classes: leave k out, or choose a categorical arch")

@@ -1,4 +1,4 @@
-"""Minibatches of images, whose place in the epoch can be kept."""
+"""Minibatches of images, whose position in the epoch can be saved."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .binarise import to_batch
 
 
 class Batches(Iterator[Tensor]):
-    """Endless minibatches [size, 784], reshuffled each epoch; the last, smaller one of an epoch is left out.
+    """Endless minibatches [size, 784], reshuffled each epoch; a last, smaller one is left out.
 
-    Raises UsageError when there are fewer than `size` images.
+    Raises UsageError if there are fewer than `size` images.
     """
 
     def __init__(self, images: Tensor, size: int, binarisation: str, generator: Generator) -> None:

@@ -1,10 +1,10 @@
-"""From grey levels to what a VAE is trained on: five preprocessings, named in every row.
+"""From grey levels to training images: five ways of preprocessing, named in every row of results.
 
     dataset = prepare(load_mnist(), how)                      once, before training
     x = to_batch(dataset.train[rows], how, generator)         each batch
 
 dynamic           each pixel is 1 with probability grey/255, drawn anew for every batch
-static-seeded     the same law, drawn once with a fixed seed
+static-seeded     the same probabilities, drawn once with a fixed seed
 static-larochelle the field's own fixed draw, in three text files that the user supplies
 threshold         1 where grey > 127
 none              grey/255 itself, as a probability
@@ -27,10 +27,10 @@ LAROCHELLE = tuple(f"binarized_mnist_{part}.amat" for part in ("train", "valid",
 
 
 def prepare(dataset: Dataset, how: str, seed: int = 0) -> Dataset:
-    """The part done once: images of 0 and 255 for static ones and threshold, unchanged for dynamic and none.
+    """The part done once: images of 0 and 255 for the static ways and threshold, unchanged for dynamic and none.
 
     `seed` is that of static-seeded alone; its draw is made on the CPU, the same for every device and split.
-    Raises UsageError on an unknown name, and where static-larochelle's files are missing or do not fit.
+    Raises UsageError for an unknown name, and if static-larochelle's files are missing or do not fit.
     """
     if how not in BINARISATIONS:
         raise UsageError(f"unknown binarisation {how!r}{nearest(how, BINARISATIONS)}")
@@ -47,7 +47,7 @@ def prepare(dataset: Dataset, how: str, seed: int = 0) -> Dataset:
 def to_batch(images: Tensor, how: str, generator: Generator | None = None) -> Tensor:
     """Prepared images, uint8 [..., 784], as float32 in [0, 1], on their device, where the generator is too.
 
-    dynamic alone draws from the generator; dynamic, threshold and none take unprepared images as well.
+    Only dynamic draws from the generator; dynamic, threshold and none accept unprepared images as well.
     """
     if how == "dynamic":
         return _draw(images, generator)
@@ -87,9 +87,9 @@ def _larochelle(dataset: Dataset) -> Dataset:
 
 
 def _read_amat(path: Path) -> Tensor:
-    """One image a line, 784 digits 0 or 1 between spaces, as uint8 [N, 784] of 0 and 255."""
+    """One image per line, 784 digits 0 or 1 between spaces, as uint8 [N, 784] of 0 and 255."""
     text = np.frombuffer(uncompressed(path), dtype=np.uint8)
     digits = text[text > ord(" ")] - ord("0")
     if not len(digits) or len(digits) % 784 or digits.max() > 1:
-        raise UsageError(f"{path} is not lines of 784 digits 0 or 1: fetch it again")
+        raise UsageError(f"{path} is not lines of 784 digits 0 or 1: download it again")
     return _black_or_white(torch.from_numpy(digits.reshape(-1, 784)))

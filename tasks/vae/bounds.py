@@ -1,4 +1,4 @@
-"""Bounds on log p(x) of a trained VAE, with hard samples whatever it was trained with."""
+"""Bounds on log p(x) of a trained VAE, always with hard samples, whatever it was trained with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .model import Vae
 def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 1000) -> dict[str, Tensor]:
     """ "elbo" = -("reconstruction" + "kl") by one draw of each layer, [images]: E_q log p(x given z) - KL(q || p).
 
-    The KL is sampled where the model is trained so, else analytic.
+    The KL is sampled if the model is trained so, else analytic.
     """
     parts = []
     for images in x.split(chunk):

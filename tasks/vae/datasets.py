@@ -44,8 +44,8 @@ SHA256 = {
 _PIXELS, _HEADER = 784, 16
 _TIMEOUT = 3.0  # seconds to connect, and between two pieces
 _ANSWER_WITHIN = 4.0  # seconds for a mirror's first answer, name look-up included
-_PATIENCE, _SLOWEST = 15.0, 10_000  # seconds after which fewer bytes a second are given up
-_LARGEST = 1 << 28  # bytes of any file of ours, uncompressed: a mirror may send more, we take no more
+_PATIENCE, _SLOWEST = 15.0, 10_000  # seconds after which a download of fewer bytes per second is given up
+_LARGEST = 1 << 28  # bytes of our largest file, uncompressed, with a margin: no more is read, whatever a mirror sends
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ def data_folder() -> str:
 def load_mnist(split: str = "60k/10k") -> Dataset:
     """MNIST, its training images whole ("60k/10k") or with the last 10,000 for validation ("50k/10k/10k").
 
-    The embedded subset is named "mnist-5k", its split "4500/500" or "4000/500/500". Read once a process.
-    Raises UsageError on an unknown split, a folder without the files, or a corrupt file.
+    The embedded subset is named "mnist-5k", its split "4500/500" or "4000/500/500". Read once per process.
+    Raises UsageError for an unknown split, a folder without the files, or a corrupt file.
     """
     if split not in SPLITS:
         raise UsageError(f"unknown split {split!r}; take one of {', '.join(SPLITS)}")
@@ -112,7 +112,7 @@ def read_idx(path: Path, remedy: str = f"delete it or point {DATA_VARIABLE} else
 
 
 def uncompressed(path: Path) -> bytes:
-    """A file's bytes, gzipped or not; none where the gzip is damaged."""
+    """A file's bytes, gzipped or not; none if the gzip is damaged."""
     try:
         with path.open("rb") as plain, gzip.open(plain) if _is_gzip(plain) else plain as file:
             return file.read(_LARGEST)
@@ -198,7 +198,7 @@ def _cached() -> dict[str, Path]:
 
 
 def _download(url: str, folder: Path) -> None:
-    """Fetch a file into `folder`, where it appears only once its checksum is found right."""
+    """Download a file into `folder`, where it appears only after its checksum is verified."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as unchecked:
         path = Path(unchecked) / url.rpartition("/")[2]
@@ -240,7 +240,7 @@ def _fetch(url: str, path: Path) -> None:
 
 
 def _answers(url: str) -> bool:
-    """Whether a mirror has the file, asked in a thread, since a look-up of its name knows no time limit."""
+    """Whether a mirror has the file, asked in a thread, since the look-up of its name has no time limit."""
     import pooch
 
     found: list[bool] = []
@@ -258,7 +258,7 @@ def _answers(url: str) -> bool:
 
 
 class _ProgressBar:
-    """A rich progress bar with the four names pooch asks of one."""
+    """A rich progress bar with the four names that pooch needs."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console

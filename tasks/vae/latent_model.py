@@ -1,4 +1,4 @@
-"""What the training loop needs of a model: encoder and decoder, its latent, and the loss in two parts."""
+"""The interface of a model to the training loop: encoder and decoder, its latent, and the loss in two parts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...estimators.latents import Latent, LatentSpec, Objective
 
 
 class LatentModel(nn.Module, ABC):
-    """Abstract. Its loss [*rows, batch] is E_q f(z) + regulariser, in nats.
+    """Abstract. Its loss [*replicates, batch] is E_q f(z) + regulariser, in nats.
 
-    spec, encoder: of the first stochastic layer, which is the cut; the others are inside f.
+    spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
     """
 
     spec: LatentSpec
@@ -27,11 +27,11 @@ class LatentModel(nn.Module, ABC):
         return (self.spec,)
 
     def models(self) -> list[LatentModel]:
-        """This one and those inside it: one a stochastic layer."""
+        """This model and those inside it: one per stochastic layer."""
         return [module for module in self.modules() if isinstance(module, LatentModel)]
 
     def inference_parameters(self) -> list[nn.Parameter]:
-        """Of q, in every layer."""
+        """The parameters of q, in every layer."""
         return list(self.encoder.parameters())
 
     @abstractmethod
@@ -44,9 +44,9 @@ class LatentModel(nn.Module, ABC):
 
     @abstractmethod
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
-        """f: z [n, *rows, batch, *event] -> [n, *rows, batch], each layer after the first averaged by its `lower`;
-        -log p(x, z) for a bound."""
+        """f: z [n, *replicates, batch, *event] -> [n, *replicates, batch], averaged over each layer after the first by
+        its `lower`; -log p(x, z) for a bound."""
 
     @abstractmethod
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
-        """The analytic part of the loss, [*rows, batch]; None when there is none."""
+        """The analytic part of the loss, [*replicates, batch]; None if there is none."""

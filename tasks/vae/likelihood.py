@@ -1,4 +1,4 @@
-"""How far a decoder's logits are from an image."""
+"""The reconstruction error of a decoder's logits."""
 
 from __future__ import annotations
 

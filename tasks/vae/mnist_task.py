@@ -19,9 +19,9 @@ from .speed import check_speed
 
 
 class MnistTask(Task):
-    """Abstract: a model trained on MNIST; the concrete ones have the hyper-parameters named here, those with a value
-    here if they like. warmup: steps of linear growth of the learning rate, whatever the schedule after it. autocast,
-    compile, cuda_graphs: the speed paths of training; evaluations take none of them."""
+    """Abstract: a model trained on MNIST. Concrete tasks declare the hyper-parameters named here; those with a value
+    here are optional. warmup: steps of linear growth of the learning rate, before any schedule. autocast, compile,
+    cuda_graphs: the speed paths of training; evaluations use none of them."""
 
     binarisation: str
     split: str
@@ -54,24 +54,24 @@ class MnistTask(Task):
     def metrics(
         self, model: Any, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """What an evaluation reports of images x [images, 784]: a number each, [images], or one of them all, [].
+        """The metrics of images x [images, 784]: one number per image, [images], or one for all, [].
 
-        samples: how many draws the importance-weighted bound may take; 0 leaves out what needs it. estimator: what
-        trains the model, where a figure depends on it.
+        samples: how many draws the importance-weighted bound may take; 0 leaves out what needs it. estimator: the one
+        that trains the model, for metrics that depend on it.
         """
 
     def images(
         self, model: Any, x: Tensor, generator: Generator, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """What to show of a trained model, each [images, 784] in [0, 1]: the "original" x, the "reconstruction" of it,
-        and a "sample" where it has any; nothing by default. estimator: as in `figures`."""
+        """Images that show a trained model, each [images, 784] in [0, 1]: the "original" x, its "reconstruction" and a
+        "sample" if the model has any; none by default. estimator: as in `metrics`."""
         return {}
 
     def make_optimizer(self, model: Any) -> torch.optim.Optimizer:
         return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
 
     def learning_rate(self, step: int, steps: int) -> float:
-        """At step 1 to `steps` of a run of `steps`."""
+        """The learning rate at a step, 1 to `steps`, of a run of `steps`."""
         return self.lr * rate_factor(self.schedule, self.warmup, step, steps)
 
     def batches(self, generator: Generator) -> Batches:

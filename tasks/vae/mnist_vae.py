@@ -29,11 +29,12 @@ class MnistVae(MnistTask):
     `two-layer-linear` has two stochastic layers of 200 bits, each linear in the one before, `three-layer-linear` and
     `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
-    prior, demean, output_bias, kl, likelihood: as in `Vae`; "l2" trains no bound as kl, and as likelihood reports none.
-    prior_lr: the rate of plain SGD, on a trained prior alone; 0 leaves it to the optimizer of the rest.
+    prior, demean, output_bias, kl, likelihood: as in `Vae`; with kl=l2 the loss is no bound, and with likelihood=l2 no
+    bound is reported.
+    prior_lr: the learning rate of plain SGD on a trained prior; 0 leaves the prior to the optimizer of the rest.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
-    autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks by
-    torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
+    autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
+    under torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
     """
 
     name = "mnist-vae"
@@ -123,7 +124,7 @@ class MnistVae(MnistTask):
         "schedule": {
             "default": "constant",
             "choices": ("constant", "cosine", "step"),
-            "about": "learning rate after the warm-up",
+            "about": "schedule of the learning rate after the warm-up",
         },
         "warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the learning rate"},
         "autocast": {
@@ -165,11 +166,11 @@ class MnistVae(MnistTask):
         self.layers = self.architecture.layers
         self.spec = self.layers[0]
         if self.kl == "l2" and self.spec.family != "gaussian":
-            raise UsageError("mnist-vae: kl=l2 is of means and scales; it needs arch=gaussian")
+            raise UsageError("mnist-vae: kl=l2 compares means and scales: it needs arch=gaussian")
         if self.prior == "trainable" and self.spec.kind == "continuous":
-            raise UsageError("mnist-vae: a trained prior is one of logits; it needs a discrete arch")
+            raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
         if self.prior_lr and self.prior == "fixed":
-            raise UsageError("mnist-vae: prior_lr is of a trained prior; add prior=trainable")
+            raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
 
     def model(self, seed: int) -> Vae:
         """A freshly initialised model, the same for every estimator at one seed."""

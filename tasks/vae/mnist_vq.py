@@ -20,13 +20,13 @@ CHUNK = 1000
 
 
 class MnistVq(MnistTask):
-    """A VQ-VAE trained on MNIST with fused Adam: a code out of `codes`, `width` wide, at each of the 16 sites of an MLP
+    """A VQ-VAE trained on MNIST with fused Adam: one of `codes` codes, `width` wide, at each of the 16 sites of an MLP
     or the 49 of a convolutional network (`VqVae`).
 
-    codebook: `free`, or the `linear-codebook` of SimVQ. temperature: of stochastic-vq and vq-gumbel. kmeans: iterations
-    that start a free codebook at the untrained encodings of 1000 images; 0 leaves it random. Replacement of dead codes
-    is an option of `vq-ema`. likelihood: as in mnist-vae; with `l2` there is no ELBO. The speed paths (autocast,
-    compile, cuda_graphs) are those of mnist-vae.
+    codebook: `free`, or the `linear-codebook` of SimVQ. temperature: that of stochastic-vq and vq-gumbel. kmeans:
+    iterations of k-means that start a free codebook at the untrained encodings of 1000 images; 0 leaves it random.
+    Replacement of dead codes is an option of `vq-ema`. likelihood: as in mnist-vae; with `l2` there is no ELBO. The
+    speed paths (autocast, compile, cuda_graphs) are those of mnist-vae.
     """
 
     name = "mnist-vq"
@@ -123,13 +123,13 @@ class MnistVq(MnistTask):
     def metrics(
         self, model: VqVae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = N log K, as codes
-        are uniform; "elbo" = -("reconstruction" + "kl") for a likelihood; "distortion" = Σ_i ||e_i - z_i||²; "loss", as
-        trained. Of all images together: "bits" = N log2 K of an image, "perplexity" of the codes in use, and
-        "dead_codes", how many of K are not.
+        """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = N log K, as the
+        prior over codes is uniform; "elbo" = -("reconstruction" + "kl") for a likelihood; "distortion" =
+        Σ_i ||e_i - z_i||²; "loss", as trained. For all images together: "bits" = N log2 K per image, "perplexity" of
+        the codes in use, and "dead_codes", how many of K are not in use.
         """
         if not isinstance(estimator, Quantiser):
-            raise Unsupported(f"{self.name} evaluates what derives from Quantiser, which has codes at test time")
+            raise Unsupported(f"{self.name} needs an estimator that derives from Quantiser, with codes at test time")
         parts = [self._encoded(model, images, generator, estimator) for images in x.split(CHUNK)]
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         counts = found.pop("codes").flatten(0, -2).unique(dim=0, return_counts=True)[1]
@@ -142,7 +142,7 @@ class MnistVq(MnistTask):
             "perplexity": torch.special.entr(share).sum().exp(),
             "dead_codes": estimator.codes - len(counts),
         }
-        return found | {name: torch.as_tensor(figure, dtype=x.dtype) for name, figure in together.items()}
+        return found | {name: torch.as_tensor(number, dtype=x.dtype) for name, number in together.items()}
 
     @torch.no_grad()
     def images(

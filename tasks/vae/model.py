@@ -1,4 +1,4 @@
-"""A VAE: encoder, decoder, prior, and a loss of what estimators see and what is analytic."""
+"""A VAE: encoder, decoder, prior, and a loss in two parts: f, which estimators see, and an analytic one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class Vae(LatentModel):
     """q(z given x) with parameters encoder(x), prior p(z), and Bernoulli pixels with logits decoder(z).
 
     kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
-    E ∇ log q(z) = 0; "l2" has a Gaussian's Σ μ² + (σ - 1)² in its place, which is no bound. likelihood: "bernoulli", or
-    "l2", the squared distance of the decoder's probabilities to x, no bound on log p(x) either. trained_prior: p has
-    logits of its own, which start at 0, else it is the kind's own, uniform or standard normal.
-    data_mean [784]: demean takes it off x before the encoder, output_bias starts the decoder's bias at its logit.
+    E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. likelihood: "bernoulli",
+    or "l2", the squared distance of the decoder's probabilities to x, which gives no bound on log p(x) either.
+    trained_prior: p has logits of its own, which start at 0; else it is the prior of the latent's kind, uniform or
+    standard normal. data_mean [784]: demean subtracts it from x before the encoder, output_bias starts the decoder's
+    bias at its logit.
 
-    Of several stochastic layers, all of bits, p(z) is a VAE in its turn, whose data are z: `deeper`. So q(z₁, z₂ given
-    x) = q(z₁ given x) q(z₂ given z₁) and p(x, z₁, z₂) = p(z₂) p(z₁ given z₂) p(x given z₁), and f holds the loss of the
-    deeper one in place of -log p(z). Of the KL, -H(q) of each layer and the last one's KL can be analytic.
+    With several stochastic layers, all of bits, p(z) is itself a VAE with data z: `deeper`. So q(z₁, z₂ given x) =
+    q(z₁ given x) q(z₂ given z₁) and p(x, z₁, z₂) = p(z₂) p(z₁ given z₂) p(x given z₁), and f holds the loss of the
+    deeper VAE in place of -log p(z). Of the KL, -H(q) of each layer and the KL of the last can be analytic.
     """
 
     shift: Tensor | None
@@ -71,7 +72,7 @@ class Vae(LatentModel):
 
     @property
     def trained_prior(self) -> nn.Parameter | None:
-        """The logits of the last layer's prior, where it is trained."""
+        """The logits of the last layer's prior, if it is trained."""
         return self.prior if self.deeper is None else self.deeper.trained_prior
 
     def inference_parameters(self) -> list[nn.Parameter]:
@@ -85,7 +86,7 @@ class Vae(LatentModel):
         return latent_at(self.spec, params)
 
     def posterior_means(self, x: Tensor, draws: int, generator: Generator | None) -> list[Tensor]:
-        """E z given x of each layer, [*batch, *event]; of those after the first, by so many draws of the one before."""
+        """E z given x of each layer, [*batch, *event]; after the first, averaged over draws of the one before."""
         latent = self.latent(self.encode(x))
         if self.deeper is None:
             return [latent.mean]
@@ -101,15 +102,15 @@ class Vae(LatentModel):
         return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
 
     def prior_log_prob(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
-        """log p(z) of z [n, *rows, batch, *event], hard or relaxed, [n, *rows, batch]; of several layers, the log of an
-        unbiased estimate of p(z) by one draw."""
+        """log p(z) of z [n, *replicates, batch, *event], hard or relaxed, [n, *replicates, batch]; with several layers,
+        the logarithm of an unbiased estimate of p(z) by one draw."""
         if self.deeper is not None:
             q, drawn = self.deeper.sample_posterior(z, 1, generator)
             return self.deeper.log_weight(z, drawn, q, generator)[0]
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
 
     def kl_to_prior(self, latent: Latent) -> Tensor:
-        """KL(q || p), [*rows, batch], or -H(q) where p is a VAE; log q and log p are linear in z: taken at its mean."""
+        """KL(q || p), [*replicates, batch], or -H(q) if p is a VAE; by linearity, log q and log p at the mean of z."""
         if self.deeper is not None:
             return latent.kl_to_prior() - math.log(self.spec.configurations)
         if self.prior is None:
@@ -127,12 +128,15 @@ class Vae(LatentModel):
         return self.logits(z).sigmoid()
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
-        """-log p(x given z), or the distance: x [batch, 784], z [n, *rows, batch, *event] -> [n, *rows, batch]."""
+        """-log p(x given z), or the squared distance, [n, *replicates, batch].
+
+        x [batch, 784], z [n, *replicates, batch, *event].
+        """
         return reconstruction(self.logits(z), x, self.likelihood)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
-        """f(z) = -log p(x given z), plus log q(z) when the KL is sampled, and -log p(z) then, or where it is a VAE's
-        loss; -log p(x, z) for a bound."""
+        """f(z) = -log p(x given z), plus log q(z) - log p(z) if the KL is sampled; with several layers the loss of the
+        deeper VAE takes the place of -log p(z) in any case. For a bound it is -log p(x, z)."""
         if bound:
             return lambda z: self.reconstruction(x, z) - self.prior_log_prob(latent, z)
         if self.kl != "sampled" and self.deeper is None:
@@ -148,14 +152,14 @@ class Vae(LatentModel):
         return f
 
     def loss(self, x: Tensor, layers: Sequence[Lower]) -> Tensor:
-        """Minus the ELBO of x [*, batch, 784], each layer averaged by one of `layers`, [*, batch]."""
+        """Minus the ELBO of x [*, batch, 784], averaged over each layer by one of `layers`, [*, batch]."""
         average, *lower = layers
         latent = self.latent(self.encode(x))
         value, regulariser = average(self.objective(x, latent, lower=lower), latent), self.regulariser(latent)
         return value if regulariser is None else value + regulariser
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
-        """KL(q || p) or what stands for it, [*rows, batch], where f has no log q inside it."""
+        """KL(q || p) or its replacement, [*replicates, batch]; None if f holds log q."""
         if bound or self.kl == "sampled":
             return None
         if self.kl == "l2":
@@ -164,8 +168,8 @@ class Vae(LatentModel):
         return self.kl_to_prior(latent)
 
     def divergence(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
-        """KL(q || p), [batch]: at the draws z [1, batch, *event] where it is sampled, else analytic; of several layers,
-        with one draw of each of the others."""
+        """KL(q || p), [batch]: at the draws z [1, batch, *event] if it is sampled, else analytic; with several layers,
+        by one draw of each of the others."""
         own = latent.log_prob(z)[0] if self.kl == "sampled" else self.kl_to_prior(latent)
         if self.deeper is not None:
             q, drawn = self.deeper.sample_posterior(z[0], 1, generator)
@@ -178,7 +182,7 @@ class Vae(LatentModel):
         return latent, latent.sample(n, generator)
 
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        """log p(x, z) - log q(z given x) at hard z, [n, batch]; of several layers, at one draw of the others each."""
+        """log p(x, z) - log q(z given x) at hard z, [n, batch]; with several layers, by one draw of the others."""
         return self.prior_log_prob(latent, z, generator) - self.reconstruction(x, z) - latent.log_prob(z)
 
 

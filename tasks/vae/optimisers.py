@@ -13,8 +13,8 @@ MOMENTUM = 0.9
 
 
 def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> Optimizer:
-    """adam and radam add weight_decay times the parameters to the gradient, adamw takes lr times it off them; sgd has
-    momentum .9. Of these torch fuses all but radam."""
+    """adam and radam add weight_decay θ to the gradient, adamw subtracts lr weight_decay θ from the parameters θ; sgd
+    has momentum .9. torch fuses all of these but radam."""
     if name == "radam":
         return torch.optim.RAdam(parameters, lr, weight_decay=weight_decay, foreach=True)
     if name == "sgd":
@@ -24,7 +24,7 @@ def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_de
 
 
 def descend_at_once(parameter: Tensor, lr: float) -> None:
-    """Plain SGD of one parameter apart from any optimiser: a step whenever backward() reaches it."""
+    """Plain SGD on one parameter, outside any optimiser: one step whenever backward() reaches it."""
 
     def descend(parameter: Tensor) -> None:
         assert parameter.grad is not None
@@ -36,7 +36,7 @@ def descend_at_once(parameter: Tensor, lr: float) -> None:
 
 
 def rate_factor(schedule: str, warmup: int, step: int, steps: int) -> float:
-    """What the learning rate is multiplied by at `step`, 1 to `steps`: min(1, step / warmup) times
+    """The factor of the learning rate at `step`, 1 to `steps`: min(1, step / warmup) times
 
     constant  1
     cosine    (1 + cos(π s)) / 2, s from 0 at the end of the warm-up to 1 at the last step

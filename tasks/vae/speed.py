@@ -17,7 +17,7 @@ from .latent_model import LatentModel
 
 
 def check_speed(device: torch.device, values: Mapping[str, Any]) -> None:
-    """Raises UsageError where these hyper-parameters of a task ask for a path that this machine does not have."""
+    """Raises UsageError if these hyper-parameters of a task ask for a path that this machine does not have."""
     compiled, graphs = (values.get(path, "no") == "yes" for path in ("compile", "cuda_graphs"))
     if values.get("autocast", "no") == "bf16" and not _has_bf16(device):
         raise UsageError(f"autocast=bf16: {device} has no bfloat16 arithmetic; leave autocast out")
@@ -36,14 +36,15 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def cpp_compiler() -> str:
-    """What torch.compile calls for the CPU."""
+    """The compiler that torch.compile calls for the CPU."""
     return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
 def in_bf16(model: LatentModel) -> None:
-    """Encoder and decoder of every layer compute in bfloat16 and answer in float32, in train(), not in eval().
+    """Make encoder and decoder of every layer compute in bfloat16 and return float32, in train(), not in eval().
 
-    What they answer, the cut and the logits, is rounded to 8 bits; likelihood, KL and estimator stay in float32.
+    Their outputs, the parameters of q and the decoder's logits, are rounded to 8 bits. Likelihood, KL and estimator
+    stay in float32.
     """
     for layer in model.models():
         for network in (layer.encoder, layer.decoder):
@@ -65,7 +66,7 @@ def _cast(network: nn.Module) -> None:
 
 @contextmanager
 def in_float32(model: nn.Module) -> Iterator[None]:
-    """The model is in eval() inside: its networks compute in float32 whatever it is trained in."""
+    """Put the model in eval() inside the block: its networks compute in float32, whatever they train in."""
     training = model.training
     model.eval()
     try:

@@ -24,7 +24,7 @@ BITS, IMAGES, STEPS, BATCH = 8, 8, 200, 100
 class TinyVae(Toy):
     """The negative ELBO of 8 digits under a linear VAE of 8 bits, trained 200 steps and frozen.
 
-    Its exact gradient is enumerated over the 2^8 codes of each digit: at the cut, in the encoder and in the decoder.
+    Its exact gradients, in the logits, the encoder and the decoder, are enumerated over the 2^8 codes of each digit.
     deeper: bits of a second layer, linear in the first, whose two networks are groups too; 0 leaves it out.
     """
 
@@ -87,7 +87,7 @@ def architecture(deeper: int) -> Architecture:
 
 @functools.cache
 def trained(data: str, deeper: int = 0) -> tuple[Vae, Tensor]:
-    """The frozen model and its minibatch, on the CPU; the same bits for the same data and thread count."""
+    """The frozen model and its minibatch, on the CPU; the same to the bit for the same data and thread count."""
     dataset = load_mnist()
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):

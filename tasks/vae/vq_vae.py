@@ -23,9 +23,9 @@ class VqVae(LatentModel):
     """Encodings encoder(x) of N sites, D wide, and pixels with logits decoder(z), z the codes in their place.
 
     arch: `mlp`, 784-200-200-(16 D) with tanh, and back; `conv`, two convolutions of stride 2 to 7 x 7 sites, and back.
-    temperature: of the law that draws codes. likelihood: as in `reconstruction`. The KL to uniform codes is no part of
-    the loss. data_mean [784]: the output bias starts at its logit, or at that of its mean where all pixels share one;
-    without that, the first steps learn the mean alone and the codes stop telling images apart.
+    temperature: that of the distribution over codes. likelihood: as in `reconstruction`. The KL to uniform codes is no
+    part of the loss. data_mean [784]: the output bias starts at its logit, or at that of its mean if all pixels share
+    one; without that, the first steps learn the mean alone and the codes stop distinguishing images.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class VqVae(LatentModel):
         return self.decoder(z.flatten(-2)).sigmoid()
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
-        """x [batch, 784], z [n, *rows, batch, N, D] -> [n, *rows, batch]."""
+        """x [batch, 784], z [n, *replicates, batch, N, D] -> [n, *replicates, batch]."""
         return reconstruction(self.decoder(z.flatten(-2)), x, self.likelihood)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
@@ -67,13 +67,13 @@ class VqVae(LatentModel):
 
 
 def mlps(width: int) -> Networks:
-    """[*, 784] -> [*, 16 D], and back; a bias a pixel."""
+    """[*, 784] -> [*, 16 D], and back; one output bias per pixel."""
     out = SITES["mlp"] * width
     return mlp(PIXELS, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, PIXELS)
 
 
 def convolutions(width: int) -> Networks:
-    """[*, 784] -> [*, 49 D], and back; one bias for all pixels."""
+    """[*, 784] -> [*, 49 D], and back; one output bias for all pixels."""
     half, double = (partial(layer, kernel_size=4, stride=2, padding=1) for layer in (nn.Conv2d, nn.ConvTranspose2d))
     encoder = [half(1, CHANNELS), nn.ReLU(), half(CHANNELS, CHANNELS), nn.ReLU(), nn.Conv2d(CHANNELS, width, 1)]
     decoder = [nn.Conv2d(width, CHANNELS, 1), nn.ReLU(), double(CHANNELS, CHANNELS), nn.ReLU(), double(CHANNELS, 1)]

@@ -1,4 +1,4 @@
-"""The calibration's cases have the law they state, its planted faults are found, and its page is what is stored."""
+"""The calibration's cases have their stated distribution, its planted faults are found, its page is the stored one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_draws_have_the_stated_mean_and_variance(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_fast_moments_have_the_law_of_accumulated_draws(name: str) -> None:
+def test_fast_moments_have_the_distribution_of_accumulated_draws(name: str) -> None:
     """Block means coordinate by coordinate (Kolmogorov-Smirnov, alpha 1e-3 for all), and the mean variance."""
     case = ALL[name]
     fast = list(case.moments(np.random.default_rng(2), 12))
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 
 
 class Blind(TwoPoint):
-    """A law that is not what the case says: its mean is off."""
+    """A distribution that is not the one stated by the case: its mean is off."""
 
     def moments(self, rng: np.random.Generator, runs: int) -> Iterator[Moments]:
         for moments in super().moments(rng, runs):

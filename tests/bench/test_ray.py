@@ -37,7 +37,7 @@ def test_a_node_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     report = json.loads(ended.stdout.splitlines()[-1])
 
     assert report["counts"] == {"ok": 44} and report["again"] == {"reused": 44}
-    assert len({name for name, _ in report["told"]}) == len(report["told"]) == 44, "each cell ends once"
+    assert len({name for name, _ in report["reported"]}) == len(report["reported"]) == 44, "each cell ends once"
     assert report["marks of the second node, at its death"] > 0, "it had measured some"
     assert report["isolated"] == {"ok": 2}
     assert report["deadly"] == {"error": 1}

@@ -192,8 +192,8 @@ class TestCompiled:
     def test_compiles_and_leaves_the_model_its_own_methods(self, monkeypatch: pytest.MonkeyPatch) -> None:
         compiled: list[str] = []
 
-        def told(method: Any, fullgraph: bool) -> Any:
-            assert fullgraph, "a part that does not compile would fall back without a word"
+        def compile_(method: Any, fullgraph: bool) -> Any:
+            assert fullgraph, "a part that does not compile would fall back silently"
 
             def run(*args: Tensor) -> Tensor:
                 compiled.append(method.__name__)
@@ -201,7 +201,7 @@ class TestCompiled:
 
             return run
 
-        monkeypatch.setattr(torch, "compile", told)
+        monkeypatch.setattr(torch, "compile", compile_)
         step, timeline = step_of(linear(compile="yes"), "rloo"), Timeline(CpuClock())
         x = some_batches(step.task, 1)[0]
         step(x)

@@ -191,9 +191,9 @@ class TestRounds:
         assert isinstance(results["a"], MemoryError) and held[0]() is None
 
     def test_progress_reaches_one(self, world: World) -> None:
-        told: list[float] = []
-        time_group({"a": world.timed("a", 1_000.0)}, CPU, SETTINGS, 0, told.append)
-        assert told == sorted(told) and told[-1] == 1.0 and len(told) == 1 + 6, "as it warms, and each block"
+        shares: list[float] = []
+        time_group({"a": world.timed("a", 1_000.0)}, CPU, SETTINGS, 0, shares.append)
+        assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) == 1 + 6, "in the warm-up, and per block"
 
     def test_nobody_to_time(self) -> None:
         assert time_group({}, CPU, SETTINGS, 0) == {}

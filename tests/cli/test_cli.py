@@ -330,7 +330,7 @@ class TestPlugins:
         assert again.code == 3 and "2 finished already; 2 to measure" in again.out
         assert "cells: 2 error, 2 reused" in again.out
 
-    def test_a_mended_plugin_is_measured_again(
+    def test_a_fixed_plugin_is_measured_again(
         self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
     ) -> None:
         def run() -> Ended:
@@ -339,8 +339,8 @@ class TestPlugins:
         path = plugin_file("mine", "raise RuntimeError('not yet')")
         assert run().code == 3
         plugin_file("mine")
-        mended = run()
-        assert mended.code == 0 and "cells: 2 ok" in mended.out
+        again = run()
+        assert again.code == 0 and "cells: 2 ok" in again.out
         assert not (tmp_path / "r" / "tables" / "failures.csv").exists()
 
     def test_a_plugin_has_parameters(self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]) -> None:

@@ -39,7 +39,7 @@ class NoFault(Faulty):
 
 
 class UnknownNameInCost(Faulty):
-    """The cost speaks of m."""
+    """The cost uses m."""
 
     name = "unknown-name-in-cost"
     caught_by = "facts"

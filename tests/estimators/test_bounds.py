@@ -51,7 +51,7 @@ ALPHA = 1e-6
 
 @dataclass(frozen=True)
 class Mean:
-    """Expectations over every draw, and the variance of the gradient at the cut, summed over it."""
+    """Expectations over every draw, and the variance of the logits gradient, summed over it."""
 
     groups: dict[str, Tensor]
     variance: Tensor
@@ -243,7 +243,7 @@ def test_the_bias_of_ovis_is_gamma_times_the_path_term(gamma: float) -> None:
 
 
 def test_symmetrizing_never_adds_variance() -> None:
-    """The mean of two estimates of the same law, on ten tables."""
+    """The mean of two estimates of the same distribution, on ten tables."""
     for seed in range(10):
         toy = bits()
         with torch.no_grad():
@@ -309,7 +309,7 @@ class TestTvo:
 class TestTasks:
     @pytest.mark.parametrize("name", BOUNDS)
     def test_two_layers_are_unsupported(self, name: str) -> None:
-        with pytest.raises(Unsupported, match="bound of one stochastic layer, and here are 2"):
+        with pytest.raises(Unsupported, match="bound of one stochastic layer, but there are 2"):
             Layers(ESTIMATORS.find(name).load(), {}, TwoLayer(), torch.device("cpu"))
 
     def test_too_many_configurations_leave_the_moments(self) -> None:

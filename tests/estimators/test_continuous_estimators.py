@@ -115,7 +115,7 @@ class ScoreOfSigma(Reinforce):
 
 
 class ScoreBlindToTheEnds(Reinforce):
-    """∇ log q of a uniform law inside its support, (0, -1), though the support moves."""
+    """∇ log q of a uniform distribution inside its support, (0, -1), though the support moves."""
 
     def gradient(self, f: Objective, latent: Uniform, draw: Tensor) -> Estimate:
         f_z = f(draw)
@@ -151,7 +151,7 @@ TWINS = {
     "a weak derivative without 1/σ": (WITHOUT_SIGMA, "moments"),
     "a weak derivative without 1/b": (WITHOUT_SIGMA, "moments:family=laplace"),
     "a weak derivative whose parts are added": (PartsAdded, "moments"),
-    "a normal for a Maxwell law": (NormalForMaxwell, "moments"),
+    "a normal for a Maxwell distribution": (NormalForMaxwell, "moments"),
     "a score in σ for log σ": (ScoreOfSigma, "moments:family=log-normal"),
     "a score blind to moving ends": (ScoreBlindToTheEnds, "moments:family=uniform"),
 }

@@ -1,4 +1,4 @@
-"""Every continuous family: its law, moments, score, change of variables, natural parameters and extremes.
+"""Every continuous family: its distribution, moments, score, change of variables, natural parameters and extremes.
 
 ALPHA is the chance of a false alarm of one test under fresh seeds; with the fixed seeds there is none.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from continuous_laws import NATURAL, log_density, make, marginals
+from continuous_distributions import NATURAL, log_density, make, marginals
 from dvae_bench.estimators.contract import Unsupported
 from dvae_bench.estimators.latents import FAMILIES, Bernoulli, Categorical, Gaussian, LatentSpec, latent_at
 from dvae_bench.estimators.latents.continuous import (
@@ -65,11 +65,12 @@ def test_log_prob_is_scipys(family: str) -> None:
 
 @every_family
 @both_types
-def test_draws_have_the_law(family: str, dtype: torch.dtype) -> None:
+def test_draws_have_the_distribution(family: str, dtype: torch.dtype) -> None:
     """Kolmogorov and Smirnov on each site alone."""
     draws = make(family, dtype).sample(DRAWS, seeded(1)).double().numpy()
-    laws = marginals(family)
-    assert len(laws) * min(stats.kstest(draws[:, i], law.cdf).pvalue for i, law in enumerate(laws)) >= ALPHA
+    distributions = marginals(family)
+    smallest = min(stats.kstest(draws[:, i], each.cdf).pvalue for i, each in enumerate(distributions))
+    assert len(distributions) * smallest >= ALPHA
 
 
 def test_sites_of_a_multivariate_normal_depend_on_each_other_as_they_should() -> None:
@@ -82,12 +83,12 @@ def test_sites_of_a_multivariate_normal_depend_on_each_other_as_they_should() ->
 
 @every_family
 def test_mean_and_covariance(family: str) -> None:
-    latent, laws = make(family), marginals(family)
+    latent, distributions = make(family), marginals(family)
     if family == "cauchy":
         assert latent.mean.isnan().all() and latent.variance.isnan().all()
         return
-    same(latent.mean, [law.mean() for law in laws])
-    same(latent.variance, [law.var() for law in laws])
+    same(latent.mean, [distribution.mean() for distribution in distributions])
+    same(latent.variance, [distribution.var() for distribution in distributions])
     off_diagonal = latent.covariance[0, 1].detach()
     if family == "multivariate-normal":
         same(off_diagonal, -0.4 * 0.7)
@@ -145,11 +146,11 @@ def test_the_score_has_mean_zero(family: str) -> None:
     assert 2 * stats.norm.sf(float(z_values.abs().max())) * len(z_values) >= ALPHA
 
 
-def test_the_score_of_a_triangular_law_has_a_mean_but_no_variance() -> None:
+def test_the_score_of_a_triangular_distribution_has_a_mean_but_no_variance() -> None:
     """E s = 0 and E ε s = -1, but ∫ s² p over [δ, 1 - δ] is 8 log(1 / 2δ)."""
     assert [family for family, cls in FAMILIES.items() if not cls.finite_score] == ["triangular"]
-    law = make("triangular")
-    assert isinstance(law, Triangular)
+    distribution = make("triangular")
+    assert isinstance(distribution, Triangular)
 
     def integral(power: int, order: int, edge: float) -> float:
         """∫ ε^order s(ε)^power p(ε) dε, in the logarithm of the distance to the nearer end."""
@@ -157,7 +158,7 @@ def test_the_score_of_a_triangular_law_has_a_mean_but_no_variance() -> None:
         def integrand(log_distance: float, above: bool) -> float:
             distance = math.exp(log_distance)
             noise = torch.tensor(1 - distance if above else distance, dtype=torch.float64)
-            value = noise**order * law.noise_score(noise) ** power * law.noise_log_prob(noise).exp()
+            value = noise**order * distribution.noise_score(noise) ** power * distribution.noise_log_prob(noise).exp()
             return float(value) * distance
 
         return sum(quad(integrand, math.log(edge), math.log(0.5), args=(above,))[0] for above in (False, True))
@@ -184,7 +185,7 @@ def test_change_of_variables(family: str) -> None:
 def test_the_inverse_cdf(family: str) -> None:
     latent = make(family)
     u = latent.noise(50, seeded(7))
-    expected = np.stack([law.ppf(u[:, site].numpy()) for site, law in enumerate(marginals(family))], -1)
+    expected = np.stack([each.ppf(u[:, site].numpy()) for site, each in enumerate(marginals(family))], -1)
     same(latent.transform(u), expected)
 
 
@@ -211,7 +212,7 @@ def test_what_gamma_variables_become() -> None:
 @both_types
 @pytest.mark.parametrize("a", [1e-3, 0.1, 1.0, 30.0])
 def test_log_gamma(a: float, dtype: torch.dtype) -> None:
-    """The law of log G, down to shapes at which G itself underflows, and d log G / d log a against its expectation.
+    """The distribution of log G, down to shapes at which G underflows, and d log G / d log a against its expectation.
 
     E log G = digamma(a), so that the derivative's mean is a trigamma(a).
     """
@@ -228,7 +229,7 @@ def test_log_gamma(a: float, dtype: torch.dtype) -> None:
 @every_family
 @both_types
 def test_extremes_are_finite(family: str, dtype: torch.dtype) -> None:
-    """At ±20: z, log q(z) and their gradients. No mean of a t law survives log ν = -20: it is tried at ±20, ±20, 1."""
+    """At ±20: z, log q(z) and their gradients. No t variable has a mean at log ν = -20: it is tried at ±20, ±20, 1."""
     params = EXTREME * torch.randn(64, 3, FAMILIES[family].columns(3), generator=seeded(9)).sign().to(dtype)
     if family == "student-t":
         params[..., 2] = 1.0

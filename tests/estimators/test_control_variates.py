@@ -405,12 +405,12 @@ class RawPerturbation(Categorical):
         return self.logits + noise
 
 
-@pytest.mark.parametrize(("law", "unbiased"), [(Categorical, True), (RawPerturbation, False)])
-def test_a_free_network_needs_normalised_log_probabilities(law: type[Categorical], unbiased: bool) -> None:
+@pytest.mark.parametrize(("distribution", "unbiased"), [(Categorical, True), (RawPerturbation, False)])
+def test_a_free_network_needs_normalised_log_probabilities(distribution: type[Categorical], unbiased: bool) -> None:
     """By 100,000 draws: |z| < 6 in all of 6 coordinates has a false alarm of 1e-8; the raw logits' bias is far off."""
-    latent, f = law(SITES.params + 1), Smooth(SITES)
+    latent, f = distribution(SITES.params + 1), Smooth(SITES)
     estimator = disturbed(Relax(latent.spec, hidden=10))
-    estimate = estimator.estimate(f, law(latent.params.expand(100_000, 2, 3)), seeded(9))
+    estimate = estimator.estimate(f, distribution(latent.params.expand(100_000, 2, 3)), seeded(9))
     assert estimate.grad is not None
     g = estimate.grad.flatten(1)
     z = (g.mean(0) - exact(f, SITES)) / g.std(0) * len(g) ** 0.5

@@ -79,9 +79,9 @@ def every_pair(code: Code, logits: Tensor) -> tuple[Tensor, CodedPair]:
     """Each antithetic pair of all bits, one a row, and its probability [R]."""
     p = node_logits(code, logits).sigmoid()
     outcomes = torch.tensor([[1, 1], [0, 0], [1, 0], [0, 1]], dtype=logits.dtype)
-    law = torch.stack([(2 * p - 1).clamp_min(0), (1 - 2 * p).clamp_min(0), *2 * [torch.minimum(p, 1 - p)]], -1)
+    distribution = torch.stack([(2 * p - 1).clamp_min(0), (1 - 2 * p).clamp_min(0), *2 * [torch.minimum(p, 1 - p)]], -1)
     choice = torch.tensor(list(itertools.product(range(4), repeat=p.numel()))).view(-1, *p.shape)
-    probability = law.expand(*choice.shape, 4).gather(-1, choice.unsqueeze(-1)).squeeze(-1).flatten(1).prod(-1)
+    probability = distribution.expand(*choice.shape, 4).gather(-1, choice.unsqueeze(-1)).squeeze(-1).flatten(1).prod(-1)
     bits = outcomes[choice].movedim(-1, 0)
     return probability, CodedPair(code, bits, decode(code, bits))
 
@@ -253,43 +253,43 @@ def test_carms_of_two_classes_is_arms(coupling: str, n: int) -> None:
     torch.testing.assert_close(carms.grad[..., 1], arms.grad)
 
 
-def joint_law(logits: Tensor, n: int, coupling: str, rows: int) -> tuple[Tensor, Tensor]:
+def joint_distribution(logits: Tensor, n: int, coupling: str, rows: int) -> tuple[Tensor, Tensor]:
     """P(z_1, z_2) [K, K] as the ratios say, its diagonal from the marginals, and the counts of (z_1, z_2)."""
     pi, latent = logits.softmax(-1)[0], rows_of(logits, rows)
     z, ratio = COUPLINGS[coupling](latent, n, seeded(n))
     first, second = z[0, :, 0], z[1, :, 0]
     counts = first.T @ second
     ratios = first.T @ (second * ratio[0]) / counts.clamp_min(1)
-    law = torch.outer(pi, pi) / ratios
-    law.fill_diagonal_(0.0)
-    return law + torch.diag(pi - law.sum(-1)), counts
+    distribution = torch.outer(pi, pi) / ratios
+    distribution.fill_diagonal_(0.0)
+    return distribution + torch.diag(pi - distribution.sum(-1)), counts
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
 @pytest.mark.parametrize("coupling", ["inverse-cdf", "stick-breaking"])
 def test_pairs_come_as_often_as_the_ratios_say(coupling: str, n: int) -> None:
     rows = 50_000
-    law, counts = joint_law(problem(1, 4)[0], n, coupling, rows)
+    distribution, counts = joint_distribution(problem(1, 4)[0], n, coupling, rows)
     apart = ~torch.eye(4, dtype=torch.bool)
     assert (counts[apart] > 0).all()
-    assert (law > -1e-12).all()
-    torch.testing.assert_close(law, law.T)
-    possible = law > 1e-12
+    assert (distribution > -1e-12).all()
+    torch.testing.assert_close(distribution, distribution.T)
+    possible = distribution > 1e-12
     assert (counts[~possible] == 0).all()
-    statistic = ((counts - rows * law).square() / (rows * law))[possible].sum()
+    statistic = ((counts - rows * distribution).square() / (rows * distribution))[possible].sum()
     assert statistic < chi2.isf(ALPHA, int(possible.sum()) - 1)
 
 
 def test_two_draws_by_stick_breaking_are_disarm_iw() -> None:
     logits = problem(1, 4)[0]
-    law, _ = joint_law(logits, 2, "stick-breaking", 20_000)
+    distribution, _ = joint_distribution(logits, 2, "stick-breaking", 20_000)
     probability, draw = every_pair(stick_breaking(logits), logits)
     exact = torch.einsum("r,ra,rb->ab", probability, draw.z[0, :, 0], draw.z[1, :, 0])
-    torch.testing.assert_close(law, exact)
+    torch.testing.assert_close(distribution, exact)
 
 
 @pytest.mark.parametrize("n", [2, 4])
 def test_stick_breaking_repeats_a_class_less_often_than_independent_draws(n: int) -> None:
     logits = problem(1, 4)[0]
-    law, _ = joint_law(logits, n, "stick-breaking", 20_000)
-    assert (law.diagonal() < logits.softmax(-1)[0].square()).all()
+    distribution, _ = joint_distribution(logits, n, "stick-breaking", 20_000)
+    assert (distribution.diagonal() < logits.softmax(-1)[0].square()).all()

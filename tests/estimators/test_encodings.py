@@ -1,4 +1,4 @@
-"""Encodings and their codebook: the law of the code, its score, the codebook's averages, bad input in one sentence."""
+"""Encodings and their codebook: the distribution over codes, its score, the codebook's averages, and bad input."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def encodings(*batch: int, temperature: float = 0.7, linear: bool = False) -> En
 
 
 @pytest.mark.parametrize("temperature", (0.1, 0.7, 5.0))
-def test_the_law_is_the_softmax_of_minus_the_squared_distance_over_the_temperature(temperature: float) -> None:
+def test_the_distribution_is_the_softmax_of_minus_the_squared_distance_over_the_temperature(temperature: float) -> None:
     latent = encodings(5, temperature=temperature)
     distance = (latent.params.unsqueeze(-2) - latent.vectors).square().sum(-1)
-    assert_close(latent.law.probs, (-distance / temperature).softmax(-1))
+    assert_close(latent.distribution.probs, (-distance / temperature).softmax(-1))
     assert torch.equal(latent.nearest(), distance.argmin(-1))
 
 
@@ -57,23 +57,23 @@ def test_log_prob_sums_to_one_and_score_is_its_derivative() -> None:
         assert_close(torch.autograd.grad(row.sum(), latent.params, retain_graph=True)[0], score)
 
 
-def test_draws_follow_the_law() -> None:
+def test_draws_follow_the_distribution() -> None:
     latent, n = encodings(), 20_000
     z = latent.sample(n, seeded())
     assert not z.requires_grad and z.shape == (n, SITES, WIDTH)
     codes = nearest(z, latent.vectors)
     assert torch.equal(latent.look_up(codes), z.to(latent.vectors))
     seen = torch.bincount(codes[:, 0] * CODES + codes[:, 1], minlength=CODES**SITES)
-    first, second = latent.law.probs.detach()
+    first, second = latent.distribution.probs.detach()
     assert stats.chisquare(seen, n * torch.outer(first, second).flatten()).pvalue > 1e-6
 
 
 @pytest.mark.parametrize("linear", (False, True))
 def test_expectation_reaches_encodings_and_codebook(linear: bool) -> None:
     latent = encodings(5, linear=linear)
-    law, weight = latent.law.probs, normal(WIDTH, seed=3)
+    distribution, weight = latent.distribution.probs, normal(WIDTH, seed=3)
     direct = sum(
-        law[:, 0, i] * law[:, 1, j] * ((latent.vectors[i] - 2 * latent.vectors[j]) @ weight).sin()
+        distribution[:, 0, i] * distribution[:, 1, j] * ((latent.vectors[i] - 2 * latent.vectors[j]) @ weight).sin()
         for i in range(CODES)
         for j in range(CODES)
     )
@@ -84,7 +84,7 @@ def test_expectation_reaches_encodings_and_codebook(linear: bool) -> None:
         assert_close(one, other)
 
 
-def test_kl_goes_from_the_uniform_law_to_the_documents_constant() -> None:
+def test_kl_goes_from_the_uniform_distribution_to_the_documents_constant() -> None:
     far, near = encodings(5, temperature=1e9), encodings(5, temperature=1e-9)
     assert_close(far.kl_to_prior(), torch.zeros(5, dtype=torch.float64))
     assert_close(near.kl_to_prior(), torch.full((5,), SITES * math.log(CODES), dtype=torch.float64))
@@ -170,7 +170,7 @@ def test_dead_codes_alone_are_replaced() -> None:
 def test_a_linear_codebook_learns_its_map_alone() -> None:
     latent = encodings(5, linear=True)
     assert [name for name, _ in latent.codebook.named_parameters()] == ["map"]
-    latent.mix(latent.law.probs).sum().backward()
+    latent.mix(latent.distribution.probs).sum().backward()
     assert latent.codebook.map.grad.abs().sum() > 0
 
 

@@ -418,16 +418,16 @@ def test_jacobian_of_sparsemax() -> None:
 
 
 @both
-def test_sparsemax_gradient_is_exact_for_its_own_law(kind: str) -> None:
+def test_sparsemax_gradient_is_exact_for_its_own_distribution(kind: str) -> None:
     latent = LATENTS[kind]
     f, leaf = Table(latent), latent.params.clone().requires_grad_()
     (found,) = torch.autograd.grad(Sparsemax(latent.spec, block=5).estimate(f, type(latent)(leaf)).value, leaf)
 
     bits = kind == "bits"
     s = torch.stack([0.5 - leaf / 2, 0.5 + leaf / 2], -1).clamp(0, 1) if bits else sparsemax(leaf)
-    law = torch.ones(1, dtype=torch.float64)
+    distribution = torch.ones(1, dtype=torch.float64)
     for site in s:
-        law = torch.outer(site, law).flatten()
-    (wanted,) = torch.autograd.grad(law @ f.values, leaf)
+        distribution = torch.outer(site, distribution).flatten()
+    (wanted,) = torch.autograd.grad(distribution @ f.values, leaf)
     close(found, wanted)
     assert (found == 0).any() and (found != 0).any()

@@ -1,4 +1,4 @@
-"""Every latent: its law by enumeration and by sampling, its score, and its perturbed logits given z.
+"""Every latent: its distribution by enumeration and by sampling, its score, and its perturbed logits given z.
 
 ALPHA is the chance of a false alarm of one test under fresh seeds; with the fixed seeds there is none.
 """
@@ -48,7 +48,7 @@ def extreme(kind: str, dtype: torch.dtype) -> Latent:
 
 
 def marginals(latent: Latent, perturbed: Tensor) -> list[tuple[np.ndarray, object]]:
-    """Samples of perturbed logits [n, *event] beside the law each should have: coordinates, and pairs within a site."""
+    """Samples of perturbed logits [n, *event] and the distribution each should have: coordinates, pairs in a site."""
     draws, params = perturbed.detach().flatten(1).numpy(), latent.params.detach()
     if isinstance(latent, Bernoulli):
         return [(draws[:, d], stats.logistic(loc=float(params[d]))) for d in range(draws.shape[1])]
@@ -62,7 +62,7 @@ def marginals(latent: Latent, perturbed: Tensor) -> list[tuple[np.ndarray, objec
 
 def smallest_p(samples: list[tuple[np.ndarray, object]]) -> float:
     """The smallest Kolmogorov-Smirnov p-value, times how many there are."""
-    return len(samples) * min(stats.kstest(draws, law.cdf).pvalue for draws, law in samples)  # type: ignore[attr-defined]
+    return len(samples) * min(stats.kstest(draws, distribution.cdf).pvalue for draws, distribution in samples)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_latent_shows_its_sizes_and_no_values(latent: Latent, shown: str) -> N
 
 
 @every_kind
-def test_enumeration_is_the_law(kind: str) -> None:
+def test_enumeration_is_the_distribution(kind: str) -> None:
     """Every configuration once, in one piece or in blocks; probabilities sum to 1 and have the mean `probs`."""
     latent = make(kind, 2, 5)
     z = latent.support()
@@ -127,13 +127,13 @@ def test_frequencies_of_samples(kind: str) -> None:
 
 
 @every_kind
-def test_the_law_of_perturbed_logits(kind: str) -> None:
+def test_the_distribution_of_perturbed_logits(kind: str) -> None:
     latent = make(kind)
     assert smallest_p(marginals(latent, latent.perturb(latent.noise(DRAWS, seeded(5))))) >= ALPHA
 
 
 @every_kind
-def test_given_a_fair_draw_of_z_the_law_is_the_same(kind: str) -> None:
+def test_given_a_fair_draw_of_z_the_distribution_is_the_same(kind: str) -> None:
     """z̃ ~ q(z̃ given z), averaged over z ~ q(z), is distributed as perturbed logits."""
     latent = make(kind)
     z = latent.sample(DRAWS, seeded(6))
@@ -141,7 +141,7 @@ def test_given_a_fair_draw_of_z_the_law_is_the_same(kind: str) -> None:
 
 
 @every_kind
-def test_given_a_fixed_z_the_law_is_that_of_the_draws_that_gave_z(kind: str) -> None:
+def test_given_a_fixed_z_the_distribution_is_that_of_the_draws_that_gave_z(kind: str) -> None:
     """Against rejection: perturbed logits whose hardened z is the first configuration."""
     latent = make(kind)
     (first,) = latent.configurations(0, 1)

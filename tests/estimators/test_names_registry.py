@@ -231,7 +231,7 @@ def test_a_missing_plugin_file(fresh: Registry, tmp_path: Path) -> None:
         fresh.add_file(tmp_path / "none.py")
 
 
-def test_a_broken_plugin_can_be_mended_and_loaded_again(
+def test_a_broken_plugin_can_be_fixed_and_loaded_again(
     fresh: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "broken_plugin.py"

@@ -57,11 +57,11 @@ def test_stochastic_vq_is_unbiased_over_every_pair_of_draws(linear: bool) -> Non
     """Each of the (4²)² pairs as a row, weighted by its probability: the gradient of E f, in encodings and codebook."""
     one = encodings(1, linear=linear)
     exact = gradients(expectation(f, one), one)
-    choices = one.law.support().squeeze(1)
+    choices = one.distribution.support().squeeze(1)
     pairs = torch.tensor(list(itertools.product(range(len(choices)), repeat=2)))
     latent = one.at(one.params.expand(len(pairs), SITES, WIDTH))
     draw = choices[pairs].movedim(1, 0)
-    weight = one.law.log_prob(draw.flatten(0, 1).unsqueeze(1)).view(2, -1).sum(0).detach().exp()
+    weight = one.distribution.log_prob(draw.flatten(0, 1).unsqueeze(1)).view(2, -1).sum(0).detach().exp()
     assert_close(weight.sum(), torch.ones((), dtype=torch.float64))
     stochastic = estimator("stochastic-vq", one.spec)
     value = (weight * stochastic.gradient(f, latent, draw).value).sum()
@@ -74,26 +74,27 @@ class WithoutCodebookPath(StochasticVq):
     """z = c_k is a constant in f."""
 
     def gradient(self, f: Any, latent: Encodings, draw: Tensor) -> Estimate:
-        return Estimate(self.rloo.gradient(lambda z: f(latent.mix(z).detach()), latent.law, draw).spliced(latent.law))
+        codes = latent.distribution
+        return Estimate(self.rloo.gradient(lambda z: f(latent.mix(z).detach()), codes, draw).spliced(codes))
 
 
 class DetachedLogits(StochasticVq):
     """The score reaches neither encodings nor codebook."""
 
     def gradient(self, f: Any, latent: Encodings, draw: Tensor) -> Estimate:
-        value = self.rloo.gradient(lambda z: f(latent.mix(z)), latent.law, draw).value
+        value = self.rloo.gradient(lambda z: f(latent.mix(z)), latent.distribution, draw).value
         return Estimate(value + 0 * latent.params.sum((-2, -1)))
 
 
 class WrongTemperature(StochasticVq):
-    """The gradient of a law twice as hot as the one drawn from."""
+    """The gradient of a distribution twice as hot as the one drawn from."""
 
     def gradient(self, f: Any, latent: Encodings, draw: Tensor) -> Estimate:
         return super().gradient(f, Encodings(latent.params, latent.codebook, 2 * latent.temperature), draw)
 
 
 class DrawnAtAnotherTemperature(StochasticVq):
-    """Draws of a law twice as hot as the one differentiated."""
+    """Draws of a distribution twice as hot as the one differentiated."""
 
     def sample(self, latent: Encodings, generator: Any) -> Tensor:
         return super().sample(Encodings(latent.params, latent.codebook, 2 * latent.temperature), generator)
@@ -106,8 +107,8 @@ class WithoutTheCodesNorm(StochasticVq):
         return Categorical(2 * latent.params @ latent.vectors.mT / latent.temperature)
 
     def gradient(self, f: Any, latent: Encodings, draw: Tensor) -> Estimate:
-        law = self._logits(latent)
-        return Estimate(self.rloo.gradient(lambda z: f(latent.mix(z)), law, draw).spliced(law))
+        distribution = self._logits(latent)
+        return Estimate(self.rloo.gradient(lambda z: f(latent.mix(z)), distribution, draw).spliced(distribution))
 
 
 TWINS = [
@@ -249,7 +250,7 @@ def test_fsq_has_its_levels_in_one_number(levels: int) -> None:
     assert seen[0][0, 2000] == 0
 
 
-def test_lfq_has_the_entropy_of_the_codes_law() -> None:
+def test_lfq_has_the_entropy_of_the_codes_distribution() -> None:
     """H over the 2^D sign vectors of softmax(-s ||e - c||²), and usage 1/2: the rest is -D log 2 a site."""
     lfq = estimator("lfq:weight=0.5,inverse_temperature=0.2", SPEC).double()
     latent = encodings()

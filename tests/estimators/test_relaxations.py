@@ -173,7 +173,7 @@ def test_imle_walks_f_once_and_trains_it_at_hard_samples() -> None:
     torch.testing.assert_close(weight.grad, expected)
 
 
-def test_imle_at_another_noise_temperature_has_another_law() -> None:
+def test_imle_at_another_noise_temperature_has_another_distribution() -> None:
     logits, count = torch.tensor([1.2], dtype=torch.float64), 20_000
     estimator = Imle(LatentSpec.bernoulli(1), tau=3.0)
     noise = logistic_grid(count).view(1, count, 1)
@@ -246,7 +246,7 @@ CASES = [(Bernoulli, (3,)), (Categorical, (1, 4)), (Categorical, (2, 3))]
 @pytest.mark.parametrize(("latent", "shape"), CASES)
 def test_triples_are_unbiased_by_enumeration(latent: type[Latent], shape: tuple[int, ...]) -> None:
     """The kept alternative has probability A / ΣA (chi-square), A = F (1 - F) / π_x at the boundary it crosses; over
-    this law the drawn weights give the exact gradient."""
+    this distribution the drawn weights give the exact gradient."""
     params = 0.7 * normal(*shape, seed=5)
     own = latent(params)
     support, repeats = own.support(), 600
@@ -265,12 +265,12 @@ def test_triples_are_unbiased_by_enumeration(latent: type[Latent], shape: tuple[
                     y = number[(*code[:d], x + step, *code[d + 1 :])]
                     rates[y] = below * (1 - below) / float(pi[d, x])
         assert {y for (start, y) in drawn if start == z} == set(rates)
-        law = {y: rate / sum(rates.values()) for y, rate in rates.items()}
-        counts = [drawn[z, y][0] for y in law]
-        if len(law) > 1:
-            assert stats.chisquare(counts, [repeats * p for p in law.values()]).pvalue > FALSE_ALARM
+        distribution = {y: rate / sum(rates.values()) for y, rate in rates.items()}
+        counts = [drawn[z, y][0] for y in distribution]
+        if len(distribution) > 1:
+            assert stats.chisquare(counts, [repeats * p for p in distribution.values()]).pvalue > FALSE_ALARM
         q = own.log_prob(support[z]).exp()
-        total += q * sum(p * (values[y] - values[z]) * drawn[z, y][1] for y, p in law.items())
+        total += q * sum(p * (values[y] - values[z]) * drawn[z, y][1] for y, p in distribution.items())
     leaf = params.clone().requires_grad_()
     (expected,) = torch.autograd.grad((latent(leaf).log_prob(support).exp() * values).sum(), leaf)
     torch.testing.assert_close(total, expected)

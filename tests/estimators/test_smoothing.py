@@ -1,4 +1,4 @@
-"""Smoothing transformations: their shapes, laws, gradients and own objectives; wrong twins of each."""
+"""Smoothing transformations: their shapes, distributions, gradients and own objectives; wrong twins of each."""
 
 from __future__ import annotations
 
@@ -328,8 +328,8 @@ def test_check_holds_a_relaxation_to_its_own_objective() -> None:
         plugin = ESTIMATORS.find(name)
         return unbiased(Case(plugin, Name(name), plugin.load(), kind))
 
-    assert "would show; of E f(z) it claims to be biased; by" in judged("gumbel-softmax", "bernoulli")
-    assert "is known on no toy; of E f(z)" in judged("gumbel-softmax", "categorical")
+    assert "would be detected; for E f(z) it claims to be biased; by" in judged("gumbel-softmax", "bernoulli")
+    assert "is known on no toy; for E f(z)" in judged("gumbel-softmax", "categorical")
     with pytest.raises(Failed, match=r"cut \(own\) is biased"):
         unbiased(Case(ESTIMATORS.find("dvaepp-exp"), Name("dvaepp-exp", (("beta", 3.0),)), Swapped, "bernoulli"))
 
@@ -391,14 +391,14 @@ def test_the_implicit_gradient_is_that_of_the_inverse_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("cls", OVERLAPPING)
-def test_law_of_zeta(cls: type[Overlapping]) -> None:
+def test_distribution_of_zeta(cls: type[Overlapping]) -> None:
     """Kolmogorov and Smirnov against (1 - q) R₀(ζ) + q (1 - R₀(1 - ζ)), false-alarm rate FALSE_ALARM."""
     estimator, q = cls(BIT, beta=6.0), 0.3
     latent = Bernoulli(torch.full((100_000, 1), q, dtype=torch.float64).logit())
     seen: list[Tensor] = []
     estimator(lambda z: seen.append(z) or z.sum(-1), latent, torch.Generator().manual_seed(0))  # type: ignore[func-returns-value]
-    law = stats.kstest(seen[0].flatten().numpy(), lambda x: (1 - q) * cdf(cls, 6.0, x) + q * (1 - cdf(cls, 6.0, 1 - x)))
-    assert law.pvalue >= FALSE_ALARM
+    fit = stats.kstest(seen[0].flatten().numpy(), lambda x: (1 - q) * cdf(cls, 6.0, x) + q * (1 - cdf(cls, 6.0, 1 - x)))
+    assert fit.pvalue >= FALSE_ALARM
 
 
 def test_gaussian_smoothing_is_exact_for_quadratics_and_for_no_more(examine: Callable[..., Any]) -> None:

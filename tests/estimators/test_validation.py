@@ -28,7 +28,7 @@ OTHERS = {
 
 @every_estimator
 def test_a_latent_of_another_spec_is_refused(plugin: Plugin) -> None:
-    """`estimator("disarm", LatentSpec.bernoulli(6))` took a categorical without a word, and its gradient was wrong."""
+    """`estimator("disarm", LatentSpec.bernoulli(6))` accepted a categorical, and its gradient was wrong."""
     for kind in plugin.facts["latents"]:
         case = Case(plugin, Name(plugin.name), plugin.load(), kind)
         made = case.fresh()
@@ -107,5 +107,5 @@ def test_validation_asks_nothing_of_the_device() -> None:
 
 
 def test_logits_in_place_of_a_latent_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"disarm takes a latent, such as Bernoulli\(logits\), and not a Tensor"):
+    with pytest.raises(UsageError, match=r"disarm takes a latent, such as Bernoulli\(logits\), not a Tensor"):
         estimator("disarm", BITS)(lambda z: z.sum(-1), torch.zeros(6))

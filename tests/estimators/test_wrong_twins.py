@@ -69,7 +69,7 @@ class RawPerturbation(Categorical):
 
 
 class RawCondition(Categorical):
-    """exp φ in place of π in the law of the Gumbels given their argmax."""
+    """exp φ in place of π in the distribution of the Gumbels given their argmax."""
 
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
         log_e = -self.noise(n, generator)
@@ -169,6 +169,6 @@ def test_a_scale_error_of_three_percent_is_caught(cls: type[Estimator], examine:
     [(RebarRawPerturbation, "category-table"), (RebarWithIndependentRelaxation, "bit-table")],
 )
 def test_what_looks_wrong_and_is_not(twin: type[Estimator], toy: str, examine: Callable[..., Any]) -> None:
-    """c sees z only through a softmax, which forgets shifts; and ∇ E c(z) asks nothing of z but its own law."""
+    """c depends on z through a softmax, which ignores shifts; and ∇ E c(z) depends on the distribution of z alone."""
     findings = examine(twin, toy, rows=1000)
     assert min(findings.p.values()) >= ALPHA, findings.p

@@ -1,4 +1,4 @@
-"""A file that was damaged on disk is told, put aside and made again; none of it is ever a number."""
+"""A file damaged on disk is reported, put aside and made again; none of it ever becomes a number."""
 
 from __future__ import annotations
 

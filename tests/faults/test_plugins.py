@@ -170,7 +170,7 @@ def test_a_real_interrupt_is_not_swallowed_with_the_plugin(store: Store, plugin:
 
 
 def test_our_own_estimators_change_nothing(store: Store) -> None:
-    """A false alarm would be told of every run."""
+    """A false alarm would be reported for every run."""
     run_cells(grid("rloo", "rebar", "relax-network", "nvil", "reinmax", "disarm"), store, Progress())
     run_cells(grid("rebar", tasks=VAE, sources="steps"), store, Progress())
     rows = store.rows()

@@ -92,7 +92,7 @@ def test_a_run_is_read_back_without_unpickling(store: Store, monkeypatch: pytest
 def test_a_plugin_whose_name_is_none_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(f'class A:\n    name = "{name}"\n    latents = ("bernoulli",)\n')
-    with pytest.raises(UsageError, match=r"is no name|holds no plugin"):
+    with pytest.raises(UsageError, match=r"is not a valid name|holds no plugin"):
         add_plugins(path)
     assert not ESTIMATORS.extra
 

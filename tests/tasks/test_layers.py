@@ -174,7 +174,7 @@ def test_the_basket_measures_layers_and_refuses_bounds() -> None:
     vae, x = copy.deepcopy(toy().vae).float(), toy().x.float()
     found = Basket(settings, vae.layers).measure(vae, x, stream(0, "basket"))
     assert set(found["rebar"]) == {"var_cut", "var_encoder", "bias_reference", "bias_encoder"}
-    assert found["vimco"] == "vimco is a bound of one stochastic layer, and here are 2"
+    assert found["vimco"] == "vimco is a bound of one stochastic layer, but there are 2"
 
 
 class TestLayered:

@@ -1,4 +1,4 @@
-"""Continuous latents: one class a family, each with one packed tensor of unconstrained parameters [*batch, D, P]."""
+"""Continuous latents: one class per family, each with one packed tensor of unconstrained parameters [*batch, D, P]."""
 
 from .continuous import Continuous, FixedNoise
 from .gammas import Beta, ChiSquared, Dirichlet, Gamma

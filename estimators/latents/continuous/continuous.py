@@ -1,4 +1,4 @@
-"""What continuous latents share: packed unconstrained parameters, reparametrised draws, the score by autograd."""
+"""The base of continuous latents: packed unconstrained parameters, reparametrised draws, the score by autograd."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..natural import Constraint, unconstrained
 
 
 class Continuous(Latent):
-    """Abstract: z [*batch, D] with params [*batch, D, P], unconstrained: logarithms of what must be positive.
+    """Abstract: z [*batch, D] with params [*batch, D, P], unconstrained: positive parameters as logarithms.
 
     family: its name. natural: its natural parameters, in the order of the columns of params. finite_path: whether the
-    path's gradient has a mean under every f of bounded derivative. The prior is the family at params = 0.
+    pathwise gradient has a mean for every f with a bounded derivative. The prior is the family at params = 0.
     """
 
     axes = ("sites",)
@@ -29,17 +29,17 @@ class Continuous(Latent):
 
     @classmethod
     def of(cls, **natural: Any) -> Self:
-        """From natural parameters, each [*batch, D]. Raises ValueError where one is missing or out of its range."""
+        """From natural parameters, each [*batch, D]. Raises ValueError if one is missing or out of its range."""
         return cls(cls.pack(unconstrained(cls.__name__, cls.natural, natural)))
 
     @classmethod
     def pack(cls, columns: Sequence[Tensor]) -> Tensor:
-        """params from the unconstrained value of each natural parameter."""
+        """params, packed from the unconstrained value of each natural parameter."""
         return torch.stack(torch.broadcast_tensors(*columns), -1)
 
     @classmethod
     def columns(cls, sites: int) -> int:
-        """P."""
+        """P for this many sites."""
         return len(cls.natural)
 
     @property
@@ -54,12 +54,12 @@ class Continuous(Latent):
     @property
     @abstractmethod
     def mean(self) -> Tensor:
-        """E z, [*batch, D]; inf or NaN where there is none."""
+        """E z, [*batch, D]; inf or NaN where it does not exist."""
 
     @property
     @abstractmethod
     def variance(self) -> Tensor:
-        """Var z, [*batch, D]; inf or NaN where there is none."""
+        """Var z, [*batch, D]; inf or NaN where it does not exist."""
 
     @property
     @abstractmethod
@@ -71,7 +71,7 @@ class Continuous(Latent):
             return self.rsample(n, generator)
 
     def score(self, z: Tensor) -> Tensor:
-        """By differentiating log_prob at copies of the parameters, one a draw."""
+        """∇ log q(z) by autograd, at one copy of the parameters per draw."""
         with torch.enable_grad():
             each = self.params.detach().expand(len(z), *self.params.shape).requires_grad_()
             return torch.autograd.grad(type(self)(each).log_prob(z.detach()).sum(), each)[0]
@@ -80,7 +80,7 @@ class Continuous(Latent):
         return type(self)(torch.zeros_like(self.params)).log_prob(z)
 
     def kl_to_prior(self) -> Tensor:
-        """Raises Unsupported where the family has no closed form here."""
+        """Raises Unsupported if the family has no closed form here."""
         raise Unsupported(f"the KL of a {self.family} latent to its prior has no closed form here: take kl=sampled")
 
 
@@ -100,9 +100,9 @@ class Sites(Continuous):
 
 
 class FixedNoise(Continuous):
-    """Abstract: z = g(φ, ε) with ε [n, *batch, D] of a law without parameters, g invertible in ε.
+    """Abstract: z = g(φ, ε), g invertible in ε [n, *batch, D], whose distribution has no parameters.
 
-    log q(z) = log p(ε) - log |det ∂z/∂ε| (Paul 2023, section 1.7, its sign mended).
+    log q(z) = log p(ε) - log |det ∂z/∂ε| (Paul 2023, section 1.7, with its sign corrected).
     """
 
     @abstractmethod
@@ -122,12 +122,12 @@ class FixedNoise(Continuous):
 
 
 def positive(log_z: Tensor) -> Tensor:
-    """exp, kept inside the positive floats."""
+    """exp(log_z), kept within the positive floats."""
     limits = torch.finfo(log_z.dtype)
     return log_z.clamp(math.log(limits.tiny), math.log(limits.max / 2)).exp()
 
 
 def proper_fraction(log_z: Tensor) -> Tensor:
-    """exp of what is at most 0, kept strictly between 0 and 1."""
+    """exp(log_z) of log_z ≤ 0, kept strictly between 0 and 1."""
     limits = torch.finfo(log_z.dtype)
     return log_z.exp().clamp(limits.tiny, 1 - limits.eps / 2)

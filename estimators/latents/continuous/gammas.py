@@ -1,7 +1,7 @@
-"""Gamma variables and what is made of them (Paul 2023, section 1.6, second group).
+"""Families made of gamma variables (Paul 2023, section 1.6, second group).
 
-A gamma variable has no fixed noise: its draws carry the implicit gradient (Figurnov, Mohamed & Mnih 2018) that torch
-has for them, dG/da = -∂F/∂a / q(G), to about three digits.
+Gamma draws are not made from parameter-free noise. They carry torch's implicit gradient, dG/da = -∂F/∂a / q(G)
+(Figurnov, Mohamed & Mnih 2018), which is accurate to about three digits.
 """
 
 from __future__ import annotations

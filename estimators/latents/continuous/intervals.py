@@ -14,7 +14,7 @@ from .location_scale import LocationScale
 
 
 class Uniform(LocationScale):
-    """p(ε) = 1 on [0, 1]; params (low, log width). Its ends move, so that E_q of a score is not ∇ E_q f."""
+    """p(ε) = 1 on [0, 1]; params (low, log width). Its ends move, so that E_q[f ∇ log q] ≠ ∇ E_q f."""
 
     family = "uniform"
     natural = {"low": REAL, "width": POSITIVE}
@@ -55,7 +55,7 @@ class Triangular(LocationScale):
         return (0.5 - noise).sign() / self.edge(noise)
 
     def edge(self, noise: Tensor) -> Tensor:
-        """min(ε, 1 - ε), at least as far from 0 as ε is ever drawn."""
+        """min(ε, 1 - ε), at least the smallest distance from an end at which ε is drawn."""
         return torch.minimum(noise, 1 - noise).clamp_min(torch.finfo(noise.dtype).eps / 4)
 
 

@@ -1,6 +1,6 @@
 """Families drawn by their inverse CDF: z = F⁻¹(u) (Paul 2023, section 1.6, third group).
 
-Cauchy and Gumbel are of this group too, and stand with the location-scale families that they also are.
+Cauchy and Gumbel belong to this group too, but are location-scale families as well and are in location_scale.py.
 """
 
 from __future__ import annotations

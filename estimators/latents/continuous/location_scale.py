@@ -86,7 +86,7 @@ class Gaussian(LocationScale):
         return (0.5 * ((2 * self.log_scale).exp() + self.loc.square() - 1) - self.log_scale).sum(-1)
 
     def l2_to_prior(self) -> Tensor:
-        """Σ μ² + (σ - 1)², [*batch]: what the section names as an alternative; 0 at the prior, and no divergence."""
+        """Σ μ² + (σ - 1)², [*batch]: an alternative of the same section; 0 at the prior, but no divergence."""
         return (self.loc.square() + (self.log_scale.exp() - 1).square()).sum(-1)
 
 
@@ -130,7 +130,7 @@ class Logistic(LocationScale):
 
 
 class Cauchy(LocationScale):
-    """p(ε) = 1 / (π (1 + ε²)); neither mean nor variance. ∂z/∂scale = ε, so that E |f'(z) ε| need not be finite."""
+    """p(ε) = 1 / (π (1 + ε²)); no mean and no variance. ∂z/∂scale = ε, so that E |f'(z) ε| need not be finite."""
 
     family = "cauchy"
     finite_path = False

@@ -1,4 +1,4 @@
-"""The law of the exponential of a Gaussian."""
+"""The distribution of the exponential of a Gaussian."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LogNormal(Sites, FixedNoise):
 
     @property
     def logarithm(self) -> Gaussian:
-        """The law of log z."""
+        """The distribution of log z."""
         return Gaussian(self.params)
 
     @property

@@ -1,4 +1,4 @@
-"""The normal with a full covariance: the elliptical family with a closed form for everything."""
+"""The normal distribution with a full covariance: the elliptical family with a closed form for everything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .location_scale import HALF_LOG_TWO_PI
 class MultivariateNormal(FixedNoise):
     """z = μ + L ε with L lower triangular; params [*batch, D, D + 1]: μ, then L with the logarithm of its diagonal.
 
-    What stands above the diagonal is not looked at.
+    Entries above the diagonal are ignored.
     """
 
     family = "multivariate-normal"

@@ -1,4 +1,4 @@
-"""Student's t and F: a normal and a gamma variable over a gamma variable."""
+"""Student's t and F: quotients of normal and gamma variables."""
 
 from __future__ import annotations
 

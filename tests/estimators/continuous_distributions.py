@@ -1,4 +1,4 @@
-"""The law of every continuous family as scipy has it, at natural parameters of two sites."""
+"""The distribution of every continuous family as scipy has it, at natural parameters of two sites."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "weibull": lambda scale, concentration: stats.weibull_min(concentration, scale=scale),
     "kumaraswamy": lambda concentration1, concentration0: KUMARASWAMY(concentration1, concentration0),
 }
-"""The law of one site; of the two families whose sites depend on each other see `marginals`."""
+"""The distribution of one site; of the two families whose sites depend on each other see `marginals`."""
 
 
 def make(family: str, dtype: torch.dtype = torch.float64) -> Continuous:
@@ -72,7 +72,7 @@ def make(family: str, dtype: torch.dtype = torch.float64) -> Continuous:
 
 
 def marginals(family: str) -> list[Any]:
-    """The law of each site alone."""
+    """The distribution of each site alone."""
     natural = {name: np.array(value) for name, value in NATURAL[family].items()}
     if family == "multivariate-normal":
         deviations = np.sqrt((natural["scale_tril"] ** 2).sum(1))
@@ -91,4 +91,4 @@ def log_density(family: str, z: Tensor) -> np.ndarray:
         return stats.multivariate_normal(natural["loc"], factor @ factor.T).logpdf(points)
     if family == "dirichlet":
         return stats.dirichlet(natural["concentration"]).logpdf(points.T)
-    return np.sum([law.logpdf(points[:, site]) for site, law in enumerate(marginals(family))], axis=0)
+    return np.sum([distribution.logpdf(points[:, site]) for site, distribution in enumerate(marginals(family))], axis=0)
