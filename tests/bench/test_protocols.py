@@ -102,7 +102,8 @@ class TestFiles:
 
 class TestScale:
     def test_warm_up_shortens_and_rates_quicken(self) -> None:
-        assert scaled(Name.parse("t:warmup=3000,lr=0.1"), 0.01) == Name.parse("t:lr=0.1,warmup=30")
+        task = Name.parse("mnist-vae:lr=0.1,warmup=3000")
+        assert scaled(task, 0.01) == Name.parse("mnist-vae:lr=0.1,warmup=30")
         assert scaled(Name.parse("gumbel-softmax:rate=1e-5,tau=1"), 0.01) == Name.parse(
             "gumbel-softmax:rate=1e-3,tau=1"
         )
