@@ -643,8 +643,14 @@ def test_what_draws_nothing_has_no_variance() -> None:
 
 def test_a_figure_is_drawn_again_only_where_something_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, memory, drawn = small_rows(), tmp_path / "drawn.json", list[str]()
-    draw = figures_module._draw
-    monkeypatch.setattr(figures_module, "_draw", lambda name, *rest: drawn.append(name) or draw(name, *rest))
+
+    def draw(name: str, rows: pd.DataFrame, paths: list[Path]) -> str:
+        drawn.append(name)
+        for path in paths if name == "bias" else []:
+            path.write_text(name)
+        return "" if name == "bias" else "no basket"
+
+    monkeypatch.setattr(figures_module, "_draw", draw)
 
     def report(of: pd.DataFrame = rows, look: str = "paper") -> tuple[list[Path], list[str]]:
         drawn.clear()

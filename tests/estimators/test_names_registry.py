@@ -6,8 +6,10 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import plugin_files
 import pytest
 from dvae_bench.estimators import estimator, registry
 from dvae_bench.estimators.contract import Claim, Estimator, Unsupported
@@ -24,19 +26,7 @@ from dvae_bench.estimators.registry import (
     read_plugins,
 )
 
-PLUGIN_SOURCE = '''
-"""A plugin of a user's own."""
-from dvae_bench.estimators.score_function.reinforce import Reinforce
-
-class Mine(Reinforce):
-    """Mine."""
-    name = "mine"
-    aliases = ("my-own",)
-    latents = ("bernoulli",)
-    hyperparameters = {"n": {"default": 3, "min": 1}}
-    cost = "n evaluations"
-    reference = "none"
-'''
+FACTS = 'aliases = ("my-own",)\nhyperparameters = {"n": {"default": 3, "min": 1}}'
 
 
 @pytest.fixture
@@ -207,15 +197,11 @@ def test_an_estimator_takes_what_it_says(plugin: Plugin) -> None:
                 estimator(plugin.name, spec)
 
 
-def test_a_plugin_file(fresh: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "my_plugin.py"
-    path.write_text(PLUGIN_SOURCE)
-    (plugin,) = fresh.add_file(path)
+def test_a_plugin_file(fresh: Registry, plugin_file: Callable[..., Path]) -> None:
+    (plugin,) = fresh.add_file(plugin_file("mine", facts=FACTS))
     assert plugin.name == "mine"
     assert str(fresh.canonical(Name.parse("my-own:n=3"))) == "mine"
-    cls = fresh.find("mine").load()
-    monkeypatch.delitem(sys.modules, plugin.module)
-    assert cls(LatentSpec.bernoulli(2)).n == 3
+    assert fresh.find("mine").load()(LatentSpec.bernoulli(2)).n == 3
 
 
 def test_a_missing_plugin_file(fresh: Registry, tmp_path: Path) -> None:
@@ -223,17 +209,13 @@ def test_a_missing_plugin_file(fresh: Registry, tmp_path: Path) -> None:
         fresh.add_file(tmp_path / "none.py")
 
 
-def test_a_broken_plugin_can_be_mended_and_loaded_again(
-    fresh: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "broken_plugin.py"
-    path.write_text(PLUGIN_SOURCE + "\nraise RuntimeError('broken')\n")
+def test_a_broken_plugin_can_be_mended_and_loaded_again(fresh: Registry, plugin_file: Callable[..., Path]) -> None:
+    path = plugin_file("mine", source=plugin_files.estimator("mine") + "raise RuntimeError('broken')\n")
     (plugin,) = fresh.add_file(path)
     with pytest.raises(RuntimeError, match="broken"):
         plugin.load()
-    path.write_text(PLUGIN_SOURCE)
+    plugin_file("mine")
     assert plugin.load().name == "mine"
-    monkeypatch.delitem(sys.modules, plugin.module)
 
 
 def test_an_entry_point(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
