@@ -513,7 +513,7 @@ def test_infinite_and_missing_numbers_draw() -> None:
     assert [name for name in FIGURES if isinstance(drawn(every, name), str)] == []
 
 
-def test_the_new_figures_draw_what_the_rows_say() -> None:
+def test_figures_draw_what_the_rows_say() -> None:
     rows = prepare(everything_rows())
     parts = families._parts(rows).loc[(TOYS[0], "", "cpu", "straight-through")]
     toy = rows[(rows["task"] == TOYS[0]) & (rows["estimator"] == "straight-through") & (rows["group"] == "cut")]

@@ -1,4 +1,4 @@
-"""Kurtosis, error, signal to noise and direction of draws, and the bias against a reference that is itself noisy."""
+"""Kurtosis, error, signal-to-noise and direction of draws, and the bias against a reference that is itself noisy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def moments_of(draws: np.ndarray, direction: np.ndarray | None = None, blocks: i
 
 
 @pytest.mark.parametrize(("name", "kurtosis"), [("normal", 3.0), ("uniform", 1.8), ("laplace", 6.0)])
-def test_kurtosis_of_one_coordinate(rng: np.random.Generator, name: str, kurtosis: float) -> None:
+def test_the_kurtosis_is_that_of_the_distribution(rng: np.random.Generator, name: str, kurtosis: float) -> None:
     draws = getattr(rng, name)(size=(64 * 2000, 1))
     assert moments_of(draws).kurtosis == pytest.approx(kurtosis, rel=0.05)
 
@@ -31,7 +31,7 @@ def test_a_single_draw_that_holds_it_all_is_heavy_tailed(rng: np.random.Generato
     assert moments_of(draws).peak > 0.9 and st.heavy_tailed(moments_of(draws))
 
 
-def test_error_signal_and_direction_against_plain_numpy(rng: np.random.Generator) -> None:
+def test_error_signal_and_direction_are_those_of_plain_numpy(rng: np.random.Generator) -> None:
     exact = np.array([1.0, -2.0, 0.5, 0.0])
     draws = exact + np.array([0.1, 0.0, 0.0, 0.0]) + rng.normal(size=(64 * 500, 4)) * np.array([1.0, 2.0, 0.5, 3.0])
     moments = moments_of(draws, exact)
@@ -57,7 +57,7 @@ def test_coordinates_that_do_not_vary_are_left_out_of_the_signal_to_noise(rng: n
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.3])
-def test_bias_against_a_noisy_reference(rng: np.random.Generator, bias: float) -> None:
+def test_the_bias_against_a_noisy_reference_is_covered(rng: np.random.Generator, bias: float) -> None:
     """Coverage of the 95 % interval over 400 runs is at least 90 %, and noise is not taken for bias."""
     mean = rng.normal(size=40)
     truth = mean * (1 + bias)

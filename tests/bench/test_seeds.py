@@ -14,7 +14,7 @@ from scipy import stats
 
 
 @pytest.mark.parametrize("n", [5, 8, 13, 40])
-def test_the_middle_half(rng: np.random.Generator, n: int) -> None:
+def test_the_interquartile_mean_is_the_trimmed_mean(rng: np.random.Generator, n: int) -> None:
     scores = rng.normal(size=n)
     middle = interquartile_mean([scores]).value
     assert middle == pytest.approx(interquartile_mean([scores[::-1]]).value)
@@ -28,7 +28,7 @@ def test_a_diverged_seed_ranks_last_and_is_not_dropped() -> None:
     assert probability_of_improvement([np.full(5, -np.inf)], [np.full(5, -1e9)]).value == 0
 
 
-def test_probability_of_improvement(rng: np.random.Generator) -> None:
+def test_the_probability_of_improvement_is_that_of_a_better_run(rng: np.random.Generator) -> None:
     assert probability_of_improvement([np.arange(5.0)], [np.arange(5.0)]).value == 0.5
     ours, theirs = rng.normal(1, 1, 4000), rng.normal(0, 1, 4000)
     assert np.mean([a > b for a, b in zip(ours, theirs, strict=True)]) == pytest.approx(0.76, abs=0.03)

@@ -1,4 +1,4 @@
-"""The law of every continuous family as scipy has it, at natural parameters of two sites."""
+"""The distribution of every continuous family as scipy has it, at natural parameters of two sites."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def make(family: str, dtype: torch.dtype = torch.float64) -> Continuous:
 
 
 def marginals(family: str) -> list[Any]:
-    """The law of each site alone."""
+    """The distribution of each site alone."""
     natural = {name: np.array(value) for name, value in NATURAL[family].items()}
     if family == "multivariate-normal":
         deviations = np.sqrt((natural["scale_tril"] ** 2).sum(1))

@@ -243,7 +243,7 @@ def test_the_bias_of_ovis_is_gamma_times_the_path_term(gamma: float) -> None:
 
 
 def test_symmetrizing_never_adds_variance() -> None:
-    """The mean of two estimates of the same law, on ten tables."""
+    """The mean of two estimates of the same distribution, on ten tables."""
     for seed in range(10):
         toy = bits()
         with torch.no_grad():

@@ -115,7 +115,7 @@ class ScoreOfSigma(Reinforce):
 
 
 class ScoreBlindToTheEnds(Reinforce):
-    """∇ log q of a uniform law inside its support, (0, -1), though the support moves."""
+    """∇ log q of a uniform distribution inside its support, (0, -1), though the support moves."""
 
     def gradient(self, f: Objective, latent: Uniform, draw: Tensor) -> Estimate:
         f_z = f(draw)

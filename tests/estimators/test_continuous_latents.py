@@ -1,4 +1,4 @@
-"""Every continuous family: its law, moments, score, change of variables, natural parameters and extremes.
+"""Every continuous family: its distribution, moments, score, change of variables, natural parameters and extremes.
 
 ALPHA is the chance of a false alarm of one test under fresh seeds; with the fixed seeds there is none.
 """
@@ -65,7 +65,7 @@ def test_log_prob_is_scipys(family: str) -> None:
 
 @every_family
 @both_types
-def test_draws_have_the_law(family: str, dtype: torch.dtype) -> None:
+def test_draws_have_the_familys_distribution(family: str, dtype: torch.dtype) -> None:
     """Kolmogorov and Smirnov on each site alone."""
     draws = make(family, dtype).sample(DRAWS, seeded(1)).double().numpy()
     laws = marginals(family)
@@ -145,7 +145,7 @@ def test_the_score_has_mean_zero(family: str) -> None:
     assert 2 * stats.norm.sf(float(z_values.abs().max())) * len(z_values) >= ALPHA
 
 
-def test_the_score_of_a_triangular_law_has_a_mean_but_no_variance() -> None:
+def test_the_score_of_a_triangular_distribution_has_a_mean_but_no_variance() -> None:
     """E s = 0 and E ε s = -1, but ∫ s² p over [δ, 1 - δ] is 8 log(1 / 2δ)."""
     assert [family for family, cls in FAMILIES.items() if not cls.finite_score] == ["triangular"]
     law = make("triangular")
@@ -211,7 +211,7 @@ def test_what_gamma_variables_become() -> None:
 @both_types
 @pytest.mark.parametrize("a", [1e-3, 0.1, 1.0, 30.0])
 def test_log_gamma(a: float, dtype: torch.dtype) -> None:
-    """The law of log G, down to shapes at which G itself underflows, and d log G / d log a against its expectation.
+    """log G has its distribution, also at shapes where G itself underflows, and d log G / d log a its expectation.
 
     E log G = digamma(a), so that the derivative's mean is a trigamma(a).
     """
@@ -228,7 +228,7 @@ def test_log_gamma(a: float, dtype: torch.dtype) -> None:
 @every_family
 @both_types
 def test_extremes_are_finite(family: str, dtype: torch.dtype) -> None:
-    """At ±20: z, log q(z) and their gradients. No mean of a t law survives log ν = -20: it is tried at ±20, ±20, 1."""
+    """At ±20: z, log q(z) and their gradients. No mean of a t survives log ν = -20: it is tried at ±20, ±20, 1."""
     params = EXTREME * torch.randn(64, 3, FAMILIES[family].columns(3), generator=seeded(9)).sign().to(dtype)
     if family == "student-t":
         params[..., 2] = 1.0

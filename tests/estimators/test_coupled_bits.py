@@ -224,7 +224,7 @@ def test_the_flipped_bit_is_uniform_where_it_may_be(cls: type[Estimator]) -> Non
 
 
 def share_both_low(copula: str, n: int, low: float) -> float:
-    """P(v_1 < m, v_2 < m), from the Dirichlet law or by integrating over one normal."""
+    """P(v_1 < m, v_2 < m), from the Dirichlet distribution or by integrating over one normal."""
     if copula == "dirichlet":
         edge = 1 - low ** (1 / (n - 1))
         return max(1 - 2 * edge, 0.0) ** (n - 1)
@@ -254,7 +254,7 @@ ARMS = [("dirichlet", 2), ("dirichlet", 3), ("dirichlet", 4), ("gaussian", 3)]
 
 @pytest.mark.parametrize(("copula", "n"), ARMS)
 @pytest.mark.parametrize("logits", [(-0.7, 0.3), (-3.0, 1.2)])
-def test_arms_is_exact_over_its_joint_law(copula: str, n: int, logits: tuple[float, float]) -> None:
+def test_arms_is_exact_over_its_joint_distribution(copula: str, n: int, logits: tuple[float, float]) -> None:
     phi = torch.tensor(logits, dtype=torch.float64)
     values, codes = table(3, bits=2), torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * n)
     laws = [joint(copula, n, float(p)).flatten() for p in phi.sigmoid()]
@@ -270,8 +270,8 @@ def test_arms_is_exact_over_its_joint_law(copula: str, n: int, logits: tuple[flo
 
 @pytest.mark.parametrize("copula", ["dirichlet", "gaussian"])
 @pytest.mark.parametrize("n", [2, 3, 4, 20])
-def test_arms_draws_have_the_stated_law(copula: str, n: int) -> None:
-    """P(b_1 = 1) and P(b_1 = b_2 = 1) of 30,000 draws, each within its binomial law."""
+def test_arms_draws_have_the_stated_distribution(copula: str, n: int) -> None:
+    """P(b_1 = 1) and P(b_1 = b_2 = 1) of 30,000 draws, each within its binomial distribution."""
     logits, rows = torch.tensor([-2.0, -0.3, 0.0, 0.8, 4.0], dtype=torch.float64), 30_000
     latent = Bernoulli(logits.expand(rows, -1))
     b = Arms(latent.spec, n=n, copula=copula).sample(latent, torch.Generator().manual_seed(n))

@@ -1,4 +1,4 @@
-"""Encodings and their codebook: the law of the code, its score, the codebook's averages, bad input in one sentence."""
+"""Encodings and their codebook: the code's distribution and score, the codebook's averages, bad input in one sentence."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def encodings(*batch: int, temperature: float = 0.7, linear: bool = False) -> En
 
 
 @pytest.mark.parametrize("temperature", (0.1, 0.7, 5.0))
-def test_the_law_is_the_softmax_of_minus_the_squared_distance_over_the_temperature(temperature: float) -> None:
+def test_the_distribution_is_the_softmax_of_minus_the_squared_distance_over_the_temperature(temperature: float) -> None:
     latent = encodings(5, temperature=temperature)
     distance = (latent.params.unsqueeze(-2) - latent.vectors).square().sum(-1)
     assert_close(latent.law.probs, (-distance / temperature).softmax(-1))
@@ -57,7 +57,7 @@ def test_log_prob_sums_to_one_and_score_is_its_derivative() -> None:
         assert_close(torch.autograd.grad(row.sum(), latent.params, retain_graph=True)[0], score)
 
 
-def test_draws_follow_the_law() -> None:
+def test_draws_follow_the_distribution() -> None:
     latent, n = encodings(), 20_000
     z = latent.sample(n, seeded())
     assert not z.requires_grad and z.shape == (n, SITES, WIDTH)
@@ -84,7 +84,7 @@ def test_expectation_reaches_encodings_and_codebook(linear: bool) -> None:
         assert_close(one, other)
 
 
-def test_kl_goes_from_the_uniform_law_to_the_documents_constant() -> None:
+def test_kl_goes_from_the_uniform_distribution_to_the_documents_constant() -> None:
     far, near = encodings(5, temperature=1e9), encodings(5, temperature=1e-9)
     assert_close(far.kl_to_prior(), torch.zeros(5, dtype=torch.float64))
     assert_close(near.kl_to_prior(), torch.full((5,), SITES * math.log(CODES), dtype=torch.float64))

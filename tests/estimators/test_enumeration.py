@@ -418,7 +418,7 @@ def test_jacobian_of_sparsemax() -> None:
 
 
 @both
-def test_sparsemax_gradient_is_exact_for_its_own_law(kind: str) -> None:
+def test_sparsemax_gradient_is_exact_for_its_own_distribution(kind: str) -> None:
     latent = LATENTS[kind]
     f, leaf = Table(latent), latent.params.clone().requires_grad_()
     (found,) = torch.autograd.grad(Sparsemax(latent.spec, block=5).estimate(f, type(latent)(leaf)).value, leaf)

@@ -1,7 +1,7 @@
 """Ours against public code, and public code as rows in our table. Skipped where a peer is missing (extra `peers`).
 
-Two laws are compared by Welch's test on 64 block means of each coordinate and on 64 block variances; ALPHA is the
-chance of a false alarm in one such test under fresh seeds, and with the fixed seeds there is none.
+Two distributions are compared by Welch's test on 64 block means of each coordinate and on 64 block variances; ALPHA is
+the chance of a false alarm in one such test under fresh seeds, and with the fixed seeds there is none.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def test_exact_is_pyros_enumeration(task: str) -> None:
 
 
 @pytest.mark.parametrize(("ours", "theirs", "task"), SAME_LAW)
-def test_same_law_as_storchastic(
+def test_same_distribution_as_storchastic(
     ours: str, theirs: str, task: str, storchastic: Callable[[str], dict[str, Any]], examine: Callable[..., Any]
 ) -> None:
     peer = storchastic(task)[theirs]

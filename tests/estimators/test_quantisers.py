@@ -86,14 +86,14 @@ class DetachedLogits(StochasticVq):
 
 
 class WrongTemperature(StochasticVq):
-    """The gradient of a law twice as hot as the one drawn from."""
+    """The gradient of a distribution twice as hot as the one drawn from."""
 
     def gradient(self, f: Any, latent: Encodings, draw: Tensor) -> Estimate:
         return super().gradient(f, Encodings(latent.params, latent.codebook, 2 * latent.temperature), draw)
 
 
 class DrawnAtAnotherTemperature(StochasticVq):
-    """Draws of a law twice as hot as the one differentiated."""
+    """Draws of a distribution twice as hot as the one differentiated."""
 
     def sample(self, latent: Encodings, generator: Any) -> Tensor:
         return super().sample(Encodings(latent.params, latent.codebook, 2 * latent.temperature), generator)
@@ -249,7 +249,7 @@ def test_fsq_has_its_levels_in_one_number(levels: int) -> None:
     assert seen[0][0, 2000] == 0
 
 
-def test_lfq_has_the_entropy_of_the_codes_law() -> None:
+def test_lfq_has_the_entropy_of_the_codes_distribution() -> None:
     """H over the 2^D sign vectors of softmax(-s ||e - c||²), and usage 1/2: the rest is -D log 2 a site."""
     lfq = estimator("lfq:weight=0.5,inverse_temperature=0.2", SPEC).double()
     latent = encodings()

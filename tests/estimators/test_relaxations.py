@@ -173,7 +173,7 @@ def test_imle_walks_f_once_and_trains_it_at_hard_samples() -> None:
     torch.testing.assert_close(weight.grad, expected)
 
 
-def test_imle_at_another_noise_temperature_has_another_law() -> None:
+def test_imle_at_another_noise_temperature_has_another_distribution() -> None:
     logits, count = torch.tensor([1.2], dtype=torch.float64), 20_000
     estimator = Imle(LatentSpec.bernoulli(1), tau=3.0)
     noise = logistic_grid(count).view(1, count, 1)
@@ -246,7 +246,7 @@ CASES = [(Bernoulli, (3,)), (Categorical, (1, 4)), (Categorical, (2, 3))]
 @pytest.mark.parametrize(("latent", "shape"), CASES)
 def test_triples_are_unbiased_by_enumeration(latent: type[Latent], shape: tuple[int, ...]) -> None:
     """The kept alternative has probability A / ΣA (chi-square), A = F (1 - F) / π_x at the boundary it crosses; over
-    this law the drawn weights give the exact gradient."""
+    this distribution the drawn weights give the exact gradient."""
     params = 0.7 * normal(*shape, seed=5)
     own = latent(params)
     support, repeats = own.support(), 600

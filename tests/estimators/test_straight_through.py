@@ -234,7 +234,7 @@ def test_decoupled_at_temperatures_one_is_the_straight_through_gumbel_softmax(ki
 
 
 @KINDS
-def test_the_forward_temperature_tempers_the_law_of_z(kind: str) -> None:
+def test_the_forward_temperature_tempers_the_distribution_of_z(kind: str) -> None:
     logits, rows = logits_of(kind), 20000
     latent = LATENTS[kind](logits.expand(rows, *logits.shape))
     estimator = DecoupledStGumbelSoftmax(latent.spec, tau_forward=3.0)

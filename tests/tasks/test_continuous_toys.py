@@ -34,14 +34,14 @@ def make(name: Name, dtype: torch.dtype = torch.float64) -> ClosedForm:
     return TASKS.find(name.family).load()("cpu", dtype, **name.values)
 
 
-def site_law(family: str, params: tuple[float, ...]) -> Any:
-    """scipy's law of one site at unconstrained parameters."""
+def site_distribution(family: str, params: tuple[float, ...]) -> Any:
+    """scipy's distribution of one site at unconstrained parameters."""
     natural = zip(FAMILIES[family].natural, params, strict=True)
     return SCIPY[family](*(p if name in ("loc", "low") else math.exp(p) for name, p in natural))
 
 
 def combination(family: str, params: np.ndarray, weights: np.ndarray) -> Any:
-    """The law of Σ w_d z_d for weights of 0 and 1, of a family whose sites depend on each other."""
+    """The distribution of Σ w_d z_d for weights of 0 and 1, of a family whose sites depend on each other."""
     if family == "dirichlet":
         a = np.exp(params[:, 0])
         return stats.beta(weights @ a, (1 - weights) @ a)
@@ -49,27 +49,39 @@ def combination(family: str, params: np.ndarray, weights: np.ndarray) -> Any:
     return stats.norm(weights @ params[:, 0], np.linalg.norm(factor.T @ weights))
 
 
-def power(law: Any, order: int) -> float:
+def power(distribution: Any, order: int) -> float:
     """E z^order."""
-    (low, high), middle = law.support(), law.median()
+    (low, high), middle = distribution.support(), distribution.median()
     parts = ((low, middle), (middle, high))
     with np.errstate(over="ignore"):  # scipy's Gumbel density far to the left
-        return sum(quad(lambda z: z**order * law.pdf(z), *part, epsabs=ACCURACY, limit=200)[0] for part in parts)
+        return sum(
+            quad(lambda z: z**order * distribution.pdf(z), *part, epsabs=ACCURACY, limit=200)[0] for part in parts
+        )
 
 
 @functools.cache
 def site_power(family: str, params: tuple[float, ...], order: int) -> float:
-    return power(site_law(family, params), order)
+    return power(site_distribution(family, params), order)
 
 
 @functools.cache
 def site_cosine(family: str, params: tuple[float, ...], k: float) -> float:
     """E cos(k z); over the whole line by quadrature that knows the cosine."""
-    law = site_law(family, params)
-    low, high = law.support()
+    distribution = site_distribution(family, params)
+    low, high = distribution.support()
     if np.isfinite(high):
-        return quad(lambda z: math.cos(k * z) * law.pdf(z), low, high, points=[law.median()], epsabs=ACCURACY)[0]
-    both_sides = quad(lambda z: law.pdf(z) + law.pdf(-z), 0, np.inf, weight="cos", wvar=k, epsabs=ACCURACY, limlst=200)
+        return quad(
+            lambda z: math.cos(k * z) * distribution.pdf(z), low, high, points=[distribution.median()], epsabs=ACCURACY
+        )[0]
+    both_sides = quad(
+        lambda z: distribution.pdf(z) + distribution.pdf(-z),
+        0,
+        np.inf,
+        weight="cos",
+        wvar=k,
+        epsabs=ACCURACY,
+        limlst=200,
+    )
     return both_sides[0]
 
 
@@ -95,10 +107,10 @@ def integrated(toy: ClosedForm, params: np.ndarray) -> float:
     if isinstance(toy, Cosine):
         return sum(site_cosine(toy.family, tuple(p), toy.k) for p in params)
     assert isinstance(toy, Bell)
-    laws = [site_law("gaussian", tuple(p)) for p in params]
+    distributions = [site_distribution("gaussian", tuple(p)) for p in params]
     return math.prod(
-        quad(lambda z: math.exp(-toy.k * z * z) * law.pdf(z), -np.inf, np.inf, epsabs=ACCURACY)[0]  # noqa: B023
-        for law in laws
+        quad(lambda z: math.exp(-toy.k * z * z) * distribution.pdf(z), -np.inf, np.inf, epsabs=ACCURACY)[0]  # noqa: B023
+        for distribution in distributions
     )
 
 
