@@ -1,4 +1,4 @@
-"""Encodings and their codebook: the code's distribution and score, the codebook's averages, bad input in one sentence."""
+"""Encodings and their codebook: distribution and score of the code, averages of the codebook, one-sentence refusals."""
 
 from __future__ import annotations
 
