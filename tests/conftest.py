@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from browsing import chromium
@@ -71,6 +72,12 @@ def forks() -> Iterator[Forks]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     yield from chromium()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """At the same seed in every test."""
+    return np.random.default_rng(0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Finding and reading MNIST, and its preprocessings. Nothing here touches the network."""
+"""Finding, reading and preprocessing MNIST; nothing here touches the network."""
 
 from __future__ import annotations
 

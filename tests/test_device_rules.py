@@ -1,4 +1,4 @@
-"""The device rules: no CPU constants and no host syncs in estimators, tasks and steps, shown with no accelerator."""
+"""Estimators, tasks and training steps put no constants on the CPU and never wait for the device; shown without one."""
 
 from __future__ import annotations
 

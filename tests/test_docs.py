@@ -1,4 +1,4 @@
-"""The documents are true: generated pages are fresh, the README's code runs, examples work."""
+"""The documents are true: generated pages are fresh, and the README's code and the examples run."""
 
 from __future__ import annotations
 

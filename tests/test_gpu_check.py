@@ -1,4 +1,4 @@
-"""scripts/gpu_check.sh, no accelerator needed: what a stage that fails or hangs leaves, and what each check sees."""
+"""scripts/gpu_check.sh, shown without an accelerator: stages that fail or hang, and the faults that each check sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel holds every file of the package's folders: a new family or a new template is in it by being there."""
+"""The wheel holds every file of the package: a new family or template is in it without being listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `from dvae_bench import ...` gives, when it runs and to a type checker."""
+"""The names that `from dvae_bench import ...` offers, at run time and to a type checker."""
 
 from __future__ import annotations
 

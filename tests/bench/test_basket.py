@@ -1,4 +1,4 @@
-"""The basket: measures any estimators at one point of a trajectory, and changes nothing of it."""
+"""A basket measures any estimators at one point of a training run, and changes nothing of the run."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def found() -> dict[str, Any]:
 
 
 class TestMeasure:
-    def test_everyone_is_there(self, found: dict) -> None:
+    def test_every_estimator_is_measured_or_says_why_not(self, found: dict) -> None:
         assert set(found) == set(NAMES) and "categorical" in found["arsm"]
         assert set(found["rebar"]) == {"var_cut", "var_encoder", "bias_reference", "bias_encoder"}
         assert set(found["multisample"]) == {"var_cut", "var_encoder"}, "a bound's gradient is another"
 
     @pytest.mark.parametrize("metric", ["bias_reference", "bias_encoder"])
-    def test_bias_is_seen_where_there_is_one(self, found: dict, metric: str) -> None:
+    def test_a_bias_is_seen_where_there_is_one(self, found: dict, metric: str) -> None:
         """Fixed seed; that an interval at 95 % misses 0 for three unbiased ones happens in 8 % of seeds at most."""
         assert found["straight-through"][metric].lo > 0.05
         assert all(found[name][metric].lo == 0 for name in ("exact", "rloo:n=2", "rebar"))
@@ -54,7 +54,7 @@ class TestMeasure:
     def test_what_draws_nothing_has_no_variance(self, found: dict) -> None:
         assert found["exact"]["var_cut"].max() < 1e-8 < found["rloo:n=2"]["var_cut"].mean()
 
-    def test_variance_is_that_of_the_tuned_estimator(self) -> None:
+    def test_the_variance_is_that_of_the_tuned_estimator(self) -> None:
         """Less than before tuning by 4.5 standard errors: a third of it."""
         vae, x = trained("mnist-5k")
         settings = replace(SETTINGS, basket=("rebar",), reference_draws=64)
@@ -72,13 +72,13 @@ def test_a_wrong_name_ends_before_the_first_step() -> None:
         train(task, estimator("rloo", task.spec), replace(TRAINING, basket=("rlooo",)), 0, lambda fraction: None)
 
 
-def test_block_means() -> None:
+def test_blocks_are_means_of_equally_many_draws() -> None:
     draws = torch.arange(14.0).view(7, 2)
     assert torch.equal(block_means(draws, 3), torch.stack([draws[:2].mean(0), draws[2:4].mean(0), draws[4:6].mean(0)]))
     assert torch.equal(block_means(draws, 9), draws)
 
 
-def test_leaves_the_trajectory_alone() -> None:
+def test_a_basket_leaves_the_trajectory_alone() -> None:
     task, curves = MnistVae(arch="linear", batch=8), []
     for basket in ((), ("rebar", "reinforce-ema", "arsm")):
         rebar = estimator("rebar", task.spec)
@@ -90,7 +90,7 @@ def test_leaves_the_trajectory_alone() -> None:
             assert repr(again) == repr(samples) if isinstance(samples, Quantity) else np.array_equal(again, samples)
 
 
-def test_rows_carry_the_name_and_stay_out_of_curves() -> None:
+def test_rows_carry_the_estimators_name_and_stay_out_of_curves() -> None:
     measured = {"var_cut": np.array([1.0, 3.0]), "bias_encoder": Quantity(0.5, 0.1, 0.3, 0.7)}
     rows = list(Collector().rows([Point(7, 1.0, {}, basket={"rebar": measured, "arsm": "not these latents"})]))
     assert [(row["group"], row["metric"], row["value"]) for row in rows[:2]] == [

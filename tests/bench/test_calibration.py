@@ -1,4 +1,4 @@
-"""The calibration's cases have their stated distribution, its planted faults are found, its page is the stored one."""
+"""Calibration cases have the distributions they state, planted faults are found, the page shows what is stored."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TYPES = ["one/4096", "light-20/4096", "correlated/4096", "constants/4096", "log-
 
 
 @pytest.mark.parametrize("case", SMALL.values(), ids=SMALL)
-def test_draws_have_the_stated_mean_and_variance(case: Case) -> None:
+def test_draws_have_the_mean_and_variance_that_the_case_states(case: Case) -> None:
     draws = case.draws(np.random.default_rng(1), 40_000).astype(np.float64)
     distance = ((draws - case.exact) ** 2).sum(1)
     se = draws.std(0) / np.sqrt(len(draws))
@@ -48,7 +48,7 @@ def test_draws_have_the_stated_mean_and_variance(case: Case) -> None:
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_fast_moments_have_the_distribution_of_accumulated_draws(name: str) -> None:
+def test_fast_moments_are_distributed_as_accumulated_draws(name: str) -> None:
     """Block means coordinate by coordinate (Kolmogorov-Smirnov, alpha 1e-3 for all), and the mean variance."""
     case = ALL[name]
     fast = list(case.moments(np.random.default_rng(2), 12))
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 
 
 class Blind(TwoPoint):
-    """A distribution that is not the one stated by the case: its mean is off."""
+    """A distribution that is not what the case says: its mean is off."""
 
     def moments(self, rng: np.random.Generator, runs: int) -> Iterator[Moments]:
         for moments in super().moments(rng, runs):
@@ -110,7 +110,7 @@ def few(case: Case) -> pd.DataFrame:
     return pd.DataFrame([row | {"seed": 9} for row in rows])
 
 
-def test_a_miss_is_shown() -> None:
+def test_a_missed_target_is_shown_on_the_page() -> None:
     light = ALL["light-20/4096"]
     rows = few(Blind(**{name: getattr(light, name) for name in light.__dataclass_fields__}))
     found = judged(rows).set_index("quantity")["verdict"]

@@ -1,4 +1,4 @@
-"""Captures, on a pretended CUDA that notes what is asked of it; no accelerator needed."""
+"""CUDA graphs are captured on a stream of their own; shown on a stand-in for torch.cuda that records its calls."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ def test_a_capture_that_fails_leaves_the_current_stream(cuda: PretendCuda) -> No
     assert cuda.current == "the current stream"
 
 
-def test_another_makers_device_is_refused() -> None:
+def test_a_device_that_is_not_cuda_is_refused() -> None:
     with pytest.raises(RuntimeError, match="captured on CUDA devices, and this is xpu"):
         capture(lambda: None, lambda: None, torch.device("xpu"))

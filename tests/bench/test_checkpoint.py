@@ -1,4 +1,4 @@
-"""Training that is stopped anywhere goes on to the same bits."""
+"""A training run that is stopped at any moment resumes and ends in the same bits."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TestFile:
         "plain": {0: [None, True, 0.1 + 0.2, "word", (1, (2,))], "empty": {}},
     }
 
-    def test_comes_back_as_it_was(self, tmp_path: Path) -> None:
+    def test_a_state_comes_back_as_it_was(self, tmp_path: Path) -> None:
         checkpoint = Checkpoint(tmp_path / "below" / "a.safetensors")
         assert checkpoint.load() is None
         checkpoint.save(self.STATE)
@@ -78,13 +78,13 @@ class TestFile:
         back["arrays"]["float32"][0] = 1.25
         assert differences(self.STATE, back) == ["/arrays/float32"]
 
-    def test_is_due_after_its_time(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_checkpoint_is_due_after_its_interval(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         checkpoint = Checkpoint(tmp_path / "a.safetensors")
         assert not checkpoint.due and not Checkpoint().due
         monkeypatch.setattr(Checkpoint, "every", 0.0)
         assert checkpoint.due and not Checkpoint().due
 
-    def test_clear_leaves_others(self, tmp_path: Path) -> None:
+    def test_clearing_leaves_other_checkpoints(self, tmp_path: Path) -> None:
         checkpoint = Checkpoint(tmp_path / "a.safetensors")
         checkpoint.save({})
         (tmp_path / "b.safetensors").touch()
@@ -93,7 +93,7 @@ class TestFile:
 
 
 class TestBatches:
-    def test_go_on_within_an_epoch(self) -> None:
+    def test_batches_resume_within_an_epoch(self) -> None:
         task = MnistVae(arch="linear", batch=1900)
         whole, first, rest = (task.batches(stream(0, "data")) for _ in range(3))
         wanted = [next(whole) for _ in range(6)]
@@ -102,20 +102,22 @@ class TestBatches:
         rest.load_state_dict(first.state_dict())
         assert all(torch.equal(next(rest), x) for x in wanted[4:])
 
-    def test_every_image_once_an_epoch(self) -> None:
+    def test_an_epoch_shows_every_image_once(self) -> None:
         task = MnistVae(arch="linear", batch=1000, binarisation="none")
         images = torch.cat(list(itertools.islice(task.batches(stream(0, "data")), len(task.train) // 1000)))
         assert len(images) == len(task.train) // 1000 * 1000
         assert len(images.unique(dim=0)) == len(task.train[: len(images)].unique(dim=0)) == len(images)
 
-    def test_too_few_images(self) -> None:
+    def test_a_batch_larger_than_the_data_is_refused(self) -> None:
         with pytest.raises(UsageError, match="batch must be at most"):
             MnistVae(arch="linear", batch=10_000).batches(stream(0, "data"))
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("name", sorted(ESTIMATORS.builtin))
-def test_every_estimators_step_goes_on(tasks: dict[str, MnistVae], name: str, arch: str, tmp_path: Path) -> None:
+def test_every_estimator_resumes_to_the_same_bits(
+    tasks: dict[str, MnistVae], name: str, arch: str, tmp_path: Path
+) -> None:
     task = tasks[arch]
     try:
         whole, first, rest = (TrainStep(task, estimator(name, *task.layers), seed=0) for _ in range(3))
@@ -136,7 +138,7 @@ def test_every_estimators_step_goes_on(tasks: dict[str, MnistVae], name: str, ar
 
 
 @pytest.mark.parametrize("lost", ["vae", "estimator", "optimizer", "tuner", "generator"])
-def test_a_lost_part_would_be_seen(tasks: dict[str, MnistVae], lost: str) -> None:
+def test_a_part_missing_from_the_checkpoint_would_be_seen(tasks: dict[str, MnistVae], lost: str) -> None:
     whole, rest = (TrainStep(tasks["linear"], estimator("rebar", tasks["linear"].spec), seed=0) for _ in range(2))
     batches = list(itertools.islice(tasks["linear"].batches(stream(0, "data")), 3))
     fresh = copy.deepcopy(rest.state_dict())
@@ -149,7 +151,9 @@ def test_a_lost_part_would_be_seen(tasks: dict[str, MnistVae], lost: str) -> Non
 
 
 class TestCell:
-    def test_goes_on_and_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_interrupted_cell_resumes_and_leaves_no_checkpoint(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Interrupted at its fourth step, the cell is gone on with from the third; --fresh starts again."""
         monkeypatch.setattr(Checkpoint, "every", 0.0)
         cell = one_cell("rebar", "steps", tasks=VAE, preset=PRESET)
@@ -172,7 +176,7 @@ class TestCell:
         assert [path.suffix for path in disturbed.cells.iterdir()] == [".parquet"]
         assert_frame_equal(numbers(disturbed), numbers(quiet))
 
-    def test_fresh_starts_again(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_fresh_ignores_the_checkpoint(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         cell = one_cell("rloo", "steps", tasks=VAE, preset=PRESET)
         Checkpoint(store.checkpoint(cell.part())).save({"done": 5, "trained": 0.0, "points": []})
         steps: list[int] = []
@@ -183,7 +187,7 @@ class TestCell:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.full)])
-def test_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, kills: int, forks: Forks) -> None:
+def test_a_training_killed_at_random_moments_ends_in_the_same_bits(tmp_path: Path, kills: int, forks: Forks) -> None:
     """SIGKILL, again and again, while every step is saved; then left to finish."""
     seed = secrets.randbits(32)
     print(f"seed {seed}")

@@ -1,4 +1,4 @@
-"""Clocks, with no accelerator needed: a scripted clock, and events that insist on being used properly."""
+"""Clocks, shown without an accelerator: a scripted clock, and events that fail when they are misused."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class TestTimeline:
             timeline.mark(phase)
         assert timeline.read_calls() == [{"sample": 1, "gradient": 2}, {"sample": 4, "gradient": 1}]
 
-    def test_nothing_marked_is_nothing(self) -> None:
+    def test_without_marks_there_are_no_spans(self) -> None:
         assert Timeline(ScriptedClock()).read() == {}
 
     def test_marked_puts_the_objective_inside_the_gradient(self) -> None:
@@ -176,7 +176,7 @@ class TestEventClock:
         again = [event_clock.mark() for _ in range(6)]
         assert len(set(map(id, again))) == 6
 
-    def test_follows_the_current_stream(self, event_clock: EventClock, accelerator: FakeAccelerator) -> None:
+    def test_marks_follow_the_current_stream(self, event_clock: EventClock, accelerator: FakeAccelerator) -> None:
         event_clock.mark()
         accelerator.stream = object()
         event_clock.mark()
@@ -218,18 +218,18 @@ class TestRule:
     @pytest.mark.parametrize(
         "code", ["torch.cuda.synchronize()", "import torch.cuda", "from torch import cuda", "x.to('cuda:0')"]
     )
-    def test_it_would_be_seen(self, code: str) -> None:
+    def test_a_mention_of_cuda_would_be_seen(self, code: str) -> None:
         assert self.names(code)
 
 
 class TestCpuClock:
-    def test_never_runs_backwards(self) -> None:
+    def test_it_never_runs_backwards(self) -> None:
         clock = clock_for(torch.device("cpu"))
         assert isinstance(clock, CpuClock)
         spans = clock.read([clock.mark() for _ in range(1000)])
         assert len(spans) == 999 and min(spans) >= 0
 
-    def test_counts_microseconds(self) -> None:
+    def test_it_counts_in_microseconds(self) -> None:
         assert CpuClock().read([1_000, 3_500, 3_500]) == [2.5, 0.0]
 
 
@@ -252,7 +252,7 @@ class TestDevice:
         machine("cuda")
         assert device_from("cpu") == torch.device("cpu")
 
-    def test_one_of_several_accelerators(self, machine: Any) -> None:
+    def test_one_of_several_accelerators_can_be_chosen(self, machine: Any) -> None:
         machine("cuda")
         assert device_from("cuda:1") == torch.device("cuda:1")
 
@@ -264,7 +264,7 @@ class TestDevice:
             (None, "gpu", r"no gpu device"),
         ],
     )
-    def test_an_absent_device(self, machine: Any, has: str | None, asked: str, words: str) -> None:
+    def test_an_absent_device_is_refused(self, machine: Any, has: str | None, asked: str, words: str) -> None:
         machine(has)
         with pytest.raises(UsageError, match=words):
             device_from(asked)
@@ -272,11 +272,11 @@ class TestDevice:
 
 class TestSteadyHost:
     @pytest.mark.parametrize("threads", [1, 2])
-    def test_sets_the_threads(self, threads: int, restored_threads: None) -> None:
+    def test_it_sets_the_number_of_threads(self, threads: int, restored_threads: None) -> None:
         steady_host(threads)
         assert torch.get_num_threads() == threads
 
-    def test_tells_whether_malloc_was_set(self, monkeypatch: pytest.MonkeyPatch, restored_threads: None) -> None:
+    def test_it_reports_whether_malloc_was_set(self, monkeypatch: pytest.MonkeyPatch, restored_threads: None) -> None:
         asked: list[tuple[int, int]] = []
 
         class Libc:
@@ -292,7 +292,9 @@ class TestSteadyHost:
         Libc.answer = 0
         assert steady_host(1) is False
 
-    def test_another_libc_is_no_fault(self, monkeypatch: pytest.MonkeyPatch, restored_threads: None) -> None:
+    def test_a_libc_without_mallopt_is_reported_not_raised(
+        self, monkeypatch: pytest.MonkeyPatch, restored_threads: None
+    ) -> None:
         monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
         assert steady_host(1) is False
 

@@ -1,4 +1,4 @@
-"""Verdicts: their size and power on simulated rows, their words and intervals, and what a second look may change."""
+"""Verdicts between two runs: error rates and power on simulated rows, wording, intervals, and the second look."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TestSizeAndPower:
         found = [words(drawn(generator), drawn(generator, bias=0.02)) for _ in range(300)]
         assert all(each["bias"] == each["bias_norm"] == "worse" for each in found)
 
-    def test_pairs_of_the_same_draws_show_more(self) -> None:
+    def test_pairing_equal_draws_detects_smaller_changes(self) -> None:
         generator = np.random.default_rng(5)
         base = generator.gamma(4, 0.25, BLOCKS)
         new = 1.0609 * base * generator.normal(1, 0.01, BLOCKS)
@@ -113,7 +113,7 @@ class TestEffect:
         nan = math.nan
         assert Effect("ratio", nan, nan, nan, 0.05).word == "unclear"
 
-    def test_the_draws_that_would_settle_it(self) -> None:
+    def test_it_says_how_many_draws_would_settle_it(self) -> None:
         effect = Effect("ratio", 0.0, -0.1, 0.1, 0.05)
         assert effect.needed(1000) == 4000
         assert Effect("ratio", 0.05, -0.1, 0.2, 0.05).needed(1000) is None
@@ -121,7 +121,7 @@ class TestEffect:
     def test_zero_and_zero_are_the_same(self) -> None:
         assert log_ratio(0.0, 0.0) == 0 and log_ratio(0.0, 1.0) == math.inf and log_ratio(1.0, 0.0) == -math.inf
 
-    def test_difference_of_intervals(self) -> None:
+    def test_a_difference_adds_half_widths_in_quadrature(self) -> None:
         """Symmetric intervals give the usual quadrature, at 99 %."""
         effect = difference("gradient", (1.0, 0.7, 1.3), (2.0, 1.6, 2.4), 0.1)
         assert effect.change == 1 and effect.hi - 1 == pytest.approx(0.5 * 2.5758 / 1.96, rel=1e-4)
@@ -136,7 +136,7 @@ class TestWords:
         assert words(self.rows(evaluations=2), self.rows(evaluations=3)) == {"evaluations": "worse"}
         assert words(self.rows(evaluations=2), self.rows(evaluations=1)) == {"evaluations": "better"}
 
-    def test_bytes_within_two_per_cent(self) -> None:
+    def test_bytes_within_two_per_cent_are_the_same(self) -> None:
         assert words(self.rows(bytes=1000), self.rows(bytes=1015)) == {"bytes": "same"}
         assert words(self.rows(bytes=1000), self.rows(bytes=1030)) == {"bytes": "worse"}
 
@@ -164,7 +164,9 @@ class TestWords:
             (1.5, 5, "B", "unclear", "different machine"),
         ],
     )
-    def test_times(self, factor: float, rounds: int, cpu: str, word: str, reason: str) -> None:
+    def test_times_are_judged_across_rounds_on_one_machine_only(
+        self, factor: float, rounds: int, cpu: str, word: str, reason: str
+    ) -> None:
         sides = {SUBJECT: (self.timed(1.0, rounds), self.timed(factor, rounds))}
         (verdict,) = judge(sides, CPU, CPU | {"cpu": cpu})
         assert verdict.word == word and reason in verdict.reason
@@ -323,11 +325,11 @@ class TestShow:
     def test_what_is_the_same_has_no_line(self) -> None:
         assert lines(self.COMPARISON)["metric"].tolist() == ["var_total cut", "evaluations"]
 
-    def test_markdown(self) -> None:
+    def test_markdown_escapes_pipes(self) -> None:
         text = markdown(self.COMPARISON, "a", "b")
         assert text.startswith("### a → b\n\n3 compared") and "a \\| b" in text
 
-    def test_junit(self) -> None:
+    def test_junit_counts_failures_and_skips(self) -> None:
         suite = ET.fromstring(junit(self.COMPARISON))
         assert suite.attrib["tests"] == "3" and suite.attrib["failures"] == "1" and suite.attrib["skipped"] == "1"
         assert [len(case) for case in suite] == [1, 1, 0] and suite[0][0].tag == "failure"

@@ -1,4 +1,4 @@
-"""Costs that are counted, not timed: by hand, in every estimator, and in plugins that waste something."""
+"""Costs that are counted rather than timed: against counts by hand, for every estimator, and for wasteful plugins."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def squared() -> None:
         (lambda: torch.split(X, 5), Costs(1, 0, 0)),
     ],
 )
-def test_by_hand(code: Callable[[], object], costs: Costs) -> None:
+def test_operations_and_bytes_are_those_counted_by_hand(code: Callable[[], object], costs: Costs) -> None:
     assert count_costs(code) == costs
 
 
-def test_backward_counts() -> None:
+def test_the_backward_pass_is_counted_too() -> None:
     forward = count_costs(lambda: X.clone().square().sum())
     both = count_costs(squared)
     assert both.operations > forward.operations and both.bytes > forward.bytes
@@ -97,7 +97,7 @@ def test_host_syncs_are_seen(code: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("code", [lambda: X[torch.tensor([1, 2])], lambda: torch.where(MASK, X, 0.0), lambda: X * MASK])
-def test_what_does_not_wait_is_not_called_a_sync(code: Callable[[], object]) -> None:
+def test_an_operation_that_does_not_wait_is_no_host_sync(code: Callable[[], object]) -> None:
     assert count_costs(code).syncs == 0
 
 
@@ -127,7 +127,7 @@ def test_a_wasteful_plugin_is_named(cls: type[Rloo], changed: set[str]) -> None:
     assert all(wasteful[name] > right[name] for name in changed)
 
 
-def test_of_training_steps_too() -> None:
+def test_training_steps_are_counted_too() -> None:
     task = MnistVae(arch="linear", batch=8)
 
     def costs(cls: type[Rloo]) -> Costs | None:

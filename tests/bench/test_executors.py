@@ -1,4 +1,4 @@
-"""Cells in processes side by side: the same numbers as in one, and a process that dies takes nothing with it."""
+"""Cells measured in several processes give the same numbers as in one, and a process that dies harms no other cell."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def ended_as(cells: list[Cell], store: Store, execution: Execution) -> dict[str,
 @pytest.mark.usefixtures("deadly")
 @pytest.mark.parametrize("source", ["draws", "clock"])
 @pytest.mark.parametrize("isolate", [True, False])
-def test_what_a_plugin_does_to_its_process_is_its_own_error_only(store: Store, source: str, isolate: bool) -> None:
+def test_a_plugin_that_ends_its_process_fails_its_own_cell_only(store: Store, source: str, isolate: bool) -> None:
     cells = grid(*FAULTS, "rloo", sources=source)
     ended = ended_as(cells, store, Execution(2, Limits(isolate, memory=2**29)))
     assert ended.pop("rloo") == ("ok", "")
@@ -105,7 +105,7 @@ def test_what_a_plugin_does_to_its_process_is_its_own_error_only(store: Store, s
 
 @pytest.mark.usefixtures("deadly")
 @pytest.mark.parametrize("source", ["draws", "clock"])
-def test_what_hangs_is_given_up(store: Store, source: str) -> None:
+def test_a_cell_that_hangs_is_given_up_after_the_timeout(store: Store, source: str) -> None:
     ended = ended_as(grid(*HANGING, sources=source), store, Execution(2, Limits(timeout=1.0)))
     assert ended == dict.fromkeys(HANGING, ("error", "it took longer than the 1 s of --timeout"))
 

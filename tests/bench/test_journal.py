@@ -1,4 +1,4 @@
-"""Timings that a kill interrupts go on from their stored blocks."""
+"""Timings that are interrupted go on from the blocks that were stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws in any chunks have the moments that numpy finds in float64."""
+"""Moments of draws that arrive in chunks of any size are those that numpy computes in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streaming moments against plain float64, and the statistics' error rates, power and coverage by simulation."""
+"""Streaming moments against plain float64; error rates, power and coverage of the statistics by simulation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draws_around(offset: float, dimensions: int = 7, seed: int = 0) -> np.ndarra
 class TestAccumulator:
     @pytest.mark.parametrize("offset", [0.0, 1e4], ids=["centred", "mean/sd=1e4"])
     @pytest.mark.parametrize("chunk", [1, 7, 30, ROWS])
-    def test_agrees_with_float64(self, offset: float, chunk: int) -> None:
+    def test_moments_agree_with_float64(self, offset: float, chunk: int) -> None:
         draws = draws_around(offset)
         moments, wide = accumulate(draws, chunk), draws.astype(np.float64)
         blocks = wide.reshape(BLOCKS, ROWS, -1)
@@ -130,7 +130,7 @@ class TestBiasPValue:
             assert alarms >= least * level * NULL_RUNS, f"{alarms / NULL_RUNS} at {level} is needlessly timid"
 
     @pytest.mark.parametrize("case", [light, correlated])
-    def test_sees_a_bias_in_a_random_direction(
+    def test_a_bias_in_a_random_direction_is_seen(
         self, case: Callable[[np.random.Generator], tuple[Moments, np.ndarray]]
     ) -> None:
         rng, direction = np.random.default_rng(5), np.random.default_rng(6)
@@ -141,7 +141,7 @@ class TestBiasPValue:
             found.append(ub.bias_p_value(moments, exact + 4 * se * direction.choice([-1, 1], len(se)), 1.0) < 1e-3)
         assert np.mean(found) > 0.95
 
-    def test_sees_one_wrong_coordinate_of_many(self) -> None:
+    def test_one_wrong_coordinate_of_many_is_seen(self) -> None:
         moments, exact = light(np.random.default_rng(3))
         exact[4] += 12 * np.sqrt(moments.variance[4] / moments.n)
         assert ub.bias_p_value(moments, exact, 1.0) < 1e-6
@@ -157,7 +157,7 @@ class TestBiasPValue:
         constant = from_blocks(np.full((BLOCKS, 2), [1.0, -2.0]), ROWS)
         assert ub.bias_p_value(constant, np.array([1.0 + 2 * eps, -2.0 - 4 * eps]), 1.0) == 1.0
 
-    def test_a_constant_among_random_coordinates(self) -> None:
+    def test_a_wrong_constant_among_random_coordinates_is_seen(self) -> None:
         noise = np.random.default_rng(8).standard_normal((BLOCKS, 5)) / np.sqrt(ROWS)
         moments = from_blocks(np.column_stack([noise, np.full(BLOCKS, 0.5)]), ROWS)
         assert ub.bias_p_value(moments, np.array([0, 0, 0, 0, 0, 0.5]), 1.0) > 0.01
@@ -199,10 +199,10 @@ def power_at_detectable_bias(dimensions: int, runs: int) -> float:
 
 class TestSmallestDetectableBias:
     @pytest.mark.parametrize("dimensions", [1, 6, 64])
-    def test_is_detected_as_often_as_promised(self, dimensions: int) -> None:
+    def test_it_is_detected_as_often_as_promised(self, dimensions: int) -> None:
         assert power_at_detectable_bias(dimensions, 600) == pytest.approx(ub.POWER, abs=0.035)
 
-    def test_shrinks_with_the_root_of_the_draws(self) -> None:
+    def test_it_shrinks_with_the_root_of_the_number_of_draws(self) -> None:
         exact = np.ones(4)
         noise = np.random.default_rng(0).standard_normal((BLOCKS, 4))
         few = ub.smallest_detectable_bias(from_blocks(exact + noise / 10, 100), exact, 0.0)
@@ -215,7 +215,7 @@ class TestSmallestDetectableBias:
 
 class TestBiasAnywhere:
     @pytest.mark.parametrize("dimensions", [6, 64])
-    def test_is_detected_about_as_often_as_promised(self, dimensions: int) -> None:
+    def test_it_is_detected_about_as_often_as_promised(self, dimensions: int) -> None:
         """Beyond 4 standard errors of a share of 400, .035 for the union of three tests, of which two are counted."""
         rng, found = np.random.default_rng(dimensions), []
         exact = rng.standard_normal(dimensions)
@@ -227,20 +227,20 @@ class TestBiasAnywhere:
             found.append(ub.bias_p_value(moved, exact, 0.0) <= ub.ALPHA)
         assert np.mean(found) == pytest.approx(ub.POWER, abs=4 * np.sqrt(0.05 * 0.95 / 400) + 0.035)
 
-    def test_of_one_coordinate_is_that_along_the_gradient(self) -> None:
+    def test_in_one_coordinate_it_is_the_bias_along_the_gradient(self) -> None:
         moments = from_blocks(1 + np.random.default_rng(0).standard_normal((BLOCKS, 1)), 100)
         assert ub.detectable_anywhere(moments, np.ones(1), 0.0) == ub.smallest_detectable_bias(moments, np.ones(1), 0.0)
 
 
 class TestBiasedCoordinates:
-    def test_names_those_that_are_off_strongest_first(self) -> None:
+    def test_biased_coordinates_are_named_strongest_first(self) -> None:
         noise = np.random.default_rng(3).standard_normal((BLOCKS, 200))
         bias = np.zeros(200)
         bias[17], bias[3] = 1.5, -1.2
         moments = from_blocks(noise + bias, 100)
         assert ub.biased_coordinates(moments, np.zeros(200), 0.0).tolist() == [17, 3]
 
-    def test_names_none_by_chance_more_often_than_alpha(self) -> None:
+    def test_no_coordinate_is_named_by_chance_more_often_than_alpha(self) -> None:
         rng = np.random.default_rng(4)
         named = [
             len(ub.biased_coordinates(from_blocks(rng.standard_normal((BLOCKS, 20)), 100), np.zeros(20), 0.0))
@@ -248,7 +248,7 @@ class TestBiasedCoordinates:
         ]
         assert np.count_nonzero(named) <= stats.binom.ppf(0.9999, 2000, ub.ALPHA)
 
-    def test_all_may_be_off(self) -> None:
+    def test_all_coordinates_may_be_biased(self) -> None:
         moments = from_blocks(np.random.default_rng(5).standard_normal((BLOCKS, 4)) + 9, 100)
         assert sorted(ub.biased_coordinates(moments, np.zeros(4), 0.0)) == [0, 1, 2, 3]
 
@@ -265,13 +265,13 @@ class TestBiasSize:
         assert np.mean([figure.se for figure in figures]) == pytest.approx(values.std(), rel=0.15)
         assert np.mean([figure.lo <= truth <= figure.hi for figure in figures]) >= 0.9
 
-    def test_norm_is_zero_where_there_is_only_noise(self) -> None:
+    def test_the_interval_of_the_norm_reaches_zero_where_there_is_only_noise(self) -> None:
         moments, exact = light(np.random.default_rng(1))
         squared, norm = st.bias_squared(moments, exact), st.bias_norm(moments, exact)
         assert norm.value == np.sqrt(max(0, squared.value))
         assert norm.lo == 0 <= norm.value <= norm.hi
 
-    def test_norm_of_a_large_bias(self) -> None:
+    def test_the_norm_of_a_large_bias_is_covered(self) -> None:
         moments, _ = light(np.random.default_rng(1))
         norm = st.bias_norm(moments, np.full(20, 2.0))
         assert norm.lo < 2 * np.sqrt(20) < norm.hi and norm.value == pytest.approx(2 * np.sqrt(20), rel=0.02)
@@ -288,7 +288,7 @@ def exponential_draws(rng: np.random.Generator, n: int) -> np.ndarray:
 class TestTotalVariance:
     @pytest.mark.parametrize("summed", [False, True], ids=["apart", "as sums"])
     @pytest.mark.parametrize("draw", [normal_draws, exponential_draws])
-    def test_interval_covers(self, draw: Callable[[np.random.Generator, int], np.ndarray], summed: bool) -> None:
+    def test_the_interval_covers(self, draw: Callable[[np.random.Generator, int], np.ndarray], summed: bool) -> None:
         rng, covered, runs = np.random.default_rng(13), 0, 400
         for _ in range(runs):
             blocks = draw(rng, BLOCKS * 40).reshape(BLOCKS, 40, 5)
@@ -300,30 +300,30 @@ class TestTotalVariance:
             covered += figure.lo <= 5 <= figure.hi
         assert covered / runs >= 0.9
 
-    def test_a_constant_has_none(self) -> None:
+    def test_a_constant_has_no_variance(self) -> None:
         assert st.total_variance(from_blocks(np.ones((BLOCKS, 2)), ROWS)) == st.Quantity(0.0, 0.0, 0.0, 0.0)
 
 
 class TestMedianAndMean:
     @pytest.mark.parametrize("n", [1, 5, 6, 30, 31, 200, 1000])
-    def test_median_and_its_order_statistics(self, n: int) -> None:
+    def test_the_median_has_order_statistics_as_interval(self, n: int) -> None:
         samples = np.random.default_rng(n).permutation(n).astype(float)
         figure = st.median(samples)
         assert figure.value == (n - 1) / 2
         assert figure.lo + figure.hi == n - 1 and 0 <= figure.lo <= figure.value
 
     @pytest.mark.parametrize("n", [10, 30, 200])
-    def test_median_interval_covers(self, n: int) -> None:
+    def test_the_interval_of_the_median_covers(self, n: int) -> None:
         """P(X_(i) <= median <= X_(n-1-i)), i counted from 0, is 1 - 2 P(Binomial(n, 1/2) <= i)."""
         first = int(st.median(np.arange(n, dtype=float)).lo)
         assert 1 - 2 * stats.binom.cdf(first, n, 0.5) >= 0.95
 
-    def test_mean_has_students_interval(self) -> None:
+    def test_the_mean_has_students_interval(self) -> None:
         samples = np.random.default_rng(0).normal(5, 2, 50)
         figure, expected = st.mean(samples), stats.ttest_1samp(samples, 0).confidence_interval(0.95)
         assert (figure.lo, figure.hi) == pytest.approx((expected.low, expected.high))
         assert figure.se == pytest.approx(stats.sem(samples))
 
-    def test_mean_of_one_sample_has_no_interval(self) -> None:
+    def test_the_mean_of_one_sample_has_no_interval(self) -> None:
         assert st.mean(np.array([3.0])).value == 3.0
         assert np.isnan(st.mean(np.array([3.0])).hi)

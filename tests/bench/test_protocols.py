@@ -1,4 +1,4 @@
-"""Protocols: their files, what a scaled-down one is, what is selected, what a budget holds, and what the table says."""
+"""Protocols: their files, scaling down, selecting hyper-parameters, fitting a budget, the table beside the paper."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FULL = Scale.full(TINY)
 
 class TestFiles:
     @pytest.mark.parametrize("name", protocols.names())
-    def test_reads(self, name: str) -> None:
+    def test_every_protocol_file_is_complete(self, name: str) -> None:
         protocol = protocols.load(name)
         assert list(protocol.lines()) and protocol.length > 0
         assert (protocol.numbers == "none") == (not any(method.published for method in protocol.methods))
@@ -102,7 +102,8 @@ class TestFiles:
 
 class TestScale:
     def test_warm_up_shortens_and_rates_quicken(self) -> None:
-        assert scaled(Name.parse("t:warmup=3000,lr=0.1"), 0.01) == Name.parse("t:lr=0.1,warmup=30")
+        task = Name.parse("mnist-vae:lr=0.1,warmup=3000")
+        assert scaled(task, 0.01) == Name.parse("mnist-vae:lr=0.1,warmup=30")
         assert scaled(Name.parse("gumbel-softmax:rate=1e-5,tau=1"), 0.01) == Name.parse(
             "gumbel-softmax:rate=1e-3,tau=1"
         )
@@ -126,7 +127,7 @@ class TestScale:
         ((estimator, task),) = variants(TINY, TINY.methods[1], "static", Scale(10, 1, sweep=False))
         assert estimator == Name("gumbel-softmax") and "static" in str(task)
 
-    def test_only(self) -> None:
+    def test_methods_are_selected_by_name_or_estimator(self) -> None:
         assert [method.method for method in only(TINY, ["gumbel-*"]).methods] == ["B"]
         with pytest.raises(UsageError, match="tiny has no method 'C'"):
             only(TINY, ["C"])
@@ -164,7 +165,7 @@ class TestSelection:
         assert chosen(pd.DataFrame(rows[:3]), TINY, FULL)["A", "dynamic"] == low
         assert ("A", "dynamic") not in chosen(pd.DataFrame(rows[2:3]), TINY, FULL)
 
-    def test_the_best_along_training(self) -> None:
+    def test_the_last_value_or_the_best_along_training_is_compared(self) -> None:
         a = TINY.methods[0]
         early, late = variants(TINY, a, "dynamic", FULL)
         rows = [cell(v, s, value, step=step) for s in TINY.selection_seeds for v, value, step in
@@ -179,7 +180,7 @@ class TestForecast:
     @pytest.mark.parametrize(
         ("budget", "sweep", "seeds"), [(3600.0, True, 3), (60.0, True, 3), (6.0, False, 3), (3.0, False, 1)]
     )
-    def test_as_much_as_fits(self, budget: float, sweep: bool, seeds: int) -> None:
+    def test_a_protocol_is_scaled_down_to_what_fits_the_budget(self, budget: float, sweep: bool, seeds: int) -> None:
         scale = fitting(TINY, FULL, budget, self.PACES)
         assert (scale.sweep, scale.seeds) == (sweep, seeds)
         assert seconds(TINY, scale, self.PACES) <= budget * (1 - RESERVED)
@@ -192,7 +193,7 @@ class TestForecast:
         with pytest.raises(UsageError, match="one step of each cell of tiny takes about 1 s"):
             fitting(TINY, FULL, 0.5, self.PACES)
 
-    def test_duration(self) -> None:
+    def test_durations_are_read(self) -> None:
         assert [duration(text) for text in ("90s", "2m", "1.5h")] == [90, 120, 5400]
         for text in ("2", "m", "-1s", "infh", ""):
             with pytest.raises(UsageError, match="not a duration"):
@@ -217,7 +218,7 @@ GOOD = [101.0, 101.1, 101.2], [106.0, 106.1, 106.2]
 
 
 class TestTable:
-    def test_in_full_and_verified_there_is_a_difference(self) -> None:
+    def test_a_full_run_of_a_verified_protocol_is_a_reproduction(self) -> None:
         table, lines = ran(*GOOD)
         assert lines.loc["A", "difference"] == pytest.approx(1.1)
         half = 4.302653 * 0.1 / np.sqrt(3)
@@ -239,7 +240,7 @@ class TestTable:
             ({}, FULL, {"data": "mnist-5k"}, "on mnist-5k"),
         ],
     )
-    def test_else_there_is_none_and_it_is_no_reproduction(
+    def test_anything_less_is_no_reproduction_and_has_no_difference(
         self, change: dict[str, Any], scale: Scale, given: dict[str, Any], words: str
     ) -> None:
         table, lines = ran(*GOOD, replace(ONE, **change), scale, **given)
@@ -247,26 +248,26 @@ class TestTable:
         assert all(words in status for status in lines["status"])
         assert "no reproduction of Nobody" in table.caption and "Reproduction of" not in table.caption
 
-    def test_a_diverged_seed_is_said(self) -> None:
+    def test_a_diverged_seed_is_reported(self) -> None:
         _, lines = ran([101.0, np.inf, 101.2], GOOD[1])
         assert lines.loc["A", "status"] == "1 diverged" and np.isnan(lines.loc["A", "difference"])
         assert lines.loc["B", "status"] == "reproduction"
 
-    def test_what_did_not_run_is_said(self) -> None:
+    def test_a_method_that_did_not_run_is_reported(self) -> None:
         table, lines = ran(GOOD[0], [])
         assert "not measured" in lines.loc["B", "status"] and np.isnan(lines.loc["B", "ours"])
         assert "pairs" not in table.caption
 
-    def test_a_disagreement_beyond_the_intervals_is_said_aloud(self) -> None:
+    def test_an_order_against_the_published_one_beyond_the_intervals_is_reported(self) -> None:
         caption = ran(GOOD[1], GOOD[0])[0].caption
         assert "AGAINST it beyond them: B before A in ours (101.10 and 106.10), after it in theirs" in caption
         assert "(105.00 and 100.00)" in caption
 
-    def test_one_within_the_intervals_is_counted(self) -> None:
+    def test_a_reversal_within_the_intervals_is_only_counted(self) -> None:
         caption = ran([99.0, 107.0, 112.0], [98.0, 106.0, 111.0])[0].caption
         assert "0 of 1 pairs" in caption and "1 reversed within the intervals" in caption and "AGAINST" not in caption
 
-    def test_neither_is_one_within_their_spread(self) -> None:
+    def test_a_reversal_within_the_published_spread_is_only_counted(self) -> None:
         wide = replace(
             ONE, methods=tuple(replace(m, published={"dynamic": [m.value("dynamic"), 3.0]}) for m in ONE.methods)
         )
@@ -290,7 +291,7 @@ class TestTable:
         assert table.text["ours"].tolist()[0] == "106.50 (106.00 to 107.00)"
         assert "too few seeds" in table.caption and "AGAINST" in table.caption
 
-    def test_files(self, tmp_path: Path) -> None:
+    def test_the_table_is_written_in_three_formats(self, tmp_path: Path) -> None:
         table, _ = ran(*GOOD, replace(ONE, citation="A & B"))
         names = [path.name for path in table.write(tmp_path)]
         assert names == ["reproduction.csv", "reproduction.md", "reproduction.tex"]

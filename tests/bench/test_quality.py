@@ -1,4 +1,4 @@
-"""Kurtosis, error, signal to noise and direction of draws, and the bias against a reference that is itself noisy."""
+"""Kurtosis, error, signal-to-noise and direction of draws, and the bias against a reference that is itself noisy."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import pytest
 import torch
 from dvae_bench.bench.statistics import intervals as st
 from dvae_bench.bench.statistics.moments import Accumulator, Moments
-
-RNG = np.random.default_rng(3)
 
 
 def moments_of(draws: np.ndarray, direction: np.ndarray | None = None, blocks: int = 64, chunk: int = 50) -> Moments:
@@ -21,21 +19,21 @@ def moments_of(draws: np.ndarray, direction: np.ndarray | None = None, blocks: i
 
 
 @pytest.mark.parametrize(("name", "kurtosis"), [("normal", 3.0), ("uniform", 1.8), ("laplace", 6.0)])
-def test_kurtosis_of_one_coordinate(name: str, kurtosis: float) -> None:
-    draws = getattr(RNG, name)(size=(64 * 2000, 1))
+def test_the_kurtosis_is_that_of_the_distribution(rng: np.random.Generator, name: str, kurtosis: float) -> None:
+    draws = getattr(rng, name)(size=(64 * 2000, 1))
     assert moments_of(draws).kurtosis == pytest.approx(kurtosis, rel=0.05)
 
 
-def test_a_single_draw_that_holds_it_all_is_heavy_tailed() -> None:
-    draws = RNG.normal(size=(6400, 3))
+def test_a_single_draw_that_holds_it_all_is_heavy_tailed(rng: np.random.Generator) -> None:
+    draws = rng.normal(size=(6400, 3))
     assert not st.heavy_tailed(moments_of(draws))
     draws[17] = 1000
     assert moments_of(draws).peak > 0.9 and st.heavy_tailed(moments_of(draws))
 
 
-def test_error_signal_and_direction_against_plain_numpy() -> None:
+def test_error_signal_and_direction_are_those_of_plain_numpy(rng: np.random.Generator) -> None:
     exact = np.array([1.0, -2.0, 0.5, 0.0])
-    draws = exact + np.array([0.1, 0.0, 0.0, 0.0]) + RNG.normal(size=(64 * 500, 4)) * np.array([1.0, 2.0, 0.5, 3.0])
+    draws = exact + np.array([0.1, 0.0, 0.0, 0.0]) + rng.normal(size=(64 * 500, 4)) * np.array([1.0, 2.0, 0.5, 3.0])
     moments = moments_of(draws, exact)
     errors = ((draws - exact) ** 2).sum(1)
     mse = st.mean_squared_error(moments, exact)
@@ -52,20 +50,20 @@ def test_error_signal_and_direction_against_plain_numpy() -> None:
     assert st.cosine_of_mean(moments, exact) == pytest.approx(draws.mean(0) @ direction / np.linalg.norm(draws.mean(0)))
 
 
-def test_coordinates_that_do_not_vary_are_left_out_of_the_signal_to_noise() -> None:
-    draws = np.column_stack([RNG.normal(size=6400), np.full(6400, 2.0)])
+def test_coordinates_that_do_not_vary_are_left_out_of_the_signal_to_noise(rng: np.random.Generator) -> None:
+    draws = np.column_stack([rng.normal(size=6400), np.full(6400, 2.0)])
     ratios, kept = st.signal_to_noise(moments_of(draws))
     assert len(ratios) == 1 and kept == 0.5
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.3])
-def test_bias_against_a_noisy_reference(bias: float) -> None:
+def test_the_bias_against_a_noisy_reference_is_covered(rng: np.random.Generator, bias: float) -> None:
     """Coverage of the 95 % interval over 400 runs is at least 90 %, and noise is not taken for bias."""
-    mean = RNG.normal(size=40)
+    mean = rng.normal(size=40)
     truth = mean * (1 + bias)
     covered, values = 0, []
     for _ in range(400):
-        draws, reference = truth + RNG.normal(size=(32, 40)), mean + RNG.normal(size=(64, 40))
+        draws, reference = truth + rng.normal(size=(32, 40)), mean + rng.normal(size=(64, 40))
         figure = st.relative_bias_between(draws, reference)
         covered += figure.lo <= bias <= figure.hi
         values.append(figure.value)

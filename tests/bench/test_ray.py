@@ -1,4 +1,4 @@
-"""Two Ray nodes on one machine that hears nothing else, one killed in mid-run: every cell once, the same numbers."""
+"""Two Ray nodes in a network of their own, one killed in mid-run: every cell is measured once, to the same numbers."""
 
 from __future__ import annotations
 

@@ -12,12 +12,10 @@ from dvae_bench.bench.statistics.paired import paired_log_ratio
 from dvae_bench.bench.statistics.seeds import interquartile_mean, probability_of_improvement
 from scipy import stats
 
-RNG = np.random.default_rng(5)
-
 
 @pytest.mark.parametrize("n", [5, 8, 13, 40])
-def test_the_middle_half(n: int) -> None:
-    scores = RNG.normal(size=n)
+def test_the_interquartile_mean_is_the_trimmed_mean(rng: np.random.Generator, n: int) -> None:
+    scores = rng.normal(size=n)
     middle = interquartile_mean([scores]).value
     assert middle == pytest.approx(interquartile_mean([scores[::-1]]).value)
     if n % 4 == 0:
@@ -30,19 +28,19 @@ def test_a_diverged_seed_ranks_last_and_is_not_dropped() -> None:
     assert probability_of_improvement([np.full(5, -np.inf)], [np.full(5, -1e9)]).value == 0
 
 
-def test_probability_of_improvement() -> None:
+def test_the_probability_of_improvement_is_that_of_a_better_run(rng: np.random.Generator) -> None:
     assert probability_of_improvement([np.arange(5.0)], [np.arange(5.0)]).value == 0.5
-    ours, theirs = RNG.normal(1, 1, 4000), RNG.normal(0, 1, 4000)
+    ours, theirs = rng.normal(1, 1, 4000), rng.normal(0, 1, 4000)
     assert np.mean([a > b for a, b in zip(ours, theirs, strict=True)]) == pytest.approx(0.76, abs=0.03)
     figure = probability_of_improvement([ours[:50]], [theirs[:50]])
     assert figure.lo < 0.76 < figure.hi
 
 
-def test_intervals_are_reproducible_and_cover() -> None:
+def test_intervals_are_reproducible_and_cover(rng: np.random.Generator) -> None:
     assert interquartile_mean([np.arange(9.0)]) == interquartile_mean([np.arange(9.0)])
     covered = 0
     for _ in range(60):
-        figure = interquartile_mean([RNG.normal(size=20)])
+        figure = interquartile_mean([rng.normal(size=20)])
         covered += figure.lo <= 0 <= figure.hi
     assert covered >= stats.binom.ppf(1e-6, 60, 0.9)
 
@@ -68,14 +66,14 @@ def test_the_table_needs_five_seeds_and_counts_the_diverged() -> None:
 
 
 class TestPairedRatio:
-    def test_covers_and_gains_from_common_random_numbers(self) -> None:
+    def test_covers_and_gains_from_common_random_numbers(self, rng: np.random.Generator) -> None:
         covered, paired_se, apart_se = 0, [], []
         for _ in range(300):
-            shared = RNG.gamma(50, 1 / 50, size=64)
-            base, new = shared * RNG.gamma(500, 1 / 500, size=64), 1.3 * shared * RNG.gamma(500, 1 / 500, size=64)
+            shared = rng.gamma(50, 1 / 50, size=64)
+            base, new = shared * rng.gamma(500, 1 / 500, size=64), 1.3 * shared * rng.gamma(500, 1 / 500, size=64)
             change, se = paired_log_ratio(base, new)
             covered += abs(change - np.log(1.3)) < stats.t.isf(0.025, 63) * se
             paired_se.append(se)
-            apart_se.append(paired_log_ratio(base, RNG.permutation(new))[1])
+            apart_se.append(paired_log_ratio(base, rng.permutation(new))[1])
         assert covered >= stats.binom.ppf(1e-6, 300, 0.95)
         assert np.mean(paired_se) < 0.6 * np.mean(apart_se)

@@ -1,4 +1,4 @@
-"""Shards: together the whole plan, each cell once; merged, the same run; and what may not be merged is refused."""
+"""Shards partition the plan, merged shards are the whole run, and runs that do not belong together are not merged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_shards_are_the_whole_plan_with_each_cell_once(count: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/2/3", "a/b", "-1/2", "1/0", ""])
-def test_what_is_no_shard_is_refused(text: str) -> None:
+def test_a_malformed_shard_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a shard; write I/N"):
         Shard.parse(text)
 
@@ -70,7 +70,7 @@ def test_merged_shards_are_the_run(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in out.folder.rglob("*") if path.is_file()} == before
 
 
-def test_what_was_measured_prevails_over_what_failed(tmp_path: Path) -> None:
+def test_a_measured_cell_prevails_over_a_failed_one(tmp_path: Path) -> None:
     first, *_ = every = cells()
     failed, good = Store(tmp_path / "failed"), measured(tmp_path / "good", every)
     failed.write_context({"schema": 1})
@@ -81,7 +81,7 @@ def test_what_was_measured_prevails_over_what_failed(tmp_path: Path) -> None:
         assert Store(out).content(first.part()) == good.content(first.part())
 
 
-def test_numbers_that_differ_are_said_and_the_first_are_kept(tmp_path: Path) -> None:
+def test_differing_numbers_are_reported_and_the_first_are_kept(tmp_path: Path) -> None:
     a, b = (measured(tmp_path / name, cells()) for name in "ab")
     merged = merge(tmp_path / "out", [a.folder, b.folder])
     assert sorted(merged.differing) == ["reinforce on bit:d=2, clock", "rloo on bit:d=2, clock"], "draws are equal"

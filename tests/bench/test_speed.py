@@ -1,4 +1,4 @@
-"""Each speed path of training against the plain path, and refused where it cannot be had."""
+"""Each speed path of training against the plain path, and a refusal where it is not available."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TestKeys:
 
 
 class TestRefusals:
-    def test_nothing_asked_nothing_refused(self) -> None:
+    def test_without_speed_paths_nothing_is_refused(self) -> None:
         check_speed(torch.device("meta"), {})
         check_speed(CPU, {"autocast": "bf16"})
 
@@ -85,25 +85,25 @@ class TestRefusals:
             ({"compile": "yes", "cuda_graphs": "yes"}, "choose one of them"),
         ],
     )
-    def test_on_the_cpu(self, values: dict[str, str], words: str) -> None:
+    def test_cuda_graphs_are_refused_on_the_cpu(self, values: dict[str, str], words: str) -> None:
         with pytest.raises(UsageError, match=words):
             linear(**values)
 
-    def test_a_device_without_bfloat16(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_device_without_bfloat16_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(UsageError, match="meta has no bfloat16 arithmetic; leave autocast out"):
             check_speed(torch.device("meta"), {"autocast": "bf16"})
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
         with pytest.raises(UsageError, match="cuda has no bfloat16"):
             check_speed(torch.device("cuda"), {"autocast": "bf16"})
 
-    def test_no_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_compiler_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CXX", "no-such-compiler")
         with pytest.raises(UsageError, match="there is no no-such-compiler; install it or set CXX"):
             linear(compile="yes")
 
 
 class TestBfloat16:
-    def test_logits_are_within_its_rounding_and_float32(self) -> None:
+    def test_logits_are_within_bfloat16_rounding_and_returned_in_float32(self) -> None:
         """Of a linear decoder at bits, which bfloat16 holds exactly: two roundings to 8 bits, u = 2^-8, of weights and
         bias and of the answer, so that a logit is within (2u + u²)(Σ |w z| + |b|) of what it is.
         """
@@ -122,7 +122,7 @@ class TestBfloat16:
         assert float((fast - exact).abs().max()) > SUM_OF_784 * float(size.max()), "it was computed in float32"
 
     @pytest.mark.parametrize("task", [linear, lambda **v: MnistVq(arch="conv", batch=8, **v)], ids=["vae", "conv vq"])
-    def test_trains_all_parameters_in_float32(self, task: Any) -> None:
+    def test_all_parameters_are_trained_in_float32(self, task: Any) -> None:
         fast = task(autocast="bf16")
         step = step_of(fast, "vq-st" if isinstance(fast, MnistVq) else "disarm")
         before = {name: tensor.clone() for name, tensor in step.vae.state_dict().items()}
@@ -132,7 +132,7 @@ class TestBfloat16:
             assert parameter.dtype == parameter.grad.dtype == torch.float32
             assert not torch.equal(before[name], parameter), name
 
-    def test_evaluations_are_those_of_float32(self) -> None:
+    def test_evaluations_are_made_in_float32(self) -> None:
         fast, plain = (step_of(linear(**values)) for values in ({"autocast": "bf16"}, {}))
         x = some_batches(linear(), 1)[0]
         found, expected = (evaluate(step, step.task, TRAINING, 0, x, final=True) for step in (fast, plain))
@@ -141,7 +141,7 @@ class TestBfloat16:
         assert not np.array_equal(found["var_cut"], expected["var_cut"]), "gradients are drawn as they are trained with"
         assert fast.vae.training
 
-    def test_the_reference_of_the_bias_is_float32(self) -> None:
+    def test_the_reference_of_the_bias_is_made_in_float32(self) -> None:
         fast, plain = (step_of(linear(**values)).vae for values in ({"autocast": "bf16"}, {}))
         x = some_batches(linear(), 1)[0]
         draws = [reference_draws(vae, x, 16, stream(0, "evaluation")) for vae in (fast, plain)]
@@ -175,7 +175,7 @@ class TestCompiled:
     @pytest.mark.parametrize(
         "name", ["gumbel-softmax", *(pytest.param(name, marks=pytest.mark.full) for name in ("reinforce", "disarm"))]
     )
-    def test_is_the_plain_step_to_rounding(self, name: str) -> None:
+    def test_a_compiled_step_is_the_plain_step_to_rounding(self, name: str) -> None:
         fast, plain = (step_of(linear(**values), name) for values in ({"compile": "yes"}, {}))
         assert isinstance(fast.path, Compiled) and plain.path == plain.bare
         for x in some_batches(plain.task, 3):
@@ -189,7 +189,7 @@ class TestCompiled:
         with pytest.raises(Unsupported, match="compile=yes gives f no second derivative, which rebar needs"):
             step(some_batches(step.task, 1)[0])
 
-    def test_compiles_and_leaves_the_model_its_own_methods(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_training_steps_are_compiled(self, monkeypatch: pytest.MonkeyPatch) -> None:
         compiled: list[str] = []
 
         def compile_(method: Any, fullgraph: bool) -> Any:
@@ -315,7 +315,7 @@ class TestGraphed:
         step.load_state_dict(step.state_dict())
         assert step.path is not path
 
-    def test_is_timed_as_one_phase(self, pretend_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_replay_is_timed_as_one_phase(self, pretend_cuda: None, monkeypatch: pytest.MonkeyPatch) -> None:
         step, timeline = graphed_step(linear(), "rloo", monkeypatch), Timeline(CpuClock())
         step.path(some_batches(step.task, 1)[0], timeline)
         assert set(timeline.read()) == {"graph"}

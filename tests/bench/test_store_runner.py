@@ -1,4 +1,4 @@
-"""Cells and their keys, the store that never holds half a part, and a runner that no plugin can stop."""
+"""Cells and their keys, a store that never holds half a part, and a runner that no plugin can stop."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class TestPlan:
 
 
 class TestKeys:
-    def test_do_not_depend_on_the_order_of_parameters(self) -> None:
+    def test_keys_do_not_depend_on_the_order_of_parameters(self) -> None:
         one_way, other = (one_cell(tasks=f"bit:{text}") for text in ("d=3,t=0.3", "t=.3,d=3"))
         assert one_way.key() == other.key()
         assert one_cell("loorf:n=2").key() == one_cell("rloo").key(), "aliases and defaults are resolved"
@@ -87,28 +87,28 @@ class TestKeys:
             dict(settings=replace(TINY.of(DRAWS), rows=21)),
         ],
     )
-    def test_differ_in_everything_the_numbers_depend_on(self, change: dict[str, object]) -> None:
+    def test_keys_differ_in_everything_the_numbers_depend_on(self, change: dict[str, object]) -> None:
         assert replace(one_cell(), **change).key() != one_cell().key()  # type: ignore[arg-type]
 
-    def test_do_not_depend_on_other_sources_settings(self) -> None:
+    def test_keys_do_not_depend_on_other_sources_settings(self) -> None:
         other = replace(TINY, name="other").changed(CLOCK, repetitions=99)
         assert one_cell(preset=other).key() == one_cell().key()
 
-    def test_differ_in_code(self, plugin: Callable[..., Path]) -> None:
+    def test_keys_differ_in_code(self, plugin: Callable[..., Path]) -> None:
         keys = []
         for code in ("pass", "pass  # a comment", "f(draw)"):
             plugin("mine", code)
             keys.append(one_cell("mine").key())
         assert keys[0] == keys[1] != keys[2]
 
-    def test_only_timings_depend_on_the_devices_name(self) -> None:
+    def test_only_keys_of_timings_depend_on_the_devices_name(self) -> None:
         for source, same in (("draws", True), ("clock", False)):
             keys = {one_cell(source=source, device_name=name).key() for name in ("one gpu", "another gpu")}
             assert (len(keys) == 1) is same
         steps = one_cell(source="steps", tasks="mnist-vae")
         assert replace(steps, place=replace(steps.place, device_name="another gpu")).key() == steps.key()
 
-    def test_do_not_depend_on_the_order_of_collectors(self, plugin_file: Callable[..., Path]) -> None:
+    def test_keys_do_not_depend_on_the_order_of_collectors(self, plugin_file: Callable[..., Path]) -> None:
         files = [plugin_file(name, source=collector(name, f"[{name!r}]")) for name in ("first", "second")]
         keys = set()
         for order in (files, files[::-1]):
@@ -145,7 +145,7 @@ class TestFingerprint:
         fingerprints._parse.cache_clear()
         fingerprints.fingerprint.cache_clear()
 
-    def test_a_formula_is_for_readers(self, package: Path) -> None:
+    def test_a_formula_changes_no_fingerprint(self, package: Path) -> None:
         stranger = package / "stranger.py"
         hashes = []
         for facts in (
@@ -196,19 +196,21 @@ class TestFingerprint:
         ],
     )
     @pytest.mark.parametrize("of", ["main.py", "part.py"])
-    def test_sees_code_and_nothing_else(self, package: Path, of: str, before: str, after: str, same: bool) -> None:
+    def test_a_fingerprint_sees_code_and_nothing_else(
+        self, package: Path, of: str, before: str, after: str, same: bool
+    ) -> None:
         first = self.of(package / of)
         text = (package / "part.py").read_text()
         assert before in text
         (package / "part.py").write_text(text.replace(before, after))
         assert (self.of(package / of) == first) is same
 
-    def test_sees_modules_imported_by_imported_ones(self, package: Path) -> None:
+    def test_a_fingerprint_sees_modules_imported_by_imported_ones(self, package: Path) -> None:
         first = self.of(package / "main.py")
         (package / "deep" / "leaf.py").write_text("LEAF = 3\n")
         assert self.of(package / "main.py") != first
 
-    def test_does_not_see_what_is_not_imported(self, package: Path) -> None:
+    def test_a_fingerprint_does_not_see_what_is_not_imported(self, package: Path) -> None:
         first = self.of(package / "main.py")
         (package / "stranger.py").write_text("X = 2\n")
         assert self.of(package / "main.py") == first
@@ -324,7 +326,7 @@ class TestStore:
                 refuse()
             assert f"schema {SCHEMA + 1}" in str(error.value) and "\n" not in str(error.value)
 
-    def test_context_round_trips(self, store: Store) -> None:
+    def test_the_context_comes_back_as_it_was(self, store: Store) -> None:
         assert store.context() == {}
         store.write_context({"schema": SCHEMA, "device": "cpu"})
         assert store.context() == {"schema": SCHEMA, "device": "cpu"}

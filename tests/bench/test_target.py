@@ -1,4 +1,4 @@
-"""Time to target: the first evaluation that reaches it, or censored."""
+"""Time to target: that of the first evaluation that reaches it, or censored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows(target: float | None, curve: list[tuple[int, float, float, int]] = CURV
     (-130.0, 30, (4.5, 3.0), (60, 40)),
     (-300.0, 10, (1.5, 0.0), (20, 0)),
 ])  # fmt: skip
-def test_first_evaluation_that_reaches_it(
+def test_the_target_is_reached_at_the_first_evaluation_above_it(
     target: float, step: int, seconds: tuple[float, float], evaluations: tuple[int, int]
 ) -> None:
     found = rows(target)
@@ -42,13 +42,13 @@ def test_first_evaluation_that_reaches_it(
 
 
 @pytest.mark.parametrize("curve", [CURVE, [*CURVE[:2], (30, 4.5, math.nan, 60)]])
-def test_censored_where_it_was_not_reached(curve: list[tuple[int, float, float, int]]) -> None:
+def test_a_target_that_is_not_reached_is_censored(curve: list[tuple[int, float, float, int]]) -> None:
     for line, spent in zip(rows(-100.0, curve).values(), (4.5, 60), strict=True):
         assert (line["value"], line["lo"], line["hi"]) == (spent, spent, math.inf)
         assert line["status"] == "censored" and "did not reach -100 in 30 steps" in line["reason"]
 
 
-def test_nothing_without_a_target_or_a_curve() -> None:
+def test_there_are_no_rows_without_a_target_or_a_curve() -> None:
     assert rows(None) == {} and rows(-100.0, []) == {}
 
 

@@ -1,4 +1,4 @@
-"""Timing in rounds, on a clock that the test moves; telemetry, extras and traces, with no accelerator needed."""
+"""Timing in rounds on a simulated clock; telemetry, measurements of a device and traces, without an accelerator."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def by_metric(timings: Timings) -> dict[str, dict[str, Any]]:
 
 class TestStopwatch:
     @pytest.mark.parametrize(("duration", "warm"), [(10_000.0, 3), (1_000.0, 25), (100_000.0, 3)])
-    def test_warms_up_by_calls_and_by_time(self, world: World, duration: float, warm: int) -> None:
+    def test_it_warms_up_by_calls_and_by_time(self, world: World, duration: float, warm: int) -> None:
         timings = alone(world.timed("a", duration))
         estimate, hot = 5, 6
         assert len(world.calls) == warm + estimate + hot + 30
@@ -125,7 +125,7 @@ class TestStopwatch:
         assert 6 * 90 <= len(alone(world.timed("a", 1_000.0, 1_100.0), settings).phases["total"]) <= 6 * 100
         assert len(alone(world.timed("b", 1_000_000.0), settings).phases["total"]) == 12, "never below the floor"
 
-    def test_stops_when_precise(self, world: World) -> None:
+    def test_it_stops_when_precise(self, world: World) -> None:
         steady = alone(world.timed("a", 1_000.0), ClockSettings(seconds=0.0, precision=0.01))
         assert (steady.stop_reason, len(steady.blocks)) == ("budget", 6), "the floor comes first"
         steady = alone(world.timed("a", 1_000.0), ClockSettings(seconds=0.6, precision=0.01))
@@ -147,7 +147,7 @@ class TestStopwatch:
         assert rows["time_total"]["status"] == "ok" and rows["time_total"]["n"] == 30
         assert rows["time_throttled"]["n"] == 2 and rows["time_throttled"]["reason"] == "software power cap"
 
-    def test_always_throttled_is_said(self, world: World) -> None:
+    def test_timings_that_are_always_throttled_say_so(self, world: World) -> None:
         world.readings = iter([HOT] * 99)
         timings = alone(world.timed("a", 1_000.0))
         assert len(timings.throttled) == 9 and timings.stop_reason == "throttled"
@@ -156,7 +156,7 @@ class TestStopwatch:
 
 
 class TestRounds:
-    def test_every_round_has_everyone_in_random_order(self, world: World) -> None:
+    def test_every_round_times_everyone_in_random_order(self, world: World) -> None:
         names = "abcdef"
         time_group({name: world.timed(name, 30_000.0) for name in names}, CPU, SETTINGS, seed=0)
         share = 1 + 5
@@ -173,13 +173,13 @@ class TestRounds:
         assert orders[0] == orders[1] != orders[2]
 
     @pytest.mark.parametrize("at", [0, 7, 20], ids=["first call", "estimate", "a block"])
-    def test_who_fails_drops_out(self, world: World, at: int) -> None:
+    def test_a_call_that_fails_drops_out(self, world: World, at: int) -> None:
         group = {name: world.timed(name, 30_000.0, fails_at=at if name == "b" else -1) for name in "abc"}
         results = time_group(group, CPU, SETTINGS, seed=0)
         assert isinstance(results["b"], ZeroDivisionError)
         assert all(len(measured(results[name]).phases["total"]) == 30 for name in "ac")
 
-    def test_who_fails_holds_no_memory(self, world: World) -> None:
+    def test_a_call_that_fails_holds_no_memory(self, world: World) -> None:
         held: list[weakref.ref[torch.Tensor]] = []
 
         def call(timeline: Timeline) -> None:
@@ -195,7 +195,7 @@ class TestRounds:
         time_group({"a": world.timed("a", 1_000.0)}, CPU, SETTINGS, 0, shares.append)
         assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) == 1 + 6, "in the warm-up, and per block"
 
-    def test_nobody_to_time(self) -> None:
+    def test_an_empty_group_has_no_results(self) -> None:
         assert time_group({}, CPU, SETTINGS, 0) == {}
 
 
@@ -220,12 +220,14 @@ class TestOnAnAccelerator:
         assert rows["host_bound"]["value"] == 1.0
 
     @pytest.mark.parametrize(("enqueue", "bound"), [(89.0, 0.0), (90.0, 1.0)])
-    def test_host_bound(self, timings: Timings, enqueue: float, bound: float) -> None:
+    def test_a_call_is_host_bound_from_nine_tenths_of_its_time_enqueued(
+        self, timings: Timings, enqueue: float, bound: float
+    ) -> None:
         blocks = [stopwatch.Block(block.spans, enqueue, 100.0, block.reading) for block in timings.blocks]
         rows = by_metric(Timings(timings.phases, blocks, [], 1, "budget", True))
         assert rows["host_bound"]["value"] == bound and rows["time_enqueue"]["value"] == enqueue
 
-    def test_extras_or_why_not(self, timings: Timings) -> None:
+    def test_memory_launches_and_replays_are_measured_or_say_why_not(self, timings: Timings) -> None:
         rows = by_metric(timings)
         assert rows["memory_peak"]["value"] == 4096 and rows["memory_peak"]["unit"] == "bytes"
         assert rows["launches"]["value"] == 12
@@ -235,7 +237,7 @@ class TestOnAnAccelerator:
         rows = by_metric(timings)
         assert [rows[f"device_{name}"]["value"] for name in ("clock", "temperature", "power")] == [1500, 60, 200]
 
-    def test_nothing_of_it_on_the_cpu(self, world: World) -> None:
+    def test_the_cpu_has_none_of_these_rows(self, world: World) -> None:
         assert set(by_metric(alone(world.timed("a", 1_000.0)))) == {"time_work", "time_total", "rounds", "calls"}
 
 
@@ -252,7 +254,7 @@ class TestAccelerator:
         assert accelerator.peak_memory(lambda: calls.append("call"), DEVICE) == 250
         assert calls == ["synchronize", "reset", "call", "synchronize"]
 
-    def test_replays_of_one_capture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_replays_are_of_one_capture(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[str] = []
 
         def capture(call: Callable[[], object], warm_up: Callable[[], object], device: torch.device) -> Any:
@@ -290,13 +292,13 @@ class TestTelemetry:
         monkeypatch.setattr(telemetry.torch, "get_device_module", lambda device: properties)
         return fake
 
-    def test_reads_the_device(self, nvml: Any) -> None:
+    def test_clock_temperature_power_and_throttling_are_read(self, nvml: Any) -> None:
         device = Telemetry(torch.device("cuda"))
         assert device.handle == "GPU-abc"
         slowed = ("software power cap", "hardware thermal slowdown")
         assert device.read() == Reading(1410.0, 71.0, 399.5, slowed), "idling is not throttling"
 
-    def test_a_driver_that_refuses(self, nvml: Any) -> None:
+    def test_a_driver_that_refuses_gives_no_reading(self, nvml: Any) -> None:
         def refuse(*arguments: object) -> int:
             raise OSError("not supported")
 
@@ -305,17 +307,17 @@ class TestTelemetry:
         nvml.nvmlInit = refuse
         assert Telemetry(torch.device("cuda")).read() is None
 
-    def test_without_the_library(self, nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_library_there_is_no_reading(self, nvml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pynvml", None)
         assert Telemetry(torch.device("cuda")).read() is None
 
     @pytest.mark.parametrize("device", ["cpu", "xpu"])
-    def test_of_other_devices_there_is_none(self, device: str) -> None:
+    def test_other_devices_have_no_reading(self, device: str) -> None:
         assert Telemetry(torch.device(device)).read() is None
 
 
 class TestSteps:
-    def test_every_phase_and_their_total(self) -> None:
+    def test_a_step_has_every_phase_and_their_total(self) -> None:
         task = MnistVae(arch="linear", batch=16)
         timed = timed_steps(task, build("rloo", task.spec), seed=0)
         timings = alone(timed, ClockSettings(warmup=1, repetitions=3, rounds=3, seconds=0.0))
@@ -357,14 +359,16 @@ class TestRunner:
 
 
 class TestTraces:
-    def test_phases_are_labels(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_phases_are_labels_of_the_trace(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         cells, said = grid("rloo:n=3", tasks=[VAE, "bit"], sources="clock"), []
         (path,) = write_traces(cells, tmp_path / "traces", said.append)
         assert path.name == "rloo-n=3-mnist-vae-arch=linear-batch=8.json" and said == []
         events = json.loads(path.read_text())["traceEvents"]
         assert {event["name"] for event in events if event.get("cat") == "user_annotation"} >= PHASES
 
-    def test_what_fails_is_named_with_its_reason(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_step_that_cannot_be_traced_is_named_with_its_reason(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def fail(*arguments: object) -> None:
             raise ZeroDivisionError("the baseline is empty\nat all")
 

@@ -1,4 +1,4 @@
-"""Training steps, bounds and gradient variance, against enumeration and plain loops."""
+"""Training steps, bounds and the variance of gradients, against enumeration and plain loops."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def train_step(task: MnistVae, name: str) -> TrainStep:
 class TestTrainStep:
     @pytest.mark.parametrize("arch", ["linear", "categorical"])
     @pytest.mark.parametrize("name", ESTIMATOR_NAMES)
-    def test_trains(self, tasks: dict[str, MnistVae], arch: str, name: str) -> None:
+    def test_training_lowers_the_loss(self, tasks: dict[str, MnistVae], arch: str, name: str) -> None:
         step, batches = train_step(tasks[arch], name), some_batches(tasks[arch], 4)
         losses = [float(step(batches[k % 4]).mean()) for k in range(60)]
         assert np.isfinite(losses).all()
@@ -75,7 +75,7 @@ class TestTrainStep:
 
     @pytest.mark.parametrize("arch", ARCHITECTURES)
     @pytest.mark.parametrize("name", ESTIMATOR_NAMES)
-    def test_timed_step_is_the_same_step(self, tasks: dict[str, MnistVae], arch: str, name: str) -> None:
+    def test_a_timed_step_is_the_same_step(self, tasks: dict[str, MnistVae], arch: str, name: str) -> None:
         plain, timed = (train_step(tasks[arch], name) for _ in range(2))
         timeline = Timeline(CpuClock())
         for x in some_batches(tasks[arch], 3):
@@ -86,14 +86,14 @@ class TestTrainStep:
             one, other = getattr(plain, part).state_dict(), getattr(timed, part).state_dict()
             assert all(torch.equal(one[key], other[key]) for key in one), part
 
-    def test_learning_rate_is_that_of_the_next_step(self, linear: MnistVae) -> None:
+    def test_a_learning_rate_is_that_of_the_next_step(self, linear: MnistVae) -> None:
         step = train_step(linear, "rloo")
         before = copy.deepcopy(step.vae.state_dict())
         step.set_learning_rate(0.0)
         step(some_batches(linear, 1)[0])
         assert all(torch.equal(before[key], value) for key, value in step.vae.state_dict().items())
 
-    def test_returns_the_loss_of_each_image(self, linear: MnistVae) -> None:
+    def test_a_step_returns_the_loss_of_each_image(self, linear: MnistVae) -> None:
         loss = train_step(linear, "rloo")(some_batches(linear, 1)[0])
         assert loss.shape == (16,) and not loss.requires_grad
 
@@ -112,7 +112,7 @@ class TestTrainStep:
 
 class TestModel:
     @pytest.mark.parametrize("arch", ["linear", "categorical"])
-    def test_output_starts_at_the_mean_image(self, tasks: dict[str, MnistVae], arch: str) -> None:
+    def test_the_output_starts_at_the_mean_image(self, tasks: dict[str, MnistVae], arch: str) -> None:
         bias = tasks[arch].model(0).decoder[-1].bias.detach()
         torch.testing.assert_close(bias.sigmoid(), tasks[arch].data_mean.clamp(1e-3, 1 - 1e-3))
 
@@ -120,7 +120,7 @@ class TestModel:
         ("arch", "widths"),
         [("linear", [784, 200, 784]), ("categorical", [784, 200, 200, 200, 200, 200, 784])],
     )
-    def test_widths(self, tasks: dict[str, MnistVae], arch: str, widths: list[int]) -> None:
+    def test_networks_have_the_stated_widths(self, tasks: dict[str, MnistVae], arch: str, widths: list[int]) -> None:
         vae = tasks[arch].model(0)
         layers = [m for m in (*vae.encoder, *vae.decoder) if isinstance(m, torch.nn.Linear)]
         assert [layers[0].in_features, *(layer.out_features for layer in layers)] == widths
@@ -154,7 +154,7 @@ def every_code_in_turn() -> Callable[[Bernoulli, int, None], Tensor]:
 
 class TestBounds:
     @pytest.mark.parametrize("kl", ["analytic", "sampled"])
-    def test_elbo_is_unbiased_for_the_enumerated_one(self, tiny: tuple[Vae, Tensor], kl: str) -> None:
+    def test_the_elbo_is_unbiased_for_the_enumerated_one(self, tiny: tuple[Vae, Tensor], kl: str) -> None:
         vae, x = tiny
         vae.kl = kl
         with torch.no_grad():
@@ -212,7 +212,7 @@ class TestBounds:
 
 class TestKl:
     @pytest.mark.parametrize("kl", ["analytic", "sampled"])
-    def test_exact_gradient_is_that_of_the_negative_elbo(self, kl: str) -> None:
+    def test_the_exact_gradient_is_that_of_the_negative_elbo(self, kl: str) -> None:
         task = TinyVae(dtype=torch.float64)
         vae, x = task.vae, task.x
         params = vae.encode(x)
@@ -229,7 +229,9 @@ class TestKl:
 
 class TestGradientSpread:
     @pytest.mark.parametrize("kl", ["analytic", "sampled"])
-    def test_agrees_with_a_plain_loop(self, tiny: tuple[Vae, Tensor], kl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_spread_agrees_with_a_plain_loop(
+        self, tiny: tuple[Vae, Tensor], kl: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         vae, x = tiny
         vae.kl = kl
         draws, rloo = 12, build("rloo:n=3", vae.spec).eval()
@@ -255,7 +257,7 @@ class TestGradientSpread:
             assert spread[name].shape == (draws,)
             torch.testing.assert_close(spread[name].mean(), torch.stack(gradients).var(0).sum(), rtol=1e-4, atol=0)
 
-    def test_the_exact_gradient_has_none(self, tiny: tuple[Vae, Tensor]) -> None:
+    def test_the_exact_gradient_has_no_spread(self, tiny: tuple[Vae, Tensor]) -> None:
         vae, x = tiny
         cut = logits_draws(vae, build("exact", vae.spec).eval(), x, 3, stream(0, "sample"))
         assert float(squared_distances(cut).max()) < 1e-8
@@ -263,7 +265,7 @@ class TestGradientSpread:
 
 
 class TestGradientEma:
-    def test_is_the_literatures_number(self) -> None:
+    def test_it_is_the_exponential_moving_variance_of_the_literature(self) -> None:
         parameter, generator = torch.zeros(5, requires_grad=True), torch.Generator().manual_seed(0)
         ema, mean, square, weight = GradientEma([parameter], decay=0.9), torch.zeros(5), torch.zeros(5), 0.0
         for _ in range(30):
@@ -276,7 +278,7 @@ class TestGradientEma:
 
 
 class TestTrain:
-    def test_evaluates_at_even_steps(self, linear: MnistVae) -> None:
+    def test_evaluations_are_evenly_spaced(self, linear: MnistVae) -> None:
         ticks: list[float] = []
         points = train(linear, build("rloo", linear.spec), TRAINING, 0, ticks.append)
         assert [point.step for point in points] == [2, 4, 6] and ticks == pytest.approx([1 / 3, 2 / 3, 1])
@@ -290,14 +292,14 @@ class TestTrain:
         seconds = [point.seconds for point in points]
         assert seconds == sorted(seconds) and seconds[0] > 0
 
-    def test_follows_the_schedule(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_learning_rate_follows_the_schedule(self, monkeypatch: pytest.MonkeyPatch) -> None:
         task, rates = MnistVae(arch="linear", batch=8, lr=0.5, schedule="step", warmup=2), []
         monkeypatch.setattr(TrainStep, "set_learning_rate", lambda step, rate: rates.append(rate))
         train(task, build("rloo", task.spec), TRAINING, 0, lambda fraction: None)
         assert rates == pytest.approx([0.25, 0.5, 0.5, 0.05, 0.005, 0.005])
 
     @pytest.mark.parametrize("name", ["rloo", "rebar", "reinforce-ema"])
-    def test_is_reproducible(self, linear: MnistVae, name: str) -> None:
+    def test_training_is_reproducible(self, linear: MnistVae, name: str) -> None:
         one, other, seed_1 = (
             train(linear, build(name, linear.spec), TRAINING, seed, lambda fraction: None) for seed in (0, 0, 1)
         )
@@ -307,7 +309,7 @@ class TestTrain:
                 np.testing.assert_array_equal(*(astuple(m) if isinstance(m, Quantity) else m for m in pair))
         assert not np.array_equal(one[-1].metrics["elbo_test"], seed_1[-1].metrics["elbo_test"])
 
-    def test_ends_when_its_time_is_spent(self, linear: MnistVae) -> None:
+    def test_training_ends_when_its_time_is_spent(self, linear: MnistVae) -> None:
         points = train(linear, build("rloo", linear.spec), replace(TRAINING, seconds=0.0), 0, lambda fraction: None)
         assert [point.step for point in points] == [1]
         assert {"iw_test", "bias_reference"} <= points[0].metrics.keys(), "evaluated as a last step is"
@@ -343,11 +345,11 @@ class TestTrain:
 
 
 class TestStreams:
-    def test_are_reproducible(self) -> None:
+    def test_streams_are_reproducible(self) -> None:
         one, other = (torch.rand(100, generator=stream(3, "data")) for _ in range(2))
         assert torch.equal(one, other)
 
-    def test_no_two_are_the_same_or_correlated(self) -> None:
+    def test_no_two_streams_are_the_same_or_correlated(self) -> None:
         purposes = ("data", "sample", "lower", "tuning", "tuning-lower", "evaluation")
         noise = torch.stack([torch.randn(4000, generator=stream(s, p)) for s in range(4) for p in purposes])
         correlation = torch.corrcoef(noise) - torch.eye(len(noise))

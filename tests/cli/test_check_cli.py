@@ -1,4 +1,4 @@
-"""`dvae-bench check` on the command line: its lines and its exit codes."""
+"""`dvae-bench check`: a line for each property, and the exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from command_line import Command
 PROPERTIES = 12
 
 
-def test_an_estimator_that_conforms(command: Command) -> None:
+def test_an_estimator_that_conforms_has_a_line_for_each_property(command: Command) -> None:
     ended = command("check", "disarm")
     lines = [line.split() for line in ended.out.splitlines()]
     assert ended.code == 0
@@ -19,7 +19,9 @@ def test_an_estimator_that_conforms(command: Command) -> None:
     assert all(line[0] == "disarm" and line[2] == "ok" for line in lines)
 
 
-def test_a_plugin_that_does_not_is_named_with_the_property(command: Command, plugin_file: Callable[..., Path]) -> None:
+def test_a_plugin_that_does_not_conform_is_named_with_the_property(
+    command: Command, plugin_file: Callable[..., Path]
+) -> None:
     """Without names, the estimators of the file are checked, and no others."""
     ended = command("check", "--plugin", plugin_file("without-facts", facts=""))
     assert ended.code == 1

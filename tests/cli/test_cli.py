@@ -1,4 +1,4 @@
-"""The command line: what it refuses, in one sentence; what it runs, reuses and prints."""
+"""The command line: what it refuses in one sentence, and what it runs, reuses and prints."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TestImports:
         ],
         ids=" ".join,
     )
-    def test_nothing_heavy(self, arguments: list[str], tmp_path: Path) -> None:
+    def test_light_commands_import_nothing_heavy(self, arguments: list[str], tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-c", IMPORTED_BY, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
         )
@@ -65,7 +65,7 @@ class TestImports:
 
 
 class TestList:
-    def test_estimators_with_parameters(self, command: Command) -> None:
+    def test_estimators_are_listed_with_their_parameters(self, command: Command) -> None:
         lines = command("list").out.splitlines()
         assert len(lines) == len(list(ESTIMATORS))
         assert next(line for line in lines if line.startswith("rloo ")).endswith("[n=2]")
@@ -73,14 +73,14 @@ class TestList:
     @pytest.mark.parametrize(
         ("kind", "name"), [("estimators", "disarm"), ("tasks", "bit-table"), ("collectors", "variance")]
     )
-    def test_as_json(self, command: Command, kind: str, name: str) -> None:
+    def test_every_kind_is_listed_as_json(self, command: Command, kind: str, name: str) -> None:
         facts = {entry["name"]: entry for entry in json.loads(command("list", kind, "--json").out)}
         assert facts[name]["about"] and facts[name]["doc"]
 
     def test_a_plugin_is_listed_too(self, command: Command, plugin_file: Callable[..., Path]) -> None:
         assert "my-own" in command("list", "--plugin", plugin_file("my-own")).out
 
-    def test_show(self, command: Command) -> None:
+    def test_show_gives_the_facts_of_an_estimator(self, command: Command) -> None:
         ended = command("show", "rebar")
         assert ended.code == 0
         assert "Tucker" in ended.out and "3 evaluations" in ended.out and "dv'/dφ" in ended.out
@@ -102,7 +102,7 @@ class TestList:
         assert command("show", "loorf").out.startswith("rloo ")
         assert command("show", "rloo:n=4").out.startswith("rloo ")
 
-    def test_version(self, command: Command) -> None:
+    def test_the_version_is_printed(self, command: Command) -> None:
         assert command("--version").out.strip() == __version__
 
     def test_help_names_every_command(self, command: Command) -> None:
@@ -137,55 +137,57 @@ class TestRefusals:
             ("figures . --style poster", ["unknown style 'poster'", "paper, notebook, talk"]),
         ],
     )
-    def test_bad_input(
+    def test_bad_input_is_refused_in_one_sentence(
         self, command: Command, arguments: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         assert command(*arguments.split()).refused(*words)
         assert not list(tmp_path.iterdir()), "a refused command writes nothing"
 
-    def test_an_absent_device(self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_an_absent_device_is_refused(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
         ended = command("run", "-e", "rloo", "-t", "bit", "--device", "cuda", "-o", tmp_path / "r")
         assert ended.refused("no cuda device on this machine", "use --device cpu")
 
-    def test_a_file_without_plugins(self, command: Command, tmp_path: Path) -> None:
+    def test_a_file_without_plugins_is_refused(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "empty.py").write_text("class Estimator:\n    pass\n")
         assert command("list", "--plugin", tmp_path / "empty.py").refused("empty.py holds no plugin", "literal `name`")
 
-    def test_a_plugin_file_that_is_not_python(self, command: Command, tmp_path: Path) -> None:
+    def test_a_plugin_file_that_is_not_python_is_refused(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "odd.py").write_text("def (\n")
         assert command("list", "--plugin", tmp_path / "odd.py").refused("odd.py")
 
-    def test_a_data_folder_without_data(self, command: Command, tmp_path: Path) -> None:
+    def test_a_data_folder_without_data_is_refused(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
         assert ended.refused(str(tmp_path), TRAIN, TEST, "are not both there")
 
-    def test_a_corrupt_data_file(self, command: Command, tmp_path: Path) -> None:
+    def test_a_corrupt_data_file_is_refused(self, command: Command, tmp_path: Path) -> None:
         for name in (TRAIN, TEST):
             (tmp_path / name).write_bytes(b"\0" * 800)
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
         assert ended.refused(f"{tmp_path / TRAIN} is corrupt", "checksum")
 
     @pytest.mark.parametrize("verb", ["run", "report"])
-    def test_a_folder_of_a_newer_version(self, command: Command, tmp_path: Path, verb: str) -> None:
+    def test_a_folder_of_a_newer_version_is_refused(self, command: Command, tmp_path: Path, verb: str) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA + 1, "dvae_bench": "9.9.9"})
         arguments = ["report", tmp_path] if verb == "report" else ["run", "-e", "rloo", "-t", "bit", "-o", tmp_path]
         assert command(*arguments).refused(f"schema {SCHEMA + 1}", "9.9.9", __version__, "upgrade")
         assert not list((tmp_path / "cells").iterdir())
 
-    def test_a_damaged_part(self, command: Command, tmp_path: Path) -> None:
+    def test_a_damaged_part_is_named_and_left_out(self, command: Command, tmp_path: Path) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA})
         (tmp_path / "cells" / "abc.parquet").write_bytes(b"PAR1")
         ended = command("report", tmp_path)
         assert ended.code == 0 and f"{tmp_path / 'cells' / 'abc.parquet'}; run the command that" in ended.err
 
-    def test_a_damaged_context(self, command: Command, tmp_path: Path) -> None:
+    def test_a_damaged_context_is_refused(self, command: Command, tmp_path: Path) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA})
         (tmp_path / "context.json").write_text("{")
         assert command("report", tmp_path).refused("context.json")
 
-    def test_as_a_process(self, tmp_path: Path) -> None:
+    def test_a_process_refuses_as_a_call_does(self, tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-m", "dvae_bench.cli", "run", "-e", "rlo"], cwd=tmp_path, capture_output=True, text=True
         )
@@ -194,7 +196,7 @@ class TestRefusals:
 
 @pytest.mark.usefixtures("tiny_presets", "no_figures")
 class TestRun:
-    def test_measures_then_reuses(self, command: Command, tmp_path: Path) -> None:
+    def test_a_second_run_reuses_what_the_first_measured(self, command: Command, tmp_path: Path) -> None:
         arguments = ["run", "-e", "rloo", "-e", "disarm", "-t", "bit", "-o", tmp_path]
         first = command(*arguments)
         assert first.code == 0
@@ -209,7 +211,7 @@ class TestRun:
         third = command(*arguments, "--fresh")
         assert "4 to measure" in third.out and "cells: 4 ok" in third.out
 
-    def test_writes_tables_and_context(self, command: Command, tmp_path: Path) -> None:
+    def test_tables_and_context_are_written(self, command: Command, tmp_path: Path) -> None:
         command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path)
         written = {f"{name}.{end}" for name in ("toys", "efficiency") for end in ("csv", "md", "tex")}
         assert {path.name for path in (tmp_path / "tables").iterdir()} == written
@@ -229,12 +231,12 @@ class TestRun:
         command("report", tmp_path)
         assert set(pd.read_csv(tmp_path / "tables" / "toys.csv")["estimator"]) == {"disarm", "rloo"}
 
-    def test_seeds(self, command: Command, tmp_path: Path) -> None:
+    def test_every_seed_is_drawn_and_one_timed(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "rloo", "-t", "bit", "--seeds", "3", "-o", tmp_path)
         assert "4 cells: 3 bias and variance, 1 timing" in ended.out
         assert set(Store(tmp_path).rows()["seed"]) == {0, 1, 2}
 
-    def test_training_too(self, command: Command, tmp_path: Path) -> None:
+    def test_a_vae_is_trained_and_timed(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "rloo", "-t", "mnist-vae:arch=linear,batch=8", "-o", tmp_path)
         assert ended.code == 0 and "data mnist-5k" in ended.out and "1 training, 1 timing" in ended.out
         table = pd.read_csv(tmp_path / "tables" / "training.csv")
@@ -247,7 +249,7 @@ class TestRun:
         assert sorted(set(rows[rows["metric"] == "elbo_test"]["step"])) == list(range(2, 21, 2))
         assert "1 training" in command(*arguments, "--steps", "30", "--dry-run").out, "other steps are another cell"
 
-    def test_target_and_basket(self, command: Command, tmp_path: Path) -> None:
+    def test_a_target_and_a_basket_are_measured_along_training(self, command: Command, tmp_path: Path) -> None:
         arguments = ["run", "-e", "rloo", "-t", "mnist-vae:arch=linear,batch=8", "-o", tmp_path]
         assert command(*arguments, "--target-elbo", "-100", "--basket", "rebar", "--basket", "arsm").code == 0
         rows = Store(tmp_path).rows()
@@ -264,7 +266,7 @@ class TestRun:
         assert ended.code == 0 and f"{cells} to measure" in ended.out
         assert not (tmp_path / "r").exists()
 
-    def test_without_arguments_it_is_every_estimator_on_the_presets_tasks(
+    def test_without_arguments_every_estimator_runs_on_the_presets_tasks(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -274,7 +276,7 @@ class TestRun:
         draws, timings = (len(tasks) - vaes) * estimators, len(tasks) * estimators
         assert f"{draws} bias and variance, {vaes * estimators} training, {timings} timing" in out
 
-    def test_exclusions(self, command: Command, tmp_path: Path) -> None:
+    def test_excluded_names_are_left_out(self, command: Command, tmp_path: Path) -> None:
         arguments = ["-e", "rloo:n={2,4}", "-e", "re*", "-t", "bit", "-t", "quadratic", "-o", tmp_path, "--dry-run"]
 
         def cells(*more: str) -> int:
@@ -288,24 +290,26 @@ class TestRun:
         assert cells("-x", "re*") == 8
         assert cells("-x", "quadratic", "-x", "rebar") == (everything - 4) // 2
 
-    def test_sweeps(self, command: Command, tmp_path: Path) -> None:
+    def test_a_sweep_is_measured_at_each_value(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "gumbel-softmax:tau={.1,.5}", "-t", "bit", "-o", tmp_path)
         assert ended.code == 0 and "4 cells" in ended.out
         estimators = set(pd.read_csv(tmp_path / "tables" / "toys.csv")["estimator"])
         assert len(estimators) == 2 and "gumbel-softmax:tau=0.1" in estimators
 
-    def test_nothing_left_over_runs_nothing(self, command: Command, tmp_path: Path) -> None:
+    def test_with_everything_excluded_nothing_runs(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "rloo", "-x", "rloo", "-t", "bit", "-o", tmp_path)
         assert ended.code == 0 and "0 cells" in ended.out
 
-    def test_unsupported_is_no_failure(self, command: Command, tmp_path: Path) -> None:
+    def test_an_unsupported_cell_is_no_failure(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "disarm", "-e", "rloo", "-t", "category-table", "-o", tmp_path)
         assert ended.code == 0 and "cells: 2 ok, 2 unsupported" in ended.out
         assert "unsupported disarm on category-table" in ended.out
         assert (tmp_path / "tables" / "failures.csv").is_file()
 
     @pytest.mark.parametrize("device", ["cpu", "auto"])
-    def test_devices(self, command: Command, tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_cpu_is_used_where_there_is_no_accelerator(
+        self, command: Command, tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
         ended = command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path, "--device", device)
         assert "device cpu" in ended.out and set(Store(tmp_path).rows()["device"]) == {"cpu"}
@@ -359,7 +363,7 @@ class TestPlugins:
         ended = command("run", "--plugin", path, "-e", "says", "-t", "bit", "-o", tmp_path / "r")
         assert ended.code == 3 and ended.out.count(text) > 2, "on each cell's line, and in the table"
 
-    def test_two_files_of_the_same_name(
+    def test_two_plugin_files_of_the_same_name_are_kept_apart(
         self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
     ) -> None:
         first = plugin_file("mine", below="first")
@@ -370,7 +374,7 @@ class TestPlugins:
         assert "cells: 2 error, 2 ok" in ended.out
 
     @pytest.mark.parametrize("module", ["installed_but_broken", "nowhere_to_be_found"])
-    def test_an_installed_plugin_that_cannot_be_imported(
+    def test_an_installed_plugin_that_cannot_be_imported_fails_its_own_cells_only(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
     ) -> None:
         (tmp_path / "installed_but_broken.py").write_text("import nothing_of_this_name\n")
@@ -382,7 +386,7 @@ class TestPlugins:
 
 
 class TestReport:
-    def test_figures_and_tables_elsewhere(self, command: Command, tmp_path: Path, tiny_presets: None) -> None:
+    def test_a_report_elsewhere_has_the_same_bytes(self, command: Command, tmp_path: Path, tiny_presets: None) -> None:
         command("run", "-e", "rloo", "-e", "straight-through", "-t", "bit", "-o", tmp_path / "run")
         assert (tmp_path / "run" / "figures").is_dir()
         ended = command("report", tmp_path / "run", "-o", tmp_path / "elsewhere")
@@ -394,7 +398,9 @@ class TestReport:
         one, other = ((tmp_path / name / "tables" / "toys.csv").read_bytes() for name in ("run", "elsewhere"))
         assert one == other, "a report is a function of the stored rows"
 
-    def test_one_figure_in_another_style(self, command: Command, tmp_path: Path, tiny_presets: None) -> None:
+    def test_named_figures_are_drawn_in_another_style(
+        self, command: Command, tmp_path: Path, tiny_presets: None
+    ) -> None:
         command("run", "-e", "rloo", "-e", "reinforce", "-t", "bit", "-o", tmp_path / "run")
         ended = command("figures", tmp_path / "run", "bias", "kl", "--style", "talk", "--columns", 1, "-o", tmp_path)
         assert ended.code == 0 and "kl: skipped, no task reports a KL" in ended.out

@@ -1,4 +1,4 @@
-"""Junk on the command line: exit 2 and one sentence, never a traceback."""
+"""Junk on the command line exits with 2 and one sentence, never with a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dvae-bench compare` and `history` on two small runs of one estimator, before and after it was broken."""
+"""`dvae-bench compare` and `history`, on small runs of one estimator before and after its code was changed."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def runs(command: Command, plugin_file: Callable[..., Path], tmp_path: Path) -> 
     return measure
 
 
-def test_nothing_changed(command: Command, runs: Runs) -> None:
+def test_equal_code_is_the_same(command: Command, runs: Runs) -> None:
     base, new, _ = runs()
     ended = command("compare", base, new, "--fail-on", "unclear")
     assert ended.code == 0, ended.out
     assert " compared: 0 worse, 0 unclear, 0 better, " in ended.out and "margins: variance 5 %" in ended.out
 
 
-def test_a_scale_error_of_three_per_cent(
+def test_a_scale_error_of_three_per_cent_is_worse(
     command: Command, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base, new, path = runs(answer=REINFORCE.replace("(expand_right", "1.03 * (expand_right"))
@@ -74,7 +74,7 @@ def test_a_scale_error_of_three_per_cent(
     assert len(list((new / "cells").iterdir())) == 1, "the second look is kept apart from the run"
 
 
-def test_one_more_evaluation(command: Command, runs: Runs) -> None:
+def test_one_more_evaluation_is_worse(command: Command, runs: Runs) -> None:
     base, new, _ = runs(code="f(draw)")
     ended = command("compare", base, new, "--fail-on", "worse")
     assert ended.code == 1
@@ -82,14 +82,14 @@ def test_one_more_evaluation(command: Command, runs: Runs) -> None:
     assert command("compare", new, base, "--fail-on", "worse").code == 0
 
 
-def test_a_failure(command: Command, runs: Runs) -> None:
+def test_a_cell_that_fails_now_is_worse(command: Command, runs: Runs) -> None:
     base, new, _ = runs(code="raise RuntimeError('no baseline yet')")
     ended = command("compare", base, new)
     assert ended.code == 3 and "failed in NEW: mine on bit:t=0.0, draws" in ended.out and "no baseline yet" in ended.out
     assert command("compare", base, new, "--fail-on", "worse").code == 1
 
 
-def test_refusals(command: Command, tmp_path: Path) -> None:
+def test_bad_input_is_refused(command: Command, tmp_path: Path) -> None:
     for arguments, words in (
         (["compare", tmp_path, tmp_path], "holds no results"),
         (["compare", tmp_path, tmp_path, "--fail-on", "odd"], "choose one of worse, unclear, error"),
@@ -99,7 +99,7 @@ def test_refusals(command: Command, tmp_path: Path) -> None:
         assert ended.code == 2 and words in ended.err
 
 
-def test_history(command: Command, runs: Runs) -> None:
+def test_history_shows_a_metric_run_by_run(command: Command, runs: Runs) -> None:
     base, new, _ = runs(code="f(draw)")
     ended = command("history", "evaluations", base, new, "-t", "bit*")
     assert ended.code == 0 and ended.out.count("\n") == 3
@@ -128,7 +128,9 @@ class TestRerun:
         return folder
 
     @pytest.mark.full
-    def test_two_commits(self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_two_commits_are_measured_by_their_own_wheels(
+        self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """About 60 s. Each side ran its own wheel, not this checkout: its version and its fault are in the rows."""
         monkeypatch.setattr("dvae_bench.bench.compare.rerun.ROUNDS", 2)
         arguments = ["compare", "--rerun", "HEAD~1", "HEAD", "-e", "reinforce", "-t", "bit:t=0.0", "--fail-on", "worse"]
@@ -143,7 +145,7 @@ class TestRerun:
         assert set(rows.loc[rows["source"] == "draws", "seed"]) == {0}
 
     @pytest.mark.full
-    def test_a_commit_that_cannot_be_built(self, command: Command, checkout: Path) -> None:
+    def test_a_commit_that_cannot_be_built_is_refused(self, command: Command, checkout: Path) -> None:
         """About 5 s."""
         change("pyproject.toml", "[project]", "[project")
         commit("third")
@@ -152,7 +154,7 @@ class TestRerun:
         assert ended.err.startswith("error: the wheel of 'HEAD' cannot be built (") and "fix that commit" in ended.err
 
     @pytest.mark.full
-    def test_a_commit_that_cannot_run(self, command: Command, checkout: Path) -> None:
+    def test_a_commit_that_cannot_run_is_refused(self, command: Command, checkout: Path) -> None:
         """About 12 s."""
         change("bench/run/session.py", "class Session:", "class Session(Nothing):")
         commit("third")
@@ -161,7 +163,9 @@ class TestRerun:
         assert ended.err.startswith("error: `dvae-bench run` of 'HEAD' failed: NameError: ")
 
     @pytest.mark.parametrize("tool", ["pip", "setuptools"])
-    def test_a_missing_tool(self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch, tool: str) -> None:
+    def test_a_missing_build_tool_is_named(
+        self, command: Command, checkout: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+    ) -> None:
         found = [each for each in importlib.metadata.distributions() if each.name != tool]
         monkeypatch.setattr(importlib.metadata, "distributions", lambda: found)
         ended = command("compare", "--rerun", "HEAD", "HEAD")
@@ -169,14 +173,16 @@ class TestRerun:
         assert f"--rerun builds wheels with {tool}, which " in ended.err and "; run `python -m " in ended.err
 
     @pytest.mark.parametrize(("ref", "words"), [("HEAD", "git cannot export 'HEAD'"), ("--output=x", "cannot export")])
-    def test_refusals(
+    def test_bad_input_is_refused(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ref: str, words: str
     ) -> None:
         monkeypatch.chdir(tmp_path)
         ended = command("compare", "--rerun", "--", ref, ref)
         assert ended.code == 2 and words in ended.err and not list(tmp_path.iterdir())
 
-    def test_another_repository(self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_another_repository_is_refused(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         git("init", "--quiet")
         (tmp_path / "a.txt").write_text("a")

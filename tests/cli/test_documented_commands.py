@@ -1,4 +1,4 @@
-"""Every command of every page of docs/ runs, those of a page one after another in one new folder."""
+"""Every command on every page of docs/ runs, those of one page in order in a new folder."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def fewer(words: list[str], page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("target", MAKE)
-def test_a_make_target_is_one(target: str) -> None:
+def test_a_documented_make_target_exists(target: str) -> None:
     """make knows all that it would have to do."""
     done = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

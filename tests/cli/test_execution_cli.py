@@ -1,4 +1,4 @@
-"""Where and how guardedly cells are measured, from the command line: refusals, shards and their merging."""
+"""Options that say where cells are measured and with which limits; shards and merging from the command line."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ GRID = ["run", "-e", "rloo", "-e", "reinforce", "-t", "bit:d={1,2}"]
         (["--shard", "3/2"], "'3/2' is not a shard"),
     ],
 )
-def test_refusals(command: Command, tmp_path: Path, options: list[str], words: str) -> None:
+def test_bad_options_are_refused(command: Command, tmp_path: Path, options: list[str], words: str) -> None:
     ended = command(*GRID, "-o", tmp_path / "run", *options)
     assert ended.code == 2 and words in ended.err and not (tmp_path / "run").exists()
 
 
-def test_sizes() -> None:
+def test_sizes_are_read() -> None:
     assert [size(text) for text in ("500M", "4G", "1.5k", "12", "2gb")] == [500 * 2**20, 2**32, 1536, 12, 2**31]
     for text in ("", "0", "0G", "-1G", "4X", "G"):
         with pytest.raises(UsageError, match="is not a size"):

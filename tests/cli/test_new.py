@@ -1,4 +1,4 @@
-"""`dvae-bench new estimator`: what it writes works at once, as a file and installed; the example is such a package."""
+"""`dvae-bench new estimator` writes a package that works at once, from its file and installed; one is in examples/."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_example_installs_and_passes_its_own_test(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", "../evil", "a/b", "Mine", "my_method", "my--method", "-mine", "1st", "mine.py", "ä", "x" * 61, 'a"b']
 )
-def test_what_is_no_name_is_refused(command: Command, tmp_path: Path, name: str) -> None:
+def test_a_malformed_name_is_refused(command: Command, tmp_path: Path, name: str) -> None:
     ended = command("new", "estimator", "-o", tmp_path / "mine", "--", name)
     assert ended.code == 2 and "is not a valid name of an estimator" in ended.err
     assert list(tmp_path.iterdir()) == []
@@ -65,7 +65,7 @@ def test_what_is_no_name_is_refused(command: Command, tmp_path: Path, name: str)
         (("task", "mine"), "cannot write a new 'task'"),
     ],
 )
-def test_what_is_taken_or_unknown_is_refused(
+def test_a_taken_name_and_an_unknown_kind_are_refused(
     command: Command, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     ended = command("new", *arguments, "-o", tmp_path / "mine")

@@ -1,4 +1,4 @@
-"""`dvae-bench reproduce`: a tiny protocol from its cost to its table; what it reuses and what it refuses."""
+"""`dvae-bench reproduce`: a tiny protocol from its forecast to its table, what is reused, and what is refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tiny(tmp_path: Path) -> Path:
 
 @pytest.mark.usefixtures("no_figures")
 class TestReproduce:
-    def test_in_full_it_is_a_reproduction_and_again_it_costs_nothing(
+    def test_a_full_run_is_a_reproduction_and_a_second_costs_nothing(
         self, command: Command, tiny: Path, tmp_path: Path
     ) -> None:
         folder = tmp_path / "out"
@@ -67,7 +67,7 @@ class TestReproduce:
         assert "cells: 6 reused" in again.out and f"page: {folder / 'index.html'}" in again.out
         assert pd.read_csv(folder / "tables" / "reproduction.csv").set_index("method").equals(table)
 
-    def test_scaled_down_it_is_none(self, command: Command, tiny: Path, tmp_path: Path) -> None:
+    def test_a_run_scaled_down_is_no_reproduction(self, command: Command, tiny: Path, tmp_path: Path) -> None:
         ended = command("reproduce", tiny, "--steps", 4, "--seeds", 2, "-e", "RLOO", "-e", "gumbel-*", "-o", tmp_path)
         assert ended.code == 0
         assert "scaled down to 4 of 12 steps, 2 of 3 seeds: no reproduction" in ended.out
@@ -105,7 +105,7 @@ class TestReproduce:
             (["-e", "RELAX"], ["tiny has no method 'RELAX'"]),
         ],
     )
-    def test_refusals(
+    def test_bad_options_are_refused(
         self, command: Command, tiny: Path, tmp_path: Path, arguments: list[str], words: list[str]
     ) -> None:
         assert command("reproduce", tiny, "-o", tmp_path, *arguments).refused(*words)
@@ -118,7 +118,7 @@ def test_unknown_names_are_refused(command: Command, tmp_path: Path) -> None:
     assert command("reproduce", path).refused("unknown estimator 'rlo'", "nearest: rloo")
 
 
-def test_list_and_show(command: Command) -> None:
+def test_protocols_are_listed_and_shown(command: Command) -> None:
     lines = command("list", "protocols").out.splitlines()
     assert [line.split()[0] for line in lines] == protocols.names()
     assert "Table 1" in command("show", "jang-2017-vae").out

@@ -1,4 +1,4 @@
-"""The switches of the speed paths: where they go, what they are called in the results, and what they refuse."""
+"""The options for the speed paths: how results name them, and when they are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .test_reproduce_cli import TINY
 
 @pytest.mark.usefixtures("tiny_presets", "no_figures")
 class TestRun:
-    def test_with_and_without_stand_side_by_side(self, command: Command, tmp_path: Path) -> None:
+    def test_runs_with_and_without_a_speed_path_stand_side_by_side(self, command: Command, tmp_path: Path) -> None:
         both = ("-e", "rloo", "-t", "bit", "-t", "mnist-vae:arch=linear", "-o", tmp_path)
         for switches in ([], ["--autocast", "bf16"]):
             ended = command("run", *both, *switches)
@@ -38,14 +38,16 @@ class TestRun:
             (["-t", "mnist-vae", "--autocast", "bf8"], ["autocast must be one of no, bf16"]),
         ],
     )
-    def test_refusals(self, command: Command, tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    def test_speed_paths_that_cannot_be_taken_are_refused(
+        self, command: Command, tmp_path: Path, arguments: list[str], words: list[str]
+    ) -> None:
         assert command("run", "-e", "rloo", "-o", tmp_path / "none", *arguments).refused(*words)
         assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.usefixtures("no_figures")
 class TestReproduce:
-    def test_a_speed_path_is_a_difference(self, command: Command, tmp_path: Path) -> None:
+    def test_a_speed_path_is_stated_as_a_difference_from_the_protocol(self, command: Command, tmp_path: Path) -> None:
         path = tmp_path / "tiny.toml"
         path.write_text(TINY)
         ended = command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -28,9 +29,8 @@ class WrongRebar(Rebar):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_wrong_rebar_is_biased(command: Command, tmp_path: Path) -> None:
-    path = tmp_path / "wrong.py"
-    path.write_text(WRONG_REBAR, encoding="utf-8")
+def test_a_wrong_rebar_is_biased(command: Command, plugin_file: Callable[..., Path], tmp_path: Path) -> None:
+    path = plugin_file("wrong-rebar", source=WRONG_REBAR)
     ended = command(
         "run", "--plugin", path, "-e", "wrong-rebar", "-e", "rebar", "-t", "bit-table", "-o", tmp_path / "results"
     )

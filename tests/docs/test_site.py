@@ -1,4 +1,4 @@
-"""The site: built from the pages without a complaint, whole by itself, and usable from a folder, without network."""
+"""The site builds without warnings, needs nothing from outside, and can be read and searched from a folder."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_is_read_and_searched_from_a_folder(site: Path, browser: Any, width: int, scheme: str) -> None:
+def test_the_site_is_read_and_searched_from_a_folder(site: Path, browser: Any, width: int, scheme: str) -> None:
     context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 844})
     page, complaints = context.new_page(), list[str]()
     listen(page, complaints)

@@ -1,4 +1,4 @@
-"""Prose of Markdown pages is in lines of at most 100 columns, and wrapping it changes nothing else."""
+"""Prose in Markdown is wrapped at 100 columns, and wrapping changes nothing else."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_long_line_is_seen_and_wrapped_below_its_first_word(start: str) -> Non
         "short\nlines",
     ],
 )
-def test_what_is_no_prose_is_left_alone(kept: str) -> None:
+def test_code_tables_and_headings_are_left_alone(kept: str) -> None:
     assert wrapped(f"{kept}\n") == f"{kept}\n" and not too_long(kept)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from dvae_bench.bench.check.rows import rows
 from dvae_bench.bench.check.suite import DEVICE, PROPERTIES
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS, Plugin
+from plugin_files import estimator
 
 FILE, MODULE = Path(__file__).with_name("faulty.py"), "dvae_bench_plugin_faulty"
 
@@ -26,41 +27,11 @@ def plugins() -> dict[str, Plugin]:
 
 
 FAULTY = plugins()
-UNREADABLE = '''
-from dvae_bench.estimators.score_function.reinforce import Reinforce
-
-class Computed(Reinforce):
-    """A fact that cannot be read without importing."""
-    name = "computed"
-    aliases = ()
-    latents = ("bernoulli",)
-    cost = "n evaluations"
-    reference = "nobody".upper()
-
-class Raises(Reinforce):
-    """Fails in the middle."""
-    name = "raises"
-    aliases = ()
-    latents = ("bernoulli",)
-    cost = "n evaluations"
-    reference = "nobody"
-
-    def gradient(self, f, latent, draw):
-        return 1 / 0
-'''
 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ESTIMATORS, "extra", dict(FAULTY))
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "mine.py"
-    yield path
-    for name in [name for name in sys.modules if name.endswith("_mine")]:
-        del sys.modules[name]
 
 
 def test_every_fault_is_caught_by_its_property_alone() -> None:
@@ -84,24 +55,20 @@ def test_rows_that_share_their_noise_are_caught() -> None:
         rows(Case(shared, Name("shared-noise"), shared.load(), "bernoulli"))
 
 
-def test_facts_of_a_file_must_be_literals(file: Path) -> None:
-    file.write_text(UNREADABLE, encoding="utf-8")
-    ESTIMATORS.add_file(file)
+def test_facts_of_a_file_must_be_literals(plugin: Callable[..., Path]) -> None:
+    plugin("computed", facts='cost = "1 evaluation"\nreference = "the tests".upper()')
     (result,) = check([Name("computed")])
     assert result.failed and "reference" in result.text
 
 
-def test_what_raises_is_reported_with_its_line(file: Path) -> None:
-    file.write_text(UNREADABLE, encoding="utf-8")
-    ESTIMATORS.add_file(file)
+def test_what_raises_is_reported_with_its_line(plugin: Callable[..., Path]) -> None:
+    path = plugin("raises", "1 / 0")
+    line = 1 + path.read_text().splitlines().index("        1 / 0")
     results = [result for result in check([Name("raises")]) if result.about == "shapes"]
-    assert results[0].failed
-    assert "ZeroDivisionError" in results[0].text
-    assert f"mine.py:{1 + UNREADABLE.splitlines().index('        return 1 / 0')}" in results[0].text
+    assert results[0].failed and "ZeroDivisionError" in results[0].text and f"raises.py:{line}" in results[0].text
 
 
-def test_what_cannot_be_imported_is_reported(file: Path) -> None:
-    file.write_text(UNREADABLE + "raise OSError('no disk')\n", encoding="utf-8")
-    ESTIMATORS.add_file(file)
+def test_what_cannot_be_imported_is_reported(plugin: Callable[..., Path]) -> None:
+    plugin("raises", source=estimator("raises") + "raise OSError('no disk')\n")
     (result,) = check([Name("raises")])
     assert result.about == "facts" and "no disk" in result.text

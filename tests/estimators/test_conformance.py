@@ -1,4 +1,4 @@
-"""Every registered estimator passes `dvae-bench check`: one test a property and estimator, the device's elsewhere."""
+"""Every registered estimator passes `dvae-bench check`: one test for each property, but for the device's."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_log_prob_is_scipys(family: str) -> None:
 
 @every_family
 @both_types
-def test_draws_have_the_distribution(family: str, dtype: torch.dtype) -> None:
+def test_draws_have_the_familys_distribution(family: str, dtype: torch.dtype) -> None:
     """Kolmogorov and Smirnov on each site alone."""
     draws = make(family, dtype).sample(DRAWS, seeded(1)).double().numpy()
     distributions = marginals(family)
@@ -212,7 +212,7 @@ def test_what_gamma_variables_become() -> None:
 @both_types
 @pytest.mark.parametrize("a", [1e-3, 0.1, 1.0, 30.0])
 def test_log_gamma(a: float, dtype: torch.dtype) -> None:
-    """The distribution of log G, down to shapes at which G underflows, and d log G / d log a against its expectation.
+    """log G has its distribution, also at shapes where G itself underflows, and d log G / d log a its expectation.
 
     E log G = digamma(a), so that the derivative's mean is a trigamma(a).
     """
@@ -229,7 +229,7 @@ def test_log_gamma(a: float, dtype: torch.dtype) -> None:
 @every_family
 @both_types
 def test_extremes_are_finite(family: str, dtype: torch.dtype) -> None:
-    """At ±20: z, log q(z) and their gradients. No t variable has a mean at log ν = -20: it is tried at ±20, ±20, 1."""
+    """At ±20: z, log q(z) and their gradients. No mean of a t survives log ν = -20: it is tried at ±20, ±20, 1."""
     params = EXTREME * torch.randn(64, 3, FAMILIES[family].columns(3), generator=seeded(9)).sign().to(dtype)
     if family == "student-t":
         params[..., 2] = 1.0

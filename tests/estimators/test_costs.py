@@ -1,4 +1,4 @@
-"""The grammar of `cost`; that it is what is recorded is a property of `dvae-bench check`."""
+"""The grammar of `cost`; that the cost is the one measured is a property of `dvae-bench check`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dvae_bench.estimators.registry import ESTIMATORS, Plugin
         ("min(n, 3) + -1 + n // 2 evaluations, max(n, D) differentiations", 4, 7),
     ],
 )
-def test_arithmetic(text: str, evaluations: int, differentiations: int) -> None:
+def test_a_cost_is_arithmetic(text: str, evaluations: int, differentiations: int) -> None:
     assert Cost.parse(text).at(7, 4, {"n": 5, "tau": 0.5}) == (evaluations, differentiations)
 
 
@@ -43,13 +43,13 @@ def test_arithmetic(text: str, evaluations: int, differentiations: int) -> None:
         "2 differentiations",
     ],
 )
-def test_what_is_no_cost(text: str) -> None:
+def test_a_malformed_cost_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cost"):
         Cost.parse(text)
 
 
 @pytest.mark.parametrize("text", ["m evaluations", "n / 2 evaluations", "n // (D - 7) evaluations", "mode evaluations"])
-def test_costs_without_a_whole_value(text: str) -> None:
+def test_a_cost_without_a_whole_value_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="the cost `"):
         Cost.parse(text).at(7, 4, {"n": 5, "mode": "a"})
 

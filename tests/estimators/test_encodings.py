@@ -1,4 +1,4 @@
-"""Encodings and their codebook: the distribution over codes, its score, the codebook's averages, and bad input."""
+"""Encodings and their codebook: distribution and score of the code, averages of the codebook, one-sentence refusals."""
 
 from __future__ import annotations
 

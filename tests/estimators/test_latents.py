@@ -48,7 +48,7 @@ def extreme(kind: str, dtype: torch.dtype) -> Latent:
 
 
 def marginals(latent: Latent, perturbed: Tensor) -> list[tuple[np.ndarray, object]]:
-    """Samples of perturbed logits [n, *event] and the distribution each should have: coordinates, pairs in a site."""
+    """Samples of perturbed logits [n, *event], each with its distribution: coordinates, and pairs within a site."""
     draws, params = perturbed.detach().flatten(1).numpy(), latent.params.detach()
     if isinstance(latent, Bernoulli):
         return [(draws[:, d], stats.logistic(loc=float(params[d]))) for d in range(draws.shape[1])]
@@ -84,7 +84,7 @@ def test_a_latent_shows_its_sizes_and_no_values(latent: Latent, shown: str) -> N
 
 
 @every_kind
-def test_enumeration_is_the_distribution(kind: str) -> None:
+def test_enumeration_gives_the_distribution(kind: str) -> None:
     """Every configuration once, in one piece or in blocks; probabilities sum to 1 and have the mean `probs`."""
     latent = make(kind, 2, 5)
     z = latent.support()
@@ -114,7 +114,7 @@ def test_log_prob_is_linear_in_relaxed_z(kind: str) -> None:
 
 
 @every_kind
-def test_frequencies_of_samples(kind: str) -> None:
+def test_samples_have_the_frequencies_of_their_probabilities(kind: str) -> None:
     """Chi-square over all configurations, for `sample` and for hardened perturbed logits."""
     latent = make(kind)
     support = latent.support()
@@ -127,7 +127,7 @@ def test_frequencies_of_samples(kind: str) -> None:
 
 
 @every_kind
-def test_the_distribution_of_perturbed_logits(kind: str) -> None:
+def test_perturbed_logits_follow_their_distribution(kind: str) -> None:
     latent = make(kind)
     assert smallest_p(marginals(latent, latent.perturb(latent.noise(DRAWS, seeded(5))))) >= ALPHA
 
@@ -169,7 +169,7 @@ def test_hardening_gives_back_z(kind: str, dtype: torch.dtype) -> None:
 
 
 @every_kind
-def test_the_path_of_the_conditioned_logits(kind: str) -> None:
+def test_the_path_of_the_conditioned_logits_is_that_of_finite_differences(kind: str) -> None:
     """autograd through `condition` at fixed z and noise, against central differences."""
     latent = make(kind)
     z = latent.sample(200, seeded(12))
@@ -203,7 +203,7 @@ def test_relaxed_logits_harden_as_tau_falls(kind: str) -> None:
 
 
 @every_kind
-def test_kl_to_prior(kind: str) -> None:
+def test_the_kl_to_the_prior_is_the_enumerated_one(kind: str) -> None:
     latent = make(kind, 5)
     enumerated = expectation(latent.log_prob, latent) + math.log(latent.spec.configurations)
     torch.testing.assert_close(latent.kl_to_prior(), enumerated)
@@ -225,7 +225,9 @@ def test_draws_follow_the_generator_shape_and_type(kind: str, dtype: torch.dtype
 @every_kind
 @both_types
 @pytest.mark.parametrize("end", ["lowest", "highest"])
-def test_the_ends_of_the_uniforms(kind: str, dtype: torch.dtype, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_is_finite_at_the_ends_of_the_uniforms(
+    kind: str, dtype: torch.dtype, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The least and the greatest number torch.rand can give are strictly inside (0, 1), and all noise is finite."""
     at = 0.0 if end == "lowest" else 1 - torch.finfo(dtype).eps / 2
     monkeypatch.setattr(torch, "rand", lambda shape, generator, device, dtype: torch.full(shape, at, dtype=dtype))

@@ -1,4 +1,4 @@
-"""What is a name reads back as itself; tests/faults/test_grammar.py tries what is none."""
+"""Any name, printed, reads back as itself; malformed names are in tests/faults/test_grammar.py."""
 
 from __future__ import annotations
 

@@ -6,8 +6,10 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import plugin_files
 import pytest
 from dvae_bench.estimators import estimator, registry
 from dvae_bench.estimators.contract import Claim, Estimator, Unsupported
@@ -24,19 +26,7 @@ from dvae_bench.estimators.registry import (
     read_plugins,
 )
 
-PLUGIN_SOURCE = '''
-"""A plugin of a user's own."""
-from dvae_bench.estimators.score_function.reinforce import Reinforce
-
-class Mine(Reinforce):
-    """Mine."""
-    name = "mine"
-    aliases = ("my-own",)
-    latents = ("bernoulli",)
-    hyperparameters = {"n": {"default": 3, "min": 1}}
-    cost = "n evaluations"
-    reference = "none"
-'''
+FACTS = 'aliases = ("my-own",)\nhyperparameters = {"n": {"default": 3, "min": 1}}'
 
 
 @pytest.fixture
@@ -56,7 +46,7 @@ def fresh() -> Registry:
         ("a:x={7}", "a", {"x": 7}),
     ],
 )
-def test_parsing(text: str, family: str, values: dict[str, object]) -> None:
+def test_a_name_is_parsed_into_family_and_values(text: str, family: str, values: dict[str, object]) -> None:
     name = Name.parse(text)
     assert (name.family, name.values) == (family, values)
     assert {key: type(value) for key, value in name.values.items()} == {k: type(v) for k, v in values.items()}
@@ -74,13 +64,13 @@ def test_a_sweep_is_not_one_name() -> None:
 
 
 @pytest.mark.parametrize("text", ["a:x", "a:=1", "a:x=", "a:x=1,y", "a:x=1,", "a:x=1}y=2", "a:x={1,{2}", "a:x={1}2"])
-def test_malformed_parameters(text: str) -> None:
+def test_malformed_parameters_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="write parameters as name:key=value"):
         Name.parse(text)
 
 
 @pytest.mark.parametrize("text", ["a:x={}", "a:x={1,}", "a:x=b{1,2}"])
-def test_malformed_sweeps(text: str) -> None:
+def test_malformed_sweeps_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="write a sweep as "):
         Name.sweep(text)
 
@@ -97,7 +87,7 @@ def test_malformed_sweeps(text: str) -> None:
         ("reinforce-ema:decay=.95,n=3", "reinforce-ema:n=3"),
     ],
 )
-def test_canonical_names(text: str, canonical: str) -> None:
+def test_a_canonical_name_leaves_aliases_and_defaults_out(text: str, canonical: str) -> None:
     name = ESTIMATORS.canonical(Name.parse(text))
     assert str(name) == canonical
     assert ESTIMATORS.canonical(Name.parse(str(name))) == name
@@ -109,13 +99,13 @@ def test_all_selects_every_plugin_once(registered: Registry) -> None:
     assert sorted(names) == sorted({plugin.name for plugin in registered})
 
 
-def test_globs_sweeps_and_duplicates() -> None:
+def test_globs_and_sweeps_select_each_name_once() -> None:
     names = ESTIMATORS.select(["reinforce*", "rloo:n={2,4}", "reinforce", "loorf"])
     assert sorted(map(str, names)) == ["reinforce", "reinforce-ema", "rloo", "rloo:n=4"]
     assert list(map(str, ESTIMATORS.select(["reinforce-?ma:n=2"]))) == ["reinforce-ema:n=2"]
 
 
-def test_exclusions() -> None:
+def test_an_exclusion_is_a_glob_or_a_whole_name() -> None:
     four = Name.parse("rloo:n=4")
     assert matches(four, "rl*")
     assert matches(four, "rloo:n=4")
@@ -215,36 +205,28 @@ def test_an_estimator_takes_what_it_says(plugin: Plugin) -> None:
                 estimator(plugin.name, spec)
 
 
-def test_a_plugin_file(fresh: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "my_plugin.py"
-    path.write_text(PLUGIN_SOURCE)
-    (plugin,) = fresh.add_file(path)
+def test_a_plugin_file_is_registered_with_its_facts(fresh: Registry, plugin_file: Callable[..., Path]) -> None:
+    (plugin,) = fresh.add_file(plugin_file("mine", facts=FACTS))
     assert plugin.name == "mine"
     assert str(fresh.canonical(Name.parse("my-own:n=3"))) == "mine"
-    cls = fresh.find("mine").load()
-    monkeypatch.delitem(sys.modules, plugin.module)
-    assert cls(LatentSpec.bernoulli(2)).n == 3
+    assert fresh.find("mine").load()(LatentSpec.bernoulli(2)).n == 3
 
 
-def test_a_missing_plugin_file(fresh: Registry, tmp_path: Path) -> None:
+def test_a_missing_plugin_file_is_refused(fresh: Registry, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no plugin file"):
         fresh.add_file(tmp_path / "none.py")
 
 
-def test_a_broken_plugin_can_be_fixed_and_loaded_again(
-    fresh: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "broken_plugin.py"
-    path.write_text(PLUGIN_SOURCE + "\nraise RuntimeError('broken')\n")
+def test_a_broken_plugin_can_be_fixed_and_loaded_again(fresh: Registry, plugin_file: Callable[..., Path]) -> None:
+    path = plugin_file("mine", source=plugin_files.estimator("mine") + "raise RuntimeError('broken')\n")
     (plugin,) = fresh.add_file(path)
     with pytest.raises(RuntimeError, match="broken"):
         plugin.load()
-    path.write_text(PLUGIN_SOURCE)
+    plugin_file("mine")
     assert plugin.load().name == "mine"
-    monkeypatch.delitem(sys.modules, plugin.module)
 
 
-def test_an_entry_point(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_is_found(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     target = "dvae_bench.estimators.score_function.rloo:Rloo"
     point = importlib.metadata.EntryPoint("theirs", target, fresh.group)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == fresh.group else [])

@@ -391,7 +391,7 @@ def test_the_implicit_gradient_is_that_of_the_inverse_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("cls", OVERLAPPING)
-def test_distribution_of_zeta(cls: type[Overlapping]) -> None:
+def test_zeta_follows_its_distribution(cls: type[Overlapping]) -> None:
     """Kolmogorov and Smirnov against (1 - q) R₀(ζ) + q (1 - R₀(1 - ζ)), false-alarm rate FALSE_ALARM."""
     estimator, q = cls(BIT, beta=6.0), 0.3
     latent = Bernoulli(torch.full((100_000, 1), q, dtype=torch.float64).logit())

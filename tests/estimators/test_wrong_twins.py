@@ -1,6 +1,6 @@
-"""Deliberately wrong estimators: the referee that passes the right ones must catch each of these.
+"""Deliberately wrong estimators, here and in wrong_published.py: the referee, which passes the right ones, catches all.
 
-Most are faults seen in published code. Two that look like faults and are none stand at the end.
+Most of the faults here were seen in published code. Two that look like faults and are none stand at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dvae_bench.estimators.score_function.reinforce import Reinforce
 from dvae_bench.estimators.score_function.reinforce_ema import ReinforceEma
 from dvae_bench.estimators.score_function.rloo import Rloo
 from torch import Generator, Tensor
+from wrong_published import PUBLISHED
 
 ALPHA = 1e-6
 
@@ -121,7 +122,7 @@ class SecondDrawUnseen(Rloo):
         return Estimate(f(draw)[0] / self.n + right.value.detach() * (1 - 1 / self.n), right.grad)
 
 
-TWINS = {
+TWINS = PUBLISHED | {
     "rebar without the path of z̃": (RebarWithoutPath, "bit-table", {}, {"cut"}),
     "categorical rebar without the path of z̃": (RebarWithoutPath, "category-table", {}, {"cut"}),
     "rebar with z̃ given another draw": (RebarConditionedOnAnotherDraw, "bit-table", {}, {"cut"}),
@@ -169,6 +170,6 @@ def test_a_scale_error_of_three_percent_is_caught(cls: type[Estimator], examine:
     [(RebarRawPerturbation, "category-table"), (RebarWithIndependentRelaxation, "bit-table")],
 )
 def test_what_looks_wrong_and_is_not(twin: type[Estimator], toy: str, examine: Callable[..., Any]) -> None:
-    """c depends on z through a softmax, which ignores shifts; and ∇ E c(z) depends on the distribution of z alone."""
+    """c sees z only through a softmax, which forgets shifts; and ∇ E c(z) depends on z's own distribution alone."""
     findings = examine(twin, toy, rows=1000)
     assert min(findings.p.values()) >= ALPHA, findings.p

@@ -1,4 +1,4 @@
-"""The clock on the wall may jump; nothing that is measured looks at it."""
+"""The wall clock may jump: no measurement reads it."""
 
 from __future__ import annotations
 

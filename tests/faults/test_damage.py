@@ -1,4 +1,4 @@
-"""A file damaged on disk is reported, put aside and made again; none of it ever becomes a number."""
+"""A damaged file is reported, moved aside and made again; no number is ever read from it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_damaged_part_is_put_aside_and_measured_again(how: str, store: Store) 
     assert_frame_equal(numbers(store), before)
 
 
-def test_a_report_says_what_is_missing(store: Store, command: Command, no_figures: None) -> None:
+def test_a_report_names_the_damaged_parts_it_leaves_out(store: Store, command: Command, no_figures: None) -> None:
     cells = grid("rloo", "disarm", sources="draws")
     run_cells(cells, store, Progress())
     whole = Study.of(store, "run")
@@ -59,7 +59,7 @@ def test_a_report_says_what_is_missing(store: Store, command: Command, no_figure
     assert ended.code == 0 and f"left out, damaged: {store.part(cells[0].part())}" in ended.err
 
 
-def test_a_gate_refuses_to_compare_what_is_damaged(store: Store) -> None:
+def test_a_damaged_run_is_not_compared(store: Store) -> None:
     cell = one_cell()
     run_cells([cell], store, Progress())
     damage(store.part(cell.part()), FLIPPED)
@@ -102,7 +102,7 @@ def test_a_damaged_line_of_timings_is_dropped(tmp_path: Path) -> None:
 
 
 class TestFiles:
-    def test_what_a_dead_process_left_is_swept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_files_of_a_dead_process_are_swept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def die(path: Path, target: Path) -> None:
             raise KeyboardInterrupt
 
@@ -203,7 +203,7 @@ def test_no_damage_is_read_as_a_checkpoint(examples: int, tmp_path: Path) -> Non
     fuzz(examples, damaged(whole), check)
 
 
-def test_random_bytes_in_the_whole_folder(store: Store) -> None:
+def test_random_bytes_in_every_file_are_measured_again(store: Store) -> None:
     """Every file of a run at once: nothing crashes, and the run is measured again to the same numbers."""
     cells = grid("rloo", "disarm")
     run_cells(cells, store, Progress())

@@ -1,4 +1,4 @@
-"""A disk that is full or may not be written: one sentence, exit 2, what is finished kept, the same command goes on."""
+"""On a full or read-only disk a run exits with 2 and one sentence, keeps its finished cells, and can be resumed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_full_disk_keeps_what_is_finished(disk: Disk, command: Command) -> Non
     assert ended.code == 0 and f"{len(finished)} finished already" in ended.out and len(store.stored()) == CELLS
 
 
-def test_a_folder_that_may_not_be_written(disk: Disk, command: Command) -> None:
+def test_a_folder_that_may_not_be_written_is_refused(disk: Disk, command: Command) -> None:
     disk.grow()
     small = ["run", "-e", "rloo", "-t", "bit", "-o", disk.folder / "results"]
     assert command(*small).code == 0
@@ -78,7 +78,7 @@ def test_a_folder_that_may_not_be_written(disk: Disk, command: Command) -> None:
     assert Store(disk.folder / "results").stored() == kept
 
 
-def test_a_file_where_the_folder_should_be(tmp_path: Path, command: Command) -> None:
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path, command: Command) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         assert command("run", "-e", "rloo", "-t", "bit", "-o", folder).refused(str(folder))

@@ -1,4 +1,4 @@
-"""Names, parameters and protocol files from anywhere: taken as they are meant, or refused in one sentence."""
+"""Names, parameters and protocol files from anywhere are read as meant, or refused in one sentence."""
 
 from __future__ import annotations
 

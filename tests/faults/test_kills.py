@@ -95,7 +95,9 @@ def assert_same(store: Store, quiet: Store) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_the_same_command_goes_on(how: signal.Signals, tmp_path: Path, forks: Forks) -> None:
+def test_the_same_command_goes_on_after_a_kill_or_an_interrupt(
+    how: signal.Signals, tmp_path: Path, forks: Forks
+) -> None:
     """An interrupted run says so, and how many cells it has stored."""
     folder, store = tmp_path / "run", Store(tmp_path / "run" / "results")
     run = forks.start("run", folder, *ARGUMENTS)
@@ -121,7 +123,7 @@ def test_the_same_command_goes_on(how: signal.Signals, tmp_path: Path, forks: Fo
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_before_the_command_begins(
+def test_a_signal_before_the_command_begins_ends_it_quietly(
     how: signal.Signals, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While typer still reads the signatures of all commands."""

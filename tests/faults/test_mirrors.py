@@ -1,4 +1,4 @@
-"""A mirror that is down, slow, cut short, endless or wrong: the next is asked, and no doubtful byte becomes data."""
+"""When a mirror is down, slow, cut short, endless or wrong, the next is asked, and no doubtful byte becomes data."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def down() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}/"
 
 
-def test_with_no_mirror_left_it_is_one_sentence(
+def test_with_no_mirror_left_one_sentence_says_why(
     server: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(datasets, "MIRRORS", (down(), f"{server}wrong/", f"{server}trickle/"))

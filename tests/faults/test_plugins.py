@@ -1,4 +1,4 @@
-"""Whatever a plugin does, its neighbours' numbers and the process are as they were, and what it did is said."""
+"""Whatever a plugin does is undone and reported: its neighbours' numbers and the process are as they were."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_every_setting_is_tried() -> None:
     assert {setting.name for setting in shared_state("cpu") if "backends" not in setting.name} <= set(CHANGES)
 
 
-def test_nothing_is_reported_of_what_changes_nothing() -> None:
+def test_code_that_changes_nothing_is_not_reported() -> None:
     guard = Guard(CPU)
     for _ in range(3):
         with guard:
@@ -148,7 +148,7 @@ def test_a_wrong_answer_is_a_failed_cell(answer: str, source: str, store: Store,
 
 
 @pytest.mark.parametrize("source", ["draws", "clock"])
-def test_megabytes_are_cut(
+def test_megabytes_of_output_are_cut(
     source: str, store: Store, plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     plugin("babbles", "print('many words ' * 100_000); print('more ' * 100_000, file=sys.stderr)")

@@ -1,4 +1,4 @@
-"""What the threat model in docs/security.md promises: nothing read runs, nothing named escapes, no secret, https."""
+"""What docs/security.md promises: nothing that is read runs code, no name leaves its folder, no secrets, only https."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_no_module_unpickles_or_runs_what_it_reads() -> None:
 @pytest.mark.parametrize(
     "code", ["import pickle", "from joblib import load", "torch.load(x)", "eval(x)", "run(x, shell=True)"]
 )
-def test_the_check_above_sees(code: str) -> None:
+def test_code_that_could_run_what_it_reads_would_be_seen(code: str) -> None:
     assert dangers(ast.parse(code))
 
 
@@ -89,7 +89,7 @@ def test_a_run_is_read_back_without_unpickling(store: Store, monkeypatch: pytest
 @pytest.mark.parametrize(
     "name", ["../../x", "/etc/x", "a/b", "a\\\\b", "", ".x", "-x", "a:b", "a,b", "a b", "<i>x</i>"]
 )
-def test_a_plugin_whose_name_is_none_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_plugin_with_a_malformed_name_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(f'class A:\n    name = "{name}"\n    latents = ("bernoulli",)\n')
     with pytest.raises(UsageError, match=r"is not a valid name|holds no plugin"):
@@ -97,7 +97,7 @@ def test_a_plugin_whose_name_is_none_is_refused(name: str, tmp_path: Path) -> No
     assert not ESTIMATORS.extra
 
 
-def test_every_name_of_ours_is_one(tmp_path: Path) -> None:
+def test_every_name_of_ours_is_well_formed(tmp_path: Path) -> None:
     names = [name for plugin in ESTIMATORS for name in (plugin.name, *plugin.facts.get("aliases", ()))]
     path = tmp_path / "all.py"
     path.write_text("".join(f'class A{k}:\n    name = "{name}"\n    latents = ()\n' for k, name in enumerate(names)))

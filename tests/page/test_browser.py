@@ -1,4 +1,4 @@
-"""The page in a real browser: a walk through it, in the light and the dark, on a phone, by keyboard."""
+"""The page in a browser: sorting, filtering, hovering, dark mode, a phone, the keyboard."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_latent_filter_goes_by_the_task(page_file: Path, visit: Open, compla
     assert complaints == []
 
 
-def test_formulas_are_set(page_file: Path, visit: Open, complaints: list[str]) -> None:
+def test_formulas_are_typeset(page_file: Path, visit: Open, complaints: list[str]) -> None:
     page = visit(page_file)
     assert page.locator(".formula .katex-display").count() == page.locator(".formula").count() == 5
     assert page.locator(".katex-error").count() == 0 and complaints == []

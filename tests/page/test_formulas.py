@@ -1,4 +1,4 @@
-"""Every estimator has its formula, and KaTeX sets it without a complaint."""
+"""Every estimator has a formula that KaTeX typesets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refused(formulas: Mapping[str, str]) -> list[str]:
     return done.stdout.split()
 
 
-def test_every_estimator_has_one() -> None:
+def test_every_estimator_has_a_formula() -> None:
     assert [name for name, formula in FORMULAS.items() if not formula] == []
 
 

@@ -1,4 +1,4 @@
-"""The page's words for a task's latent are those of the task itself."""
+"""The latent that the page states for a task is the task's own."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def test_every_arch_has_its_latent() -> None:
 
 
 @pytest.mark.parametrize("task", ["", "mine", "<script>", "bit-table:d", "mnist-vae:arch=none"])
-def test_what_is_not_ours_has_no_latent(task: str) -> None:
+def test_an_unknown_task_has_no_latent(task: str) -> None:
     assert latent_of(task) == ""

@@ -1,4 +1,4 @@
-"""The page says what the rows say, whole, and nothing from a stranger's folder becomes markup."""
+"""The page shows what the rows say, is complete in one file, and renders nothing from a stranger's folder as markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Active units, and the images a trained model shows."""
+"""The number of active units, and the images that a trained model shows."""
 
 from __future__ import annotations
 

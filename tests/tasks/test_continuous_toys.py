@@ -73,8 +73,15 @@ def site_cosine(family: str, params: tuple[float, ...], k: float) -> float:
         return quad(
             lambda z: math.cos(k * z) * distribution.pdf(z), low, high, points=[distribution.median()], epsabs=ACCURACY
         )[0]
-    pdf = distribution.pdf
-    both_sides = quad(lambda z: pdf(z) + pdf(-z), 0, np.inf, weight="cos", wvar=k, epsabs=ACCURACY, limlst=200)
+    both_sides = quad(
+        lambda z: distribution.pdf(z) + distribution.pdf(-z),
+        0,
+        np.inf,
+        weight="cos",
+        wvar=k,
+        epsabs=ACCURACY,
+        limlst=200,
+    )
     return both_sides[0]
 
 

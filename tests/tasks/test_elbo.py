@@ -1,4 +1,4 @@
-"""Section 1.4 of the seed document: the ELBO both ways, and its gap to log p(x)."""
+"""The ELBO in both forms of section 1.4 of the seed document, and its gap to log p(x)."""
 
 from __future__ import annotations
 

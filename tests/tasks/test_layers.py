@@ -1,4 +1,4 @@
-"""VAEs of several stochastic layers: their objective and bounds against enumeration, and what is tuned with what."""
+"""VAEs of several stochastic layers: objective and bounds against enumeration, and which loss tunes which layer."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class TestBounds:
         np.testing.assert_allclose(many.numpy(), exact, atol=0.1)
         assert (exact - enumerated.elbo).max() > 0.5, "the ELBO would pass too"
 
-    def test_training_descends_it(self, kl: str) -> None:
+    def test_training_descends_the_elbo(self, kl: str) -> None:
         """f + regulariser at the draws that the evaluation makes."""
         vae, x, one = toy(kl).vae, toy(kl).x, build("reinforce", *toy(kl).layers).eval()
         generator = stream(0, "evaluation")
@@ -137,7 +137,7 @@ def test_samples_are_of_the_marginal_prior(enumerated: Enumerated) -> None:
         assert (np.abs(found - expected) / np.sqrt(expected * (1 - expected) / n)).max() < Z_MAX
 
 
-def test_posterior_means_and_active_units(enumerated: Enumerated) -> None:
+def test_posterior_means_are_the_enumerated_ones(enumerated: Enumerated) -> None:
     """Of the second layer by draws of the first; a covariance of two such means knows no noise."""
     vae, x, n = toy().vae, toy().x, 20_000
     first, second = vae.posterior_means(x, n, stream(0, "evaluation"))
@@ -149,7 +149,7 @@ def test_posterior_means_and_active_units(enumerated: Enumerated) -> None:
     assert int(active_units(*noise)) == 0 and int(active_units(noise[0])) == 5
 
 
-def test_gradients_at_the_cut(enumerated: Enumerated) -> None:
+def test_logits_gradients_have_the_exact_mean(enumerated: Enumerated) -> None:
     """Means of `logits_draws` and of the reference against the exact one, which has the analytic part too."""
     vae, x = copy.deepcopy(toy().vae), toy().x
     params = vae.encode(x).detach().requires_grad_()
@@ -259,7 +259,7 @@ class TestMnist:
             ("four-layer-linear", 4, [784, 200]),
         ],
     )
-    def test_networks(self, arch: str, layers: int, widths: list[int]) -> None:
+    def test_every_layer_has_networks_of_the_stated_widths(self, arch: str, layers: int, widths: list[int]) -> None:
         task = MnistVae(arch=arch, prior="trainable", demean="yes")
         vae: Vae | None = task.model(0)
         assert task.layers == vae.layers == (LatentSpec.bernoulli(200),) * layers
@@ -281,7 +281,7 @@ class TestMnist:
         assert np.mean(losses[-4:]) < np.mean(losses[:4]) - 1.5, "in nats, of about two hundred"
 
     @pytest.mark.parametrize("name", ["reinforce", "rebar"])
-    def test_every_figure_of_an_evaluation(self, name: str) -> None:
+    def test_an_evaluation_measures_everything(self, name: str) -> None:
         task = MnistVae(arch="two-layer-linear", n=20, batch=16, kl="sampled", prior="trainable")
         *_, last = train(task, build(name, *task.layers), TRAINING, 0, lambda fraction: None)
         assert {"iw_test", "gap_test", "bias_reference", "var_cut", "var_encoder"} <= last.metrics.keys()

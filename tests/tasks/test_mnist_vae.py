@@ -25,7 +25,7 @@ def widths(network: nn.Sequential) -> list[int]:
 
 
 class TestArchitectures:
-    def test_every_one_is_offered(self) -> None:
+    def test_every_architecture_is_offered(self) -> None:
         assert set(MnistVae.hyperparameters["arch"]["choices"]) == set(ARCHITECTURES)
 
     @pytest.mark.parametrize(
@@ -39,7 +39,9 @@ class TestArchitectures:
             ({"arch": "categorical", "k": 4}, [784, 200, 200, 80], "Tanh()"),
         ],
     )
-    def test_networks(self, values: dict[str, Any], encoder: list[int], activation: str) -> None:
+    def test_networks_have_the_stated_widths_and_activations(
+        self, values: dict[str, Any], encoder: list[int], activation: str
+    ) -> None:
         task = MnistVae(**values)
         vae = task.model(0)
         assert widths(vae.encoder) == encoder and widths(vae.decoder) == encoder[::-1]
@@ -51,7 +53,7 @@ class TestArchitectures:
         with pytest.raises(UsageError, match=fix):
             MnistVae(**values)
 
-    def test_de_meaning_and_output_bias(self) -> None:
+    def test_the_mean_image_is_subtracted_and_the_output_bias_left_out_on_request(self) -> None:
         plain, other = (
             MnistVae(arch="linear").model(0),
             MnistVae(arch="linear", demean="yes", output_bias="no").model(0),
@@ -105,14 +107,14 @@ class TestTrainedPrior:
         energy = vae.objective(x, latent, bound=True)(z)
         torch.testing.assert_close(-energy - latent.log_prob(z), vae.log_weight(x, z, latent))
 
-    def test_starts_uniform(self, spec: LatentSpec) -> None:
+    def test_a_trained_prior_starts_uniform(self, spec: LatentSpec) -> None:
         vae = Vae(Architecture((spec,)), torch.rand(784), trained_prior=True)
         latent = vae.latent(torch.randn(4, *spec.param_shape))
         torch.testing.assert_close(vae.kl_to_prior(latent), latent.kl_to_prior())
 
 
 class TestSchedules:
-    def test_constant(self) -> None:
+    def test_a_constant_rate_stays(self) -> None:
         assert [rate_factor("constant", 0, step, 10) for step in (1, 5, 10)] == [1, 1, 1]
 
     def test_warm_up_is_linear_whatever_follows(self) -> None:
@@ -124,11 +126,11 @@ class TestSchedules:
         assert rates[0] == 1 and rates[50] == pytest.approx(0.5) and rates[-1] == pytest.approx(0, abs=1e-12)
         assert rates == sorted(rates, reverse=True)
 
-    def test_step_decay(self) -> None:
+    def test_the_step_schedule_decays_tenfold_twice(self) -> None:
         rates = [rate_factor("step", 0, step, 8) for step in range(1, 9)]
         assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
-    def test_warm_up_longer_than_the_run(self) -> None:
+    def test_a_warm_up_may_be_longer_than_the_run(self) -> None:
         assert [rate_factor("cosine", 20, step, 10) for step in (5, 10)] == [0.25, 0.5]
 
 
@@ -136,7 +138,7 @@ class TestOptimisers:
     @pytest.mark.parametrize(
         ("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("radam", "RAdam"), ("sgd", "SGD")]
     )
-    def test_first_step(self, name: str, kind: str) -> None:
+    def test_the_first_step_of_each_optimiser_is_the_formulas(self, name: str, kind: str) -> None:
         """Adam and AdamW move by the rate along the sign, SGD and RAdam at first by rate times gradient, decayed."""
         weight, gradient, lr, decay = 2.0, 0.5, 0.1, 0.3
         parameter = nn.Parameter(torch.tensor([weight]))
@@ -149,7 +151,7 @@ class TestOptimisers:
         assert float(parameter.detach()) == pytest.approx(weight - moved[name], rel=1e-5)
 
     @pytest.mark.parametrize("arch", ["linear", "two-layer-linear"])
-    def test_the_prior_by_itself(self, arch: str) -> None:
+    def test_a_prior_with_its_own_rate_is_trained_by_plain_sgd(self, arch: str) -> None:
         """Plain SGD, at its own rate whatever the schedule, and the optimiser has all the others."""
         task = MnistVae(arch=arch, n=20, batch=8, kl="sampled", prior="trainable", prior_lr=0.3, warmup=1000)
         step = TrainStep(task, build("reinforce", *task.layers), seed=0)
@@ -173,7 +175,7 @@ class TestOptimisers:
         with pytest.raises(UsageError, match="add prior=trainable"):
             MnistVae(prior_lr=0.1)
 
-    def test_task_gives_its_own(self) -> None:
+    def test_a_task_makes_the_optimiser_it_was_asked_for(self) -> None:
         task = MnistVae(arch="linear", optimizer="sgd", lr=0.01, weight_decay=1e-4, schedule="cosine", warmup=5)
         optimizer = task.make_optimizer(task.model(0))
         assert optimizer.defaults["momentum"] == 0.9 and optimizer.defaults["weight_decay"] == 1e-4

@@ -1,4 +1,4 @@
-"""VQ-VAEs on MNIST: they train, and what an evaluation says of their codes is counted by hand."""
+"""VQ-VAEs on MNIST train, and what an evaluation says of their codes agrees with counts by hand."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_training_lowers_the_loss() -> None:
 
 @pytest.mark.parametrize("likelihood", ("bernoulli", "l2"))
 @pytest.mark.parametrize("name", QUANTISERS)
-def test_figures_are_counted_right(name: str, likelihood: str) -> None:
+def test_perplexity_bits_and_dead_codes_are_counted_right(name: str, likelihood: str) -> None:
     vq = task(likelihood=likelihood)
     found, model, x = metrics_of(vq, name)
     e = model.encode(x).detach()
@@ -98,13 +98,13 @@ def test_figures_are_counted_right(name: str, likelihood: str) -> None:
 
 
 @pytest.mark.parametrize("name", ("vq-st", "vq-rotation"))
-def test_the_loss_of_an_evaluation_is_the_documents(name: str) -> None:
+def test_the_loss_of_an_evaluation_is_that_of_the_seed_document(name: str) -> None:
     """-log p(x given z) + (1 + β) distortion."""
     found, *_ = metrics_of(task(), name)
     assert_close(found["loss"], found["reconstruction"] + 1.25 * found["distortion"])
 
 
-def test_evaluation_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_reports_codes_images_and_variance_over_minibatches(monkeypatch: pytest.MonkeyPatch) -> None:
     """What draws nothing reports its variance over minibatches, none over draws; the loss's fall is per step."""
     vq = task()
     points = train(vq, quantiser(vq, "vq-ema"), TRAINING, 0, lambda fraction: None)

@@ -36,7 +36,7 @@ def test_extensions_differ_between_the_bits(cls: type[Toy]) -> None:
     assert [toy.differentiable for toy in toys] == [True, True, False, True]
 
 
-def test_multilinear_against_a_loop() -> None:
+def test_the_multilinear_extension_is_that_of_a_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(3, 3, 3, generator=generator, dtype=torch.float64)
     site = torch.rand(5, 3, 3, generator=generator, dtype=torch.float64)

@@ -66,7 +66,7 @@ def test_closed_forms_equal_enumeration(text: str) -> None:
         torch.testing.assert_close(closed[group], enumerated[group], rtol=1e-12, atol=1e-12)
 
 
-def test_the_gradient_of_one_bit() -> None:
+def test_the_gradient_of_one_bit_is_the_published_one() -> None:
     """p(1 - p)(1 - 2t) = 1/4 x 0.1 at t = .45, and 0.002/4 at RELAX's t = .499."""
     for t, gradient in ((0.45, 0.025), (0.499, 0.0005)):
         exact = Bit(t=t).exact()
@@ -75,7 +75,7 @@ def test_the_gradient_of_one_bit() -> None:
 
 
 @pytest.mark.parametrize("text", TOYS)
-def test_exact_gradients_at_the_cut_against_finite_differences(text: str) -> None:
+def test_exact_gradients_at_the_cut_are_those_of_finite_differences(text: str) -> None:
     toy = make(text)
     exact = toy.exact()["cut"]
     within = close_enough(total_loss(toy))
@@ -87,7 +87,7 @@ def test_exact_gradients_at_the_cut_against_finite_differences(text: str) -> Non
 
 
 @pytest.mark.parametrize("text", TOYS)
-def test_exact_gradients_of_groups_against_finite_differences(text: str) -> None:
+def test_exact_gradients_of_groups_are_those_of_finite_differences(text: str) -> None:
     """Along one random direction in each group of shared parameters."""
     toy = make(text)
     exact, within = toy.exact(), 10 * close_enough(total_loss(toy))
@@ -130,7 +130,7 @@ def test_float32_and_float64_are_the_same_toy(text: str) -> None:
         torch.testing.assert_close(single.exact()[group], double.exact()[group], rtol=1e-5, atol=1e-5)
 
 
-def test_two_layer_groups() -> None:
+def test_the_two_layer_toy_has_a_gradient_in_every_group() -> None:
     exact = TwoLayer().exact()
     assert {group: tuple(tensor.shape) for group, tensor in exact.items()} == {
         "value": (),

@@ -1,13 +1,10 @@
-"""Deliberately wrong estimators, beyond those of test_wrong_twins.py: a factor dropped, a term lost, a baseline that
-sees its own draw. The referee that passes the right ones must catch each of these, in the groups that are wrong.
-"""
+"""Published estimators made wrong, as PUBLISHED: a factor dropped, a term lost, a baseline that sees its own draw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import torch
 from dvae_bench.estimators.bounds.multisample import Multisample
 from dvae_bench.estimators.bounds.vimco import Vimco
@@ -30,8 +27,6 @@ from dvae_bench.estimators.latents import Latent, Objective
 from dvae_bench.estimators.score_function.greedy_baseline import GreedyBaseline
 from dvae_bench.estimators.straight_through.zgr import Zgr
 from torch import Generator, Tensor
-
-ALPHA = 1e-6
 
 
 def changed(cls: type[Estimator], change: Callable[[Tensor, Latent, Any], Tensor]) -> type[Estimator]:
@@ -163,7 +158,7 @@ class ZgrSaidToBeUnbiased(Zgr):
 
 
 CUBIC = "bit-table:extension=cubic"
-TWINS: dict[str, tuple[type[Estimator], str, dict[str, Any], set[str]]] = {
+PUBLISHED: dict[str, tuple[type[Estimator], str, dict[str, Any], set[str]]] = {
     "muprop without its path": (MupropWithoutItsPath, "bit-table", {}, {"cut"}),
     "double-cv that sees its own draw": (DoubleCvThatSeesItsOwnDraw, "bit-table", {}, {"cut"}),
     "relax with a relaxed value": (RelaxWithOneRelaxedValue, "bit-table", {}, {"value", "decoder"}),
@@ -183,12 +178,3 @@ TWINS: dict[str, tuple[type[Estimator], str, dict[str, Any], set[str]]] = {
     "vimco without its path": (VimcoWithoutItsPath, "bit-table", {}, {"cut"}),
     "zgr said to be unbiased": (ZgrSaidToBeUnbiased, CUBIC, {}, {"cut"}),
 }
-
-
-@pytest.mark.parametrize(("twin", "toy", "values", "wrong"), TWINS.values(), ids=TWINS)
-def test_a_wrong_twin_is_caught(
-    twin: type[Estimator], toy: str, values: dict[str, Any], wrong: set[str], examine: Callable[..., Any]
-) -> None:
-    """In the groups that are wrong, and in no other."""
-    findings = examine(twin, toy, rows=1000, **values)
-    assert {group for group, p in findings.p.items() if p < ALPHA} == wrong, findings.p
