@@ -51,7 +51,7 @@ def bias_p_value(moments: Moments, exact: np.ndarray, f_scale: float) -> float:
         return float("nan")
     if not np.any(seen):
         return 1.0
-    kept, floor_kept = error[:, seen], np.maximum(floor[seen], 1e-100)
+    kept, floor_kept = error[:, seen], np.maximum(floor[seen], 1e-100)  # no 0/0 where all draws are equal
     tests = [_satterthwaite(kept, floor_kept)]
     if kept.shape[1] > 1:
         tests += [_hotelling(kept, floor_kept)]
@@ -140,7 +140,7 @@ def _satterthwaite(error: np.ndarray, floor: np.ndarray) -> float:
     """mean_d z_d² against the F distribution of its mean and variance (Satterthwaite); exact for one coordinate."""
     m = len(error)
     sd, degrees, second = _satterthwaite_fit(error, floor)
-    unit_mean = (m * (error.mean(0) / sd) ** 2).mean() * (m - 3) / (m - 1)
+    unit_mean = (m * (error.mean(0) / sd) ** 2).mean() * (m - 3) / (m - 1)  # as E F(1, m - 1) = (m - 1)/(m - 3)
     return float(stats.f.sf(unit_mean * second / (second - 2), degrees, second))
 
 

@@ -95,6 +95,7 @@ class Accumulator:
         norm2 = torch.linalg.vector_norm(draws, dim=1).double().square()
         tiny = torch.finfo(torch.float64).tiny
         cosine = along / (norm2 + tiny).sqrt()
+        # 1e-12 keeps the ratio of a draw along u finite, at 1e6
         ratio = along.abs() / ((norm2 - along.square()).clamp_min(0) + 1e-12 * norm2 + tiny).sqrt()
         scalars = torch.stack([cosine, ratio])
         self.compared += torch.stack([scalars.sum(1), scalars.square().sum(1)])

@@ -94,6 +94,6 @@ def test_a_capture_that_fails_leaves_the_current_stream(cuda: PretendCuda) -> No
     assert cuda.current == "the current stream"
 
 
-def test_a_device_that_is_not_cuda_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="captured on CUDA devices, and this is xpu"):
+def test_another_makers_device_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="only CUDA devices capture graphs, and this device is xpu"):
         capture(lambda: None, lambda: None, torch.device("xpu"))

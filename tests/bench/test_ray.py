@@ -41,7 +41,7 @@ def test_a_node_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     assert report["marks of the second node, at its death"] > 0, "it had measured some"
     assert report["isolated"] == {"ok": 2}
     assert report["deadly"] == {"error": 1}
-    assert "has another dvae-bench" in report["other code"]
+    assert "dvae-bench, a plugin or torch differs" in report["other code"]
     assert "has mnist-5k, not mnist;" in report["other data"]
 
     ray, here = (Store(tmp_path / name) for name in ("ray", "here"))

@@ -133,7 +133,7 @@ class TestRefusals:
             ("show rloo:n={2,3}", ["names 2 variants"]),
             ("report .", ["holds no results", "give the -o folder of a run"]),
             ("report nowhere", ["nowhere holds no results"]),
-            ("report a b", ["say where with -o"]),
+            ("report a b", ["give one with -o"]),
             ("figures . --style poster", ["unknown style 'poster'", "paper, notebook, talk"]),
         ],
     )

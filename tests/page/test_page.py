@@ -155,7 +155,7 @@ def test_empty_and_partial_runs_say_what_is_missing(tmp_path: Path, failed: Call
 @pytest.mark.usefixtures("no_figures")
 def test_two_runs_are_compared(tmp_path: Path, write_run: WriteRun) -> None:
     folders = [write_run(tmp_path / name) for name in ("base", "new")]
-    with pytest.raises(UsageError, match="say where with -o"):
+    with pytest.raises(UsageError, match="give one with -o"):
         write_reports(folders, None)
     *files, index = write_reports(folders, tmp_path / "out")
     page = index.read_text()

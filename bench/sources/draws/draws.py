@@ -21,7 +21,7 @@ from .replicates import draw_replicates
 from .work import Work, count_work
 
 OF_F = ("value", "decoder")
-"""Groups drawn from f and the gradient at its own parameters; the others are gradients at those of q's distribution."""
+"""The value of f, and the gradient at f's own parameters; all other groups are gradients at parameters of q."""
 TUNING_SHARE = 8
 
 

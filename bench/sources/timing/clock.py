@@ -142,4 +142,4 @@ def steady_host(threads: int) -> bool:
     except (AttributeError, OSError):
         return False
     settings = ((m_mmap_threshold, 1 << 30), (m_trim_threshold, 1 << 30), (m_top_pad, 1 << 26))
-    return all([mallopt(key, value) for key, value in settings])
+    return all([mallopt(key, value) for key, value in settings])  # a list, so that one refusal does not stop the others
