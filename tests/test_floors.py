@@ -83,7 +83,9 @@ def graph(files: dict[str, str]) -> dict[str, set[str]]:
     return found
 
 
-HOUSE = graph({name(path): path.read_text("utf-8") for path in FILES})
+@pytest.fixture(scope="module")
+def house() -> dict[str, set[str]]:
+    return graph({name(path): path.read_text("utf-8") for path in FILES})
 
 
 def circle(house: dict[str, set[str]]) -> list[str]:
@@ -105,16 +107,16 @@ def upward(house: dict[str, set[str]]) -> list[str]:
     ]
 
 
-def test_every_room_has_a_floor() -> None:
-    assert {room(module) for module in HOUSE} - {"bench"} == set(FLOOR)
+def test_every_room_has_a_floor(house: dict[str, set[str]]) -> None:
+    assert {room(module) for module in house} - {"bench"} == set(FLOOR)
 
 
-def test_no_import_runs_up() -> None:
-    assert not upward(HOUSE)
+def test_no_import_runs_up(house: dict[str, set[str]]) -> None:
+    assert not upward(house)
 
 
-def test_no_files_import_each_other_in_a_circle() -> None:
-    assert not circle(HOUSE)
+def test_no_files_import_each_other_in_a_circle(house: dict[str, set[str]]) -> None:
+    assert not circle(house)
 
 
 @pytest.mark.parametrize(
@@ -125,17 +127,17 @@ def test_no_files_import_each_other_in_a_circle() -> None:
         ("bench/statistics/moments", "bench/store/files", "bench/statistics/moments imports bench/store/files"),
     ],
 )
-def test_an_import_that_runs_up_is_seen(module: str, target: str, found: str) -> None:
-    assert found in upward({**HOUSE, module: HOUSE[module] | {target}})
+def test_an_import_that_runs_up_is_seen(house: dict[str, set[str]], module: str, target: str, found: str) -> None:
+    assert found in upward({**house, module: house[module] | {target}})
 
 
-def test_a_circle_is_seen() -> None:
+def test_a_circle_is_seen(house: dict[str, set[str]]) -> None:
     lower = "bench/sources/training/graphed"
-    assert "bench/sources/training/step" in HOUSE["bench/sources/training/trajectory"]
-    assert lower in circle({**HOUSE, lower: HOUSE[lower] | {"bench/sources/training/trajectory"}})
+    assert "bench/sources/training/step" in house["bench/sources/training/trajectory"]
+    assert lower in circle({**house, lower: house[lower] | {"bench/sources/training/trajectory"}})
 
 
-def test_imports_are_read_in_every_form() -> None:
+def test_imports_are_read_in_every_form(house: dict[str, set[str]]) -> None:
     source = "def f():\n    from ..store import files\n    import dvae_bench.bench.rows\n    from . import guard as g\n"
-    read = graph({**{module: "" for module in HOUSE}, "bench/run/cells": source})["bench/run/cells"]
+    read = graph({**{module: "" for module in house}, "bench/run/cells": source})["bench/run/cells"]
     assert read == {"bench/store/files", "bench/rows", "bench/run/guard"}

@@ -16,15 +16,15 @@ from .test_reproduce_cli import TINY
 @pytest.mark.usefixtures("tiny_presets", "no_figures")
 class TestRun:
     def test_runs_with_and_without_a_speed_path_stand_side_by_side(self, command: Command, tmp_path: Path) -> None:
-        both = ("-e", "rloo", "-t", "bit", "-t", "mnist-vae:arch=linear", "-o", tmp_path)
+        both = ("-e", "rloo", "-t", "bit", "-t", "mnist-vae:arch=linear,batch=8", "-o", tmp_path)
         for switches in ([], ["--autocast", "bf16"]):
             ended = command("run", *both, *switches)
             assert ended.code == 0
         assert "2 finished already" in ended.out, "toys are the same cells"
         assert set(Store.open(tmp_path).rows()["task"]) == {
             "bit",
-            "mnist-vae:arch=linear",
-            "mnist-vae:arch=linear,autocast=bf16",
+            "mnist-vae:arch=linear,batch=8",
+            "mnist-vae:arch=linear,autocast=bf16,batch=8",
         }
         assert "autocast=bf16" in (tmp_path / "index.html").read_text()
         assert json.loads((tmp_path / "context.json").read_text())["command"][-2:] == ["--autocast", "bf16"]
