@@ -1,5 +1,5 @@
 # make run      install into .venv and run the quick benchmark, JOBS processes side by side (2)
-# make test     the tests, under 12 minutes; make test-full adds the long ones
+# make test     the tests, at most 7 minutes on two cores; make test-full adds the long ones
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

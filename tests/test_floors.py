@@ -1,6 +1,6 @@
-"""The house, drawn from the imports: every room stands on the floors below it, and no imports run in a circle.
+"""A package imports only packages on the floors below its own, and no imports run in a circle.
 
-FLOORS is the plan, from the ground up; a new folder of bench/ must be given its floor here.
+FLOORS lists the packages from the lowest floor up; a new folder of bench/ must be given its floor here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Killed or interrupted at any moment, again and again, a run loses at most the cell in flight, and goes on to the end
-as if nothing had been.
-"""
+"""However often a run is killed or interrupted, it loses at most the cell in flight and ends with the same numbers."""
 
 from __future__ import annotations
 
