@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import typer
 from dvae_bench.cli import app
 
-ENVIRONMENT = {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1", "PATH": ""}
+ENVIRONMENT = os.environ | {"COLUMNS": "110", "TERM": "dumb", "NO_COLOR": "1"}
 
 
 def page() -> str:

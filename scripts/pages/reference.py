@@ -40,7 +40,7 @@ def basket() -> pd.DataFrame:
 
 def which_toys() -> pd.DataFrame:
     """One line per toy and estimator of `make which`, with the norm of the exact gradient."""
-    return pd.read_csv(FOLDER / "which" / "toys.csv").fillna({"variance_status": ""})
+    return pd.read_csv(FOLDER / "which" / "toys.csv", dtype={"variance_status": str}).fillna({"variance_status": ""})
 
 
 def machine() -> str:
