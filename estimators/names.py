@@ -85,8 +85,8 @@ def _literal(text: str) -> Any:
 def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, value: Any) -> Any:
     """`value` in the type of its default, if its rule allows it.
 
-    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)}. Its
-    "about" describes the parameter.
+    A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)},
+    where choices may be a dict to what each of them means. Its "about" describes the parameter.
     Raises UsageError, which names the nearest keys or the range.
     """
     if key not in rules:

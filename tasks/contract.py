@@ -25,8 +25,8 @@ class Task(ABC):
     layers: the latents from the top down; an estimator is built for each. version: raise it when the task's meaning
     changes, so that stored cells are measured again. sources: the measurements that it supports, out of "draws"
     (gradient draws against an exact gradient), "steps" (training) and "clock". dataset: "mnist" for a task that reads
-    it. layer: the top latent as text for readers, with hyper-parameters in braces (`{n:20}`: 20 if n is 0); one text
-    per arch if the latent depends on it.
+    it. layer: the top latent as text for readers, with hyper-parameters in braces (`{n:20}`: 20 if n is 0); or the
+    hyper-parameter that decides it, whose choices are then a dict to such texts.
     """
 
     name: ClassVar[str]
@@ -35,7 +35,7 @@ class Task(ABC):
     hyperparameters: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     reference: ClassVar[str] = ""
     dataset: ClassVar[str] = ""
-    layer: ClassVar[str | Mapping[str, str]] = ""
+    layer: ClassVar[str] = ""
 
     layers: tuple[LatentSpec, ...]
     data: str = ""

@@ -18,9 +18,11 @@ def latent_of(task: str) -> str:
     except UsageError:
         return ""
     facts = TASKS.builtin[name.family].facts if name.family in TASKS.builtin else {}
-    values = {key: rule["default"] for key, rule in facts.get("hyperparameters", {}).items()} | name.values
-    fact = facts.get("layer", "")
-    text = fact.get(values.get("arch"), "") if isinstance(fact, dict) else fact
+    rules = facts.get("hyperparameters", {})
+    values = {key: rule["default"] for key, rule in rules.items()} | name.values
+    text = facts.get("layer", "")
+    if text in rules:
+        text = rules[text]["choices"].get(values[text], "")
     return _Sizes().format(text, **values)
 
 

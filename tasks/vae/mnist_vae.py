@@ -38,37 +38,25 @@ class MnistVae(MnistTask):
     """
 
     name = "mnist-vae"
-    layer = {
-        "linear": "bernoulli {n:200}",
-        "nonlinear": "bernoulli {n:200}",
-        "nonlinear-lrelu": "bernoulli {n:200}",
-        "two-layer-linear": "bernoulli {n:200}",
-        "two-layer-nonlinear": "bernoulli {n:200}",
-        "three-layer-linear": "bernoulli {n:200}",
-        "four-layer-linear": "bernoulli {n:200}",
-        "categorical": "categorical {n:20}x{k:10}",
-        "gaussian": "gaussian {n:20}",
-        "hooper": "categorical {n:8}x{k:64}",
-        "reinmax": "categorical {n:30}x{k:10}",
-    }
+    layer = "arch"
     dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {
         "arch": {
             "default": "nonlinear",
-            "choices": (
-                "linear",
-                "nonlinear",
-                "nonlinear-lrelu",
-                "two-layer-linear",
-                "two-layer-nonlinear",
-                "three-layer-linear",
-                "four-layer-linear",
-                "categorical",
-                "gaussian",
-                "hooper",
-                "reinmax",
-            ),
+            "choices": {
+                "linear": "bernoulli {n:200}",
+                "nonlinear": "bernoulli {n:200}",
+                "nonlinear-lrelu": "bernoulli {n:200}",
+                "two-layer-linear": "bernoulli {n:200}",
+                "two-layer-nonlinear": "bernoulli {n:200}",
+                "three-layer-linear": "bernoulli {n:200}",
+                "four-layer-linear": "bernoulli {n:200}",
+                "categorical": "categorical {n:20}x{k:10}",
+                "gaussian": "gaussian {n:20}",
+                "hooper": "categorical {n:8}x{k:64}",
+                "reinmax": "categorical {n:30}x{k:10}",
+            },
             "about": "latents and networks",
         },
         "n": {"default": 0, "min": 0, "max": 10000, "about": "bits, or sites; 0 keeps those of the arch"},

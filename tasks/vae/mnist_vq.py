@@ -30,13 +30,13 @@ class MnistVq(MnistTask):
     """
 
     name = "mnist-vq"
-    layer = {"mlp": "encodings 16x{width}", "conv": "encodings 49x{width}"}
+    layer = "arch"
     dataset = "mnist"
     sources = ("steps", "clock")
     hyperparameters = {
         "arch": {
             "default": "mlp",
-            "choices": ("mlp", "conv"),
+            "choices": {"mlp": "encodings 16x{width}", "conv": "encodings 49x{width}"},
             "about": "networks: an MLP with 16 sites, or a convolutional one with 49",
         },
         "likelihood": {
