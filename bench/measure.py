@@ -20,7 +20,7 @@ from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
 from .collectors.evaluations import Evaluations
 from .collectors.variance import Variance
-from .report import tables
+from .report import tables_of
 from .rows import outcome
 from .sources import DRAWS
 from .sources.build import Layers
@@ -114,7 +114,7 @@ def measure(
             continue
         for collector in (Bias(), Variance(), Evaluations()):
             rows.extend(identity | row for row in collector.rows(measured))
-    numbers = tables(pd.DataFrame(rows))[0].numbers
+    numbers = tables_of(pd.DataFrame(rows))[0].numbers
     return numbers.drop(columns=["task", "data", "device", "time", "time_lo", "time_hi"], errors="ignore")
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dvae_bench.bench.run.cells import Cell, Place, plan
+from dvae_bench.bench.run.cell import Cell, Place
 from dvae_bench.bench.run.executors import Execution
 from dvae_bench.bench.run.executors.limits import Limits
 from dvae_bench.bench.run.executors.processes import Processes
+from dvae_bench.bench.run.plan import plan
 from dvae_bench.bench.run.presets import PRESETS, Preset
 from dvae_bench.bench.run.runner import Progress, measure_unit, run_cells
 from dvae_bench.bench.sources import DRAWS

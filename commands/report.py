@@ -36,7 +36,7 @@ def figures(
 ) -> None:
     """Draw figures (pdf, svg, png) from stored results, in the font size and width of a paper, talk or notebook."""
     from ..bench.report import write_figures
-    from ..bench.report.style import STYLES
+    from ..bench.report.figures.style import STYLES
     from ..bench.store.store import Store
 
     if style not in STYLES:

@@ -15,8 +15,9 @@ from dvae_bench.bench.page import write_page
 from dvae_bench.bench.report import Study, write_report
 from dvae_bench.bench.rows import SCHEMA
 from dvae_bench.bench.run import executors
-from dvae_bench.bench.run.cells import Cell, Place, plan
+from dvae_bench.bench.run.cell import Cell, Place
 from dvae_bench.bench.run.executors import imported  # noqa: F401  # so that no cell is charged for an import
+from dvae_bench.bench.run.plan import plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.sources import DRAWS

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from dvae_bench.bench.report import tables, write_figures
-from dvae_bench.bench.report.table import Table
+from dvae_bench.bench.report import tables_of, write_figures
+from dvae_bench.bench.report.tables.table import Table
 from dvae_bench.bench.report.verdicts import BIASED, UNBIASED
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_figures(rows, Path(folder), ["peers"])
         shutil.copy(Path(folder) / "peers.png", out)
-    table = peers_table(tables(rows)[0])
+    table = peers_table(tables_of(rows)[0])
     (out / "peers.csv").write_text(table.csv(), encoding="utf-8")
     (out / "peers.md").write_text(table.markdown(), encoding="utf-8")
 

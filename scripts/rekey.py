@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dvae_bench.bench.run.cells import Cell, Place
+from dvae_bench.bench.run.cell import Cell, Place
 from dvae_bench.bench.sources import SOURCES
 from dvae_bench.bench.store.cell_file import pack
 from dvae_bench.bench.store.store import Store

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 import torch._inductor.config as inductor
 from dvae_bench.bench.report.numbers import with_interval
-from dvae_bench.bench.report.table import Table
+from dvae_bench.bench.report.tables.table import Table
 from dvae_bench.bench.sources.settings import TrainSettings
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import steady_host

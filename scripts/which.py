@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from dvae_bench.bench.report.toy_table import toy_table
+from dvae_bench.bench.report.tables.toys import toy_table
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.run.session import Session

@@ -22,7 +22,7 @@ os.environ |= {
     "MARKS": str(FOLDER / "marks"),
 }
 
-from dvae_bench.bench.run.cells import Cell  # noqa: E402
+from dvae_bench.bench.run.cell import Cell  # noqa: E402
 from dvae_bench.bench.run.context import cpu_name  # noqa: E402
 from dvae_bench.bench.run.executors import Execution, Limits  # noqa: E402
 from dvae_bench.bench.run.executors.ray_cluster import Work, _check  # noqa: E402

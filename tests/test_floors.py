@@ -123,7 +123,7 @@ def test_no_files_import_each_other_in_a_circle(house: dict[str, set[str]]) -> N
     ("module", "target", "found"),
     [
         ("estimators/names", "tasks/contract", "estimators/names imports tasks/contract"),
-        ("bench/store/store", "bench/run/cells", "bench/store/store imports bench/run/cells"),
+        ("bench/store/store", "bench/run/cell", "bench/store/store imports bench/run/cell"),
         ("bench/statistics/moments", "bench/store/files", "bench/statistics/moments imports bench/store/files"),
     ],
 )
@@ -139,5 +139,5 @@ def test_a_circle_is_seen(house: dict[str, set[str]]) -> None:
 
 def test_imports_are_read_in_every_form(house: dict[str, set[str]]) -> None:
     source = "def f():\n    from ..store import files\n    import dvae_bench.bench.rows\n    from . import guard as g\n"
-    read = graph({**{module: "" for module in house}, "bench/run/cells": source})["bench/run/cells"]
+    read = graph({**{module: "" for module in house}, "bench/run/cell": source})["bench/run/cell"]
     assert read == {"bench/store/files", "bench/rows", "bench/run/guard"}

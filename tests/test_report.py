@@ -14,24 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench.report import (
-    FIGURES,
-    Study,
-    calibration,
-    families,
-    probability,
-    tables,
-    verdicts,
-    write_figures,
-    write_report,
-    write_tables,
-)
-from dvae_bench.bench.report import figures as figures_module
-from dvae_bench.bench.report.best import not_worse
+from dvae_bench.bench.report import FIGURES, Study, tables_of, verdicts, write_figures, write_report, write_tables
+from dvae_bench.bench.report.figures import calibration, families, probability
+from dvae_bench.bench.report.figures import write as figures_module
+from dvae_bench.bench.report.figures.style import STYLES, style
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
-from dvae_bench.bench.report.style import STYLES, style
-from dvae_bench.bench.report.table import Table
+from dvae_bench.bench.report.tables.best import not_worse
+from dvae_bench.bench.report.tables.table import Table
 from dvae_bench.bench.statistics.holm import holm
 from dvae_bench.estimators.names import UsageError
 from matplotlib.figure import Figure
@@ -180,7 +170,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def built(rows: pd.DataFrame) -> list[Table]:
-    return tables(rows)
+    return tables_of(rows)
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +269,7 @@ def test_toy_table_shows_verdicts_with_what_backs_them(by_name: dict[str, pd.Dat
 
 def test_one_biased_group_is_named() -> None:
     tests = [bias_test("a", p) | {"group": g} for g, p in (("cut", 0.5), ("encoder", 0.4), ("decoder", 1e-9))]
-    (toys, *_) = tables(pd.DataFrame(tests))
+    (toys, *_) = tables_of(pd.DataFrame(tests))
     assert toys.text["other groups"].tolist() == ["biased: decoder"]
 
 
@@ -295,7 +285,7 @@ def test_failed_cells_stand_in_every_table(by_name: dict[str, pd.DataFrame]) -> 
 def test_sources_with_the_same_fate_share_a_line_and_only_draws_give_a_verdict() -> None:
     cell = {"estimator": "a", "task": "bit", "status": "unsupported", "reason": "no"}
     clock = row(estimator="b", task="bit", source="clock", status="error", reason="boom")
-    toys, *_, failed = tables(pd.DataFrame([row(**cell), row(**cell, source="clock"), clock]))
+    toys, *_, failed = tables_of(pd.DataFrame([row(**cell), row(**cell, source="clock"), clock]))
     assert toys.text["verdict"].tolist() == ["unsupported", "–"]
     assert failed.text["source"].tolist() == ["clock, draws", "clock"]
 
@@ -310,7 +300,7 @@ def test_toys_are_sorted_by_task_then_variance(built: list[Table]) -> None:
 def test_training_shows_the_range_of_seeds_and_leaves_diverged_ones_out() -> None:
     rows = pd.DataFrame(vae_rows("rebar", "mnist-vae", 3, np.random.default_rng(0)))
     lost = row(estimator="rebar", task="mnist-vae", data="mnist", seed=2, source="steps", status="diverged")
-    training = tables(pd.concat([rows, pd.DataFrame([lost])]))[2]
+    training = tables_of(pd.concat([rows, pd.DataFrame([lost])]))[2]
     ends = rows[(rows["metric"] == "elbo_test") & (rows["step"] == 2000) & (rows["seed"] < 2)]["value"]
     line = training.numbers.iloc[0]
     assert training.text["status"].tolist() == ["2 seeds, 1 diverged"]
@@ -321,13 +311,13 @@ def test_training_shows_the_range_of_seeds_and_leaves_diverged_ones_out() -> Non
 
 def test_intervals_of_seeds_add_in_quadrature() -> None:
     both = [row(estimator="a", task="bit", group="cut", metric="var_total", seed=s, **near(1.0, 0.1)) for s in (0, 1)]
-    line = tables(pd.DataFrame(both))[0].numbers.iloc[0]
+    line = tables_of(pd.DataFrame(both))[0].numbers.iloc[0]
     assert line["variance_hi"] - line["variance"] == pytest.approx(0.1 / np.sqrt(2))
 
 
 def test_what_a_row_says_against_itself_is_printed() -> None:
     doubted = row(estimator="a", task="bit", group="cut", metric="var_total", value=2.0, status="heavy-tailed")
-    toys, *_, failed = tables(pd.DataFrame([doubted]))
+    toys, *_, failed = tables_of(pd.DataFrame([doubted]))
     assert toys.text["variance"].tolist() == ["2 (heavy-tailed)"]
     assert len(failed.text) == 1
 
@@ -337,7 +327,7 @@ def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
     assert r"x\_1 \& x\_2 have 100\% of \{nothing\}" in failed.latex()
     assert all(rule in failed.latex() for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:failures}"))
     assert toys.latex().count(r"\begin{tabular}") == len(TOYS), "one a task: they would outgrow a page"
-    greek = tables(pd.DataFrame([row(estimator="a", task="bit", status="error", reason="σ ≤ 0")]))[-1]
+    greek = tables_of(pd.DataFrame([row(estimator="a", task="bit", status="error", reason="σ ≤ 0")]))[-1]
     assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
 
 
@@ -386,13 +376,13 @@ def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path)
 
 
 def test_pipes_do_not_break_markdown() -> None:
-    failed = tables(pd.DataFrame([row(estimator="a", task="bit", status="error", reason="|x| < 1")]))[-1]
+    failed = tables_of(pd.DataFrame([row(estimator="a", task="bit", status="error", reason="|x| < 1")]))[-1]
     assert r"\|x\| < 1" in failed.markdown()
 
 
 def test_missing_column_names_itself(rows: pd.DataFrame) -> None:
     with pytest.raises(UsageError, match="no column hi"):
-        tables(rows.drop(columns="hi"))
+        tables_of(rows.drop(columns="hi"))
 
 
 def test_report_of_everything_writes_every_file(tmp_path: Path) -> None:
@@ -415,7 +405,7 @@ def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     written = []
     for given, folder in ((rows, tmp_path / "a"), (shuffled, tmp_path / "b")):
         files = (
-            write_tables(tables(given), folder)
+            write_tables(tables_of(given), folder)
             + write_figures(given, folder, ["bias", "training", "families", "basket"])[0]
         )
         written.append([path.read_bytes() for path in files])
@@ -425,7 +415,7 @@ def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
 def drawn(rows: pd.DataFrame, name: str, look: str = "paper", columns: int = 2) -> Figure | str:
     """A figure as it would be saved."""
     with style(look, columns):
-        figure = import_module(f"dvae_bench.bench.report.{name.replace('-', '_')}").plot(prepare(rows))
+        figure = import_module(f"dvae_bench.bench.report.figures.{name.replace('-', '_')}").plot(prepare(rows))
         if not isinstance(figure, str):
             figure.draw_without_rendering()
     return figure
@@ -553,11 +543,11 @@ def test_families_have_the_best_of_each_where_there_are_many(monkeypatch: pytest
 
 def test_what_does_not_apply_is_no_failure() -> None:
     rows = [row(estimator="fixed", task="bit", group="cut", metric="var_total", status="not applicable")]
-    assert tables(pd.DataFrame(rows))[-1].text.empty
+    assert tables_of(pd.DataFrame(rows))[-1].text.empty
 
 
 def test_a_sweep_is_names_that_differ_in_one_number() -> None:
-    from dvae_bench.bench.report.sweeps import _points
+    from dvae_bench.bench.report.figures.sweeps import _points
 
     lone = row(estimator="gumbel-softmax:rate=0.001,tau=1.0", task=TOYS[0], group="cut", metric="var_total", value=1.0)
     points = _points(prepare(pd.DataFrame([*swept_rows(), lone])))
@@ -573,13 +563,13 @@ def test_a_sweep_is_names_that_differ_in_one_number() -> None:
 def test_the_own_objective_has_a_column_of_its_own() -> None:
     shared = {"estimator": "relaxed", "task": "bit", "metric": "bias_p"}
     p = {"cut": 1e-9, "value": 1e-9, "cut (own)": 0.4, "value (own)": 0.7}
-    toys = tables(pd.DataFrame([row(**shared, group=group, value=value) for group, value in p.items()]))[0]
+    toys = tables_of(pd.DataFrame([row(**shared, group=group, value=value) for group, value in p.items()]))[0]
     line = toys.numbers.iloc[0]
     assert line["verdict"] == "biased" and line["other_groups"] == "biased: all groups"
     assert line["own_objective"].startswith("all unbiased") and "own objective" in toys.text
     wrong = pd.DataFrame([row(**shared, group=group, value=1e-9) for group in p])
-    assert tables(wrong)[0].numbers["own_objective"].tolist() == ["biased: all groups"]
-    assert "own objective" not in tables(wrong[~wrong["group"].str.endswith("(own)")])[0].text
+    assert tables_of(wrong)[0].numbers["own_objective"].tolist() == ["biased: all groups"]
+    assert "own objective" not in tables_of(wrong[~wrong["group"].str.endswith("(own)")])[0].text
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path: Path) -> None:
@@ -622,13 +612,13 @@ def test_tables_need_neither_seaborn_nor_torch() -> None:
 
 
 def test_a_toy_on_data_is_a_toy_and_its_rounding_no_variance() -> None:
-    from dvae_bench.bench.report.variance_cost import _toy_panels
+    from dvae_bench.bench.report.figures.variance_cost import _toy_panels
 
     on_data = pd.DataFrame(toy_rows("exact", "tiny-vae", np.random.default_rng(0))).assign(data="mnist-5k")
     on_data.loc[on_data["metric"] == "var_total", "value"] = 1e-15
     norm = row(estimator="exact", task="tiny-vae", data="mnist-5k", group="cut", metric="gradient_norm", value=2.7)
     rows = prepare(pd.concat([on_data, pd.DataFrame([norm])]))
-    toys, _, training, *_ = tables(rows)
+    toys, _, training, *_ = tables_of(rows)
     assert toys.text[["task", "data"]].to_numpy().tolist() == [["tiny-vae", "mnist-5k"]] and training.text.empty
     assert [panel.points["y"].tolist() for panel in _toy_panels(rows)] == [[0.0], [0.0]]
 
@@ -637,7 +627,7 @@ def test_what_draws_nothing_has_no_variance() -> None:
     shared = {"estimator": "fixed", "task": "bit", "group": "cut"}
     rows = [row(**shared, metric="bias_p", value=0.0), row(**shared, metric="bias_rel", value=2.0)]
     rows.append(row(**shared, metric="var_total", status="not applicable", reason="it draws nothing"))
-    (toys, *_) = tables(pd.DataFrame(rows))
+    (toys, *_) = tables_of(pd.DataFrame(rows))
     assert toys.text["variance"].tolist() == ["not applicable"] and toys.numbers["variance"].isna().all()
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from dvae_bench.bench.run.cells import Cell, Place, plan
+from dvae_bench.bench.run.cell import Cell, Place
+from dvae_bench.bench.run.plan import plan
 from dvae_bench.bench.run.presets import Preset
 from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.sources import CLOCK, DRAWS, SOURCES, STEPS

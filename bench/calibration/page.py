@@ -14,7 +14,7 @@ from scipy import stats
 
 from ..compare.effect import WORDS
 from ..compare.metrics import MARGINS
-from ..report.style import GREY, WIDTH, style
+from ..report.figures.style import GREY, WIDTH, style
 from ..statistics.bias_test import POWER
 from ..statistics.holm import ALPHA
 from .levels import LEVELS, PROMISED

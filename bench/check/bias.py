@@ -22,7 +22,7 @@ from ...estimators.names import Name
 from ...estimators.registry import TASKS
 from ...tasks.contract import Toy
 from ..rows import OWN, RELAXED
-from ..run.cells import sources_of
+from ..run.plan import sources_of
 from ..sources import DRAWS
 from ..sources.build import Layers
 from ..sources.draws.draws import OF_F, Draws, draw_gradients

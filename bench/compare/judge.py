@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..report.numbers import with_interval
-from ..report.table import one_line
+from ..report.tables.table import one_line
 from .bias import Tests, bias_tests, judge_bias
 from .effect import BETTER, SAME, UNCLEAR, WORSE, Effect
 from .metrics import BY_TORCH, DRAWN, MARGINS, TIMES, Side, effect

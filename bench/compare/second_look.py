@@ -8,7 +8,7 @@ from typing import Any
 
 from ...estimators.names import Name, UsageError
 from ...estimators.registry import ESTIMATORS, TASKS
-from ..run.cells import Cell, Place
+from ..run.cell import Cell, Place
 from ..run.runner import Progress, run_cells
 from ..sources import DRAWS
 from ..sources.settings import DrawSettings

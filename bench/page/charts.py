@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..report.phases import COLOURS
+from ..report.figures.phases import COLOURS
+from ..report.figures.style import looks
 from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
 from ..report.study import Study
-from ..report.style import looks
 from ..sources import CLOCK
 from .plane import plane
 from .traces import Draw, Looks, View, points_of, text, trace, view, views_of

@@ -13,7 +13,7 @@ from dvae_bench.estimators.registry import ESTIMATORS
 from ..report.numbers import MISSING, plain, with_interval
 from ..report.rows import CELL, failures, is_training
 from ..report.study import Study
-from ..report.table import one_line
+from ..report.tables.table import one_line
 from ..report.verdicts import BIASED, UNBIASED
 from ..sources import CLOCK, DRAWS, STEPS
 from .latents import latent_of

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import escape
 
+from ..report.figures.style import Look
 from ..report.numbers import with_interval
 from ..report.study import Study
-from ..report.style import Look
 
 View = dict[str, Any]
 Point = tuple[float, float, float, float]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...estimators.names import UsageError
-from ..run.cells import Cell
+from ..run.cell import Cell
 from ..run.runner import Progress, run_cells
 from ..run.screen import minutes
 from ..store.store import Store

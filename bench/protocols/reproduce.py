@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ...estimators.names import Name, UsageError, nearest
 from ...estimators.registry import matches
-from ..report.table import Table
-from ..run.cells import Cell, Place
+from ..report.tables.table import Table
+from ..run.cell import Cell, Place
 from ..run.screen import minutes
 from ..run.session import Session
 from ..sources import STEPS

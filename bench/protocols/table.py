@@ -11,7 +11,7 @@ import pandas as pd
 from ...estimators.names import resolve
 from ...estimators.registry import TASKS
 from ..report.numbers import MISSING, plain, with_interval
-from ..report.table import Table
+from ..report.tables.table import Table
 from ..rows import Quantity
 from ..statistics import intervals as st
 from .protocol import Method, Protocol

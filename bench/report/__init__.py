@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .figures import FIGURES, write_figures
+from .figures.write import FIGURES, write_figures
 from .study import Study, labels
-from .tables import tables, write_tables
+from .tables.write import tables_of, write_tables
 from .verdicts import verdicts
 
-__all__ = ["FIGURES", "Study", "labels", "tables", "verdicts", "write_figures", "write_report", "write_tables"]
+__all__ = ["FIGURES", "Study", "labels", "tables_of", "verdicts", "write_figures", "write_report", "write_tables"]
 
 
 def write_report(study: Study, out: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..store.store import Store
 from .rows import prepare
-from .tables import Tables, tables
+from .tables.write import Tables, tables_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Study:
     @cached_property
     def tables(self) -> Tables:
         """All tables of the rows, computed once."""
-        return tables(self.rows)
+        return tables_of(self.rows)
 
 
 def labels(folders: Sequence[Path]) -> list[str]:

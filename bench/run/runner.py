@@ -17,7 +17,7 @@ from ..rows import Row, outcome, row
 from ..sources.source import Hooks, Result
 from ..store.files import Unwritable
 from ..store.store import Store
-from .cells import Cell
+from .cell import Cell
 from .guard import Guard
 
 

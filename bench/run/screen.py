@@ -12,8 +12,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ..report.table import Table
-from .cells import Cell
+from ..report.tables.table import Table
+from .cell import Cell
 from .runner import Progress
 from .session import Estimate, Session
 

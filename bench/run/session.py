@@ -16,9 +16,10 @@ from ..report import Study, labels, write_report
 from ..sources import SOURCES, Source
 from ..sources.timing.clock import device_from, steady_host
 from ..store.store import Store
-from .cells import Cell, Place, needs_data, plan
+from .cell import Cell, Place
 from .context import context
 from .executors import HERE, Execution
+from .plan import needs_data, plan
 from .presets import Preset
 from .runner import Progress
 from .tracing import write_traces

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...estimators.names import UsageError
-from .cells import Cell
+from .cell import Cell
 from .runner import units
 
 

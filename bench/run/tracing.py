@@ -12,7 +12,8 @@ from ..sources import CLOCK, STEPS
 from ..sources.build import build_task
 from ..sources.timing.clock import CpuClock, Timeline
 from ..sources.timing.timing import timed
-from .cells import Cell, sources_of
+from .cell import Cell
+from .plan import sources_of
 
 WARM = 3
 

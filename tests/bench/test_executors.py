@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.run.cells import Cell
+from dvae_bench.bench.run.cell import Cell
 from dvae_bench.bench.run.executors import Execution, Limits
 from dvae_bench.bench.run.executors.processes import DIED
 from dvae_bench.bench.run.runner import Progress, run_cells

@@ -8,7 +8,7 @@ import pytest
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import CLOCK
-from dvae_bench.bench.sources.timing.journal import Journal
+from dvae_bench.bench.sources.timing.block_journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block, Stopwatch
 from dvae_bench.bench.sources.timing.telemetry import Reading
 from dvae_bench.bench.store.store import Store

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench.report.rows import prepare
-from dvae_bench.bench.report.seeds_table import seeds_table
+from dvae_bench.bench.report.tables.seeds import seeds_table
 from dvae_bench.bench.rows import COLUMNS, outcome, row
 from dvae_bench.bench.statistics.paired import paired_log_ratio
 from dvae_bench.bench.statistics.seeds import interquartile_mean, probability_of_improvement

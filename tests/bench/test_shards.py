@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvae_bench.bench.run.cells import Cell
+from dvae_bench.bench.run.cell import Cell
 from dvae_bench.bench.run.runner import Progress, run_cells, store_lost
 from dvae_bench.bench.run.shard import Shard
 from dvae_bench.bench.sources import CLOCK, DRAWS

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dvae_bench.bench.run.cells import Cell, Place
+from dvae_bench.bench.run.cell import Cell, Place
 from dvae_bench.bench.sources import STEPS, capture
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from dvae_bench import __version__
 from dvae_bench.bench.rows import COLUMNS, SCHEMA, outcome, row
-from dvae_bench.bench.run.cells import Cell, Place
+from dvae_bench.bench.run.cell import Cell, Place
 from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
 from dvae_bench.bench.sources.training.point import Diverged, Point

@@ -13,7 +13,7 @@ import pytest
 from command_line import Command
 from dvae_bench import __version__
 from dvae_bench.bench.run import session
-from dvae_bench.bench.run.cells import plan
+from dvae_bench.bench.run.plan import plan
 from dvae_bench.bench.run.presets import PRESETS, Preset
 from dvae_bench.bench.sources import DRAWS
 from dvae_bench.bench.sources.settings import DrawSettings

@@ -12,7 +12,7 @@ from dvae_bench.bench.compare import Run
 from dvae_bench.bench.report import Study
 from dvae_bench.bench.rows import row
 from dvae_bench.bench.run.runner import Progress, run_cells
-from dvae_bench.bench.sources.timing.journal import Journal
+from dvae_bench.bench.sources.timing.block_journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.bench.store.cell_file import Damaged, pack, unpack

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Command
 from dvae_bench.bench.run.runner import Progress, run_cells
-from dvae_bench.bench.sources.timing.journal import Journal
+from dvae_bench.bench.sources.timing.block_journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.bench.store.files import Unwritable

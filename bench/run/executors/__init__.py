@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from ...store.store import Store
-from ..cells import Cell
+from ..cell import Cell
 from ..runner import Progress, run_cells
 from .limits import Limits
 from .processes import Processes

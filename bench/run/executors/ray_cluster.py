@@ -20,7 +20,7 @@ from ....estimators.names import UsageError
 from ....tasks.vae.datasets import data_folder, load_mnist, look_in
 from ...sources.timing.clock import steady_host
 from ...store.store import Store
-from ..cells import Place
+from ..cell import Place
 from ..context import device_name
 from ..runner import Ended, Outcome, Progress, Unit, measure_unit
 from .limits import Limits

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...store.store import Store
-from ..cells import Cell
+from ..cell import Cell
 from ..runner import Ended, Outcome, Progress, Unit, store_lost, unfinished, units
 
 

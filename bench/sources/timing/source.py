@@ -10,7 +10,7 @@ from ..settings import ClockSettings
 from ..source import Hooks, Result, S, Source
 
 if TYPE_CHECKING:
-    from .journal import Journal
+    from .block_journal import Journal
 
 
 class Timing(Source):
@@ -31,7 +31,7 @@ class Timing(Source):
     alone = True
 
     def in_flight(self, store: Store, part: str) -> Journal:
-        from .journal import Journal
+        from .block_journal import Journal
 
         return Journal(store.folder / "timings-in-flight.jsonl")
 

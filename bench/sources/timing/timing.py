@@ -20,8 +20,8 @@ from ..settings import ClockSettings
 from ..source import Hooks, Outcome, Result, S, attempt
 from ..streams import stream
 from ..training.step import TrainStep
+from .block_journal import Journal
 from .clock import Timeline
-from .journal import Journal
 from .rounds import time_group
 from .stopwatch import Timed
 

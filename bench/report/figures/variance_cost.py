@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..sources import CLOCK, DRAWS
-from .rows import SETTING, final, is_training, logits_variance, measured, setting_label
+from ...sources import CLOCK, DRAWS
+from ..rows import SETTING, final, is_training, logits_variance, measured, setting_label
 from .style import (
     GREY,
     Look,

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..rows import NOT_APPLICABLE, OWN
-from ..sources import CLOCK, DRAWS
-from ..statistics.holm import ALPHA
+from ...rows import NOT_APPLICABLE, OWN
+from ...sources import CLOCK, DRAWS
+from ...statistics.holm import ALPHA
+from ..numbers import MISSING, plain, with_interval
+from ..rows import CELL, is_training, measured, sizes
+from ..verdicts import BIASED, UNBIASED, bias_tests, verdicts
 from .best import BOLD, not_worse
-from .numbers import MISSING, plain, with_interval
-from .rows import CELL, is_training, measured, sizes
 from .table import Table, informative
-from .verdicts import BIASED, UNBIASED, bias_tests, verdicts
 
 
 def toy_table(rows: pd.DataFrame) -> Table:

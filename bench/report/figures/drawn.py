@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..store.code_hash import fingerprint
-from ..store.files import replace_file
+from ...store.code_hash import fingerprint
+from ...store.files import replace_file
 
 LIBRARIES = ("matplotlib", "pandas", "seaborn")
 

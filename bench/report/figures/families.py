@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..sources import DRAWS
+from ...sources import DRAWS
+from ..rows import SETTING, is_training, logits_variance, measured
 from .panels import panels_by_estimator
-from .rows import SETTING, is_training, logits_variance, measured
 from .style import GREY, log_axis, whiskers
 
 _PARTS = {"variance": ("#56b4e9", -0.2), "squared bias": ("#d55e00", 0.2)}  # colour of "colorblind", offset of the bar

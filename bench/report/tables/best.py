@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from .rows import SETTING
+from ..rows import SETTING
 
 BOLD = "Bold: the best of each task and those not significantly worse, whose intervals overlap the interval of the best"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from dvae_bench.estimators.names import UsageError, nearest
 
-from .rows import prepare
+from ..rows import prepare
 
 FIGURES = {
     "variance-cost": "variance of the gradient against evaluations and time",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..sources import CLOCK, STEPS
+from ...sources import CLOCK, STEPS
+from ..numbers import with_interval
+from ..rows import CELL, failures, final, finished, is_training, measured, sizes
 from .best import BOLD, not_worse
-from .numbers import with_interval
-from .rows import CELL, failures, final, finished, is_training, measured, sizes
 from .table import Table, informative
 
 _FINAL = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .numbers import MISSING
+from ..numbers import MISSING
 
 _ON_A_PAGE = 40  # lines
 _LONG, _WRAPPED = 60, "p{9cm}"  # characters; the LaTeX column for longer cells

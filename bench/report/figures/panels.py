@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .rows import setting_label
+from ..rows import setting_label
 from .style import TITLE_LINE, figure_with_legend, set_title, side_by_side, title_lines, width
 
 _COLUMNS = 3

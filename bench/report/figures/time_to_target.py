@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..sources import STEPS
+from ...sources import STEPS
+from ..rows import CELL, SETTING, final, is_training
 from .panels import panels_by_estimator
-from .rows import CELL, SETTING, final, is_training
 from .style import GREY, looks, whiskers
 
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..sources import CLOCK
+from ...sources import CLOCK
+from ..rows import CELL, SETTING, failures, is_training, measured
 from .panels import panels_by_estimator
-from .rows import CELL, SETTING, failures, is_training, measured
 from .style import GREY, whiskers
 
 COLOURS = {  # indices into "Paired": forward light, backward dark

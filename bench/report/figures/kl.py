@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .rows import SETTING, curve, setting_label
+from ..rows import SETTING, curve, setting_label
 from .style import estimator_handles, figure_with_legend, looks, set_title, side_by_side, whiskers, width
 
 _HEIGHT, _COLUMNS = 2.1, 2

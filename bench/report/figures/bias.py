@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..sources import DRAWS
+from ...sources import DRAWS
+from ..rows import CELL, SETTING, is_training, measured
+from ..verdicts import BIASED, UNBIASED, verdicts
 from .panels import panels_by_estimator
-from .rows import CELL, SETTING, is_training, measured
 from .style import GREY, Look, log_axis, looks, whiskers
-from .verdicts import BIASED, UNBIASED, verdicts
 
 _LEAST = 1e-4
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from .efficiency_table import efficiency_table
-from .failures_table import failures_table
-from .rows import prepare
-from .seeds_table import seeds_table
+from ..rows import prepare
+from .efficiency import efficiency_table
+from .failures import failures_table
+from .seeds import seeds_table
 from .table import Table
-from .toy_table import toy_table
-from .training_table import training_table
+from .toys import toy_table
+from .training import training_table
 
 
 class Tables(NamedTuple):
@@ -27,7 +27,7 @@ class Tables(NamedTuple):
     failures: Table
 
 
-def tables(rows: pd.DataFrame) -> Tables:
+def tables_of(rows: pd.DataFrame) -> Tables:
     """All tables of stored rows. Raises UsageError when a column is missing."""
     rows = prepare(rows)
     toys = toy_table(rows)

@@ -10,7 +10,7 @@ import pandas as pd
 from dvae_bench.estimators.names import Name
 from matplotlib.figure import Figure
 
-from .rows import logits_variance
+from ..rows import logits_variance
 from .style import estimator_handles, figure_with_legend, log_axis, looks, side_by_side, whiskers
 
 _HEIGHT, _COLUMNS = 2.2, 2

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .rows import SETTING, finished, setting_label
+from ..rows import SETTING, finished, setting_label
 from .style import set_title, width
 
 _SIDE = 28

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..statistics.seeds import ENOUGH, interquartile_mean, probability_of_improvement
-from .numbers import with_interval
-from .rows import CELL, failures
+from ...statistics.seeds import ENOUGH, interquartile_mean, probability_of_improvement
+from ..numbers import with_interval
+from ..rows import CELL, failures
 from .table import Table
 
 _CAPTION = (

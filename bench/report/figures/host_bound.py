@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..sources import CLOCK
+from ...sources import CLOCK
+from ..rows import SETTING, measured
 from .panels import panels_by_estimator
-from .rows import SETTING, measured
 from .style import GREY, whiskers
 
 _ENDS = {"time_enqueue": ("o", "until everything was enqueued"), "time_host": ("|", "until everything was done")}

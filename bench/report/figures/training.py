@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from .rows import SETTING, curve, setting_label
+from ..rows import SETTING, curve, setting_label
 from .style import GREY, Look, estimator_handles, figure_with_legend, looks, set_title, whiskers, width
 
 _HEIGHT = 2.1

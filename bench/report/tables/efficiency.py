@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..statistics.paired import paired_log_ratio
-from .numbers import plain, with_interval
-from .rows import CELL, sizes
+from ...statistics.paired import paired_log_ratio
+from ..numbers import plain, with_interval
+from ..rows import CELL, sizes
+from ..verdicts import UNBIASED
 from .table import Table, informative
-from .verdicts import UNBIASED
 
 _CAPTION = (
     "Variance and cost on toys. Variance per evaluation: variance times evaluations of f. Work-normalised variance: "

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..sources import DRAWS
-from .rows import SETTING, is_training, logits_variance, measured, setting_label
+from ...sources import DRAWS
+from ..rows import SETTING, is_training, logits_variance, measured, setting_label
+from ..verdicts import BIASED, verdicts
 from .style import GREY, Look, estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers, width
-from .verdicts import BIASED, verdicts
 
 FEWEST = 3
 LETTERS = {"beta": "$\\beta$", "tau": "$\\tau$"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..rows import NOT_APPLICABLE
-from .rows import CELL
+from ...rows import NOT_APPLICABLE
+from ..rows import CELL
 from .table import Table, informative, one_line
 
 _CAPTION = "Cells that failed or are unsupported, and measurements whose status warns against their values."

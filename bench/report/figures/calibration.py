@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy import stats
 
-from .rows import CELL, SETTING, setting_label
+from ..rows import CELL, SETTING, setting_label
+from ..verdicts import bias_tests
 from .style import GREY, figure_with_legend, log_axis
-from .verdicts import bias_tests
 
 _HEIGHT, _FEWEST, _LEAST = 2.8, 20, 1e-9
 _BAND = "0.88"

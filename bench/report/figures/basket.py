@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..sources import STEPS
-from .rows import CELL, over_seeds, setting_label
+from ...sources import STEPS
+from ..rows import CELL, over_seeds, setting_label
 from .style import estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers, width
 
 _HEIGHT = 2.1

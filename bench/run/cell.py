@@ -1,4 +1,4 @@
-"""Cells, the units of work, caching and failure; and the grid of a run, which plans them."""
+"""A cell: the unit of work, of caching and of failure, and the key of what its numbers depend on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...estimators.names import Name, UsageError, nearest
-from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS, TOY_SOURCES, Plugin
-from ..sources import SOURCES, Source
+from ...estimators.names import Name
+from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+from ..sources import Source
 from ..store.code_hash import ROOT, fingerprint
-from .presets import Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,51 +85,6 @@ class Cell:
 
 
 _torch_version = functools.cache(functools.partial(version, "torch"))
-
-
-def plan(
-    estimators: Iterable[Name],
-    tasks: Iterable[Name],
-    preset: Preset,
-    place: Place,
-    seeds: int = 1,
-    sources: Iterable[Source] = tuple(SOURCES.values()),
-) -> list[Cell]:
-    """Every cell of the grid, ordered by source and then by seed. sources: in their order, by default all of them.
-
-    Raises UsageError when a task names an unknown source.
-    """
-    estimators, tasks, order = list(estimators), list(tasks), list(sources)
-    cells = [
-        Cell(
-            estimator=estimator,
-            task=task,
-            source=source,
-            seed=seed,
-            place=place if needs_data(task) else replace(place, data=""),
-            settings=preset.of(source),
-        )
-        for task in tasks
-        for source in sources_of(task)
-        if source in order
-        for estimator in estimators
-        for seed in range(seeds if source.seeded else 1)
-    ]
-    return sorted(cells, key=lambda cell: (order.index(cell.source), cell.seed))
-
-
-def sources_of(task: Name) -> list[Source]:
-    """The sources that a task supports. Raises UsageError when the task names an unknown source."""
-    names = TASKS.find(task.family).fact("sources", TOY_SOURCES)
-    for name in names:
-        if name not in SOURCES:
-            raise UsageError(f"the task {task.family!r} names an unknown source {name!r}{nearest(name, SOURCES)}")
-    return [SOURCES[name] for name in names]
-
-
-def needs_data(task: Name) -> bool:
-    """Whether a task reads MNIST."""
-    return bool(TASKS.find(task.family).fact("dataset"))
 
 
 def _code(plugin: Plugin) -> str:
