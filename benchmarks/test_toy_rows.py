@@ -13,8 +13,8 @@ from dataclasses import asdict
 import pytest
 import torch
 from dvae_bench.bench.sources.build import Layers
-from dvae_bench.bench.sources.draws import _draw
 from dvae_bench.bench.sources.draws.draws import unit
+from dvae_bench.bench.sources.draws.replicates import draw_replicates
 from dvae_bench.bench.sources.draws.work import count_work
 from dvae_bench.bench.sources.settings import DrawSettings
 from dvae_bench.bench.sources.streams import stream
@@ -53,7 +53,7 @@ def test_rows(benchmark: Callable, name: str) -> None:
         return Accumulator(1, rows, directions.get(group))
 
     def ours() -> None:
-        for group, draws in _draw(layers, task, rows, sample, lower).items():
+        for group, draws in draw_replicates(layers, task, rows, sample, lower).items():
             accumulator(group).add(draws)
 
     def theirs(moments: Callable[[Tensor], None]) -> Callable[[], None]:
