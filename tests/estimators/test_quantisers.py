@@ -237,6 +237,18 @@ def test_ema_replaces_dead_codes_by_encodings_of_the_batch(dead: float) -> None:
     assert all(among) if dead else not any(among)
 
 
+def test_ema_takes_an_empty_batch_and_infinite_encodings() -> None:
+    """An empty batch has no encoding to put in place of a dead code; an infinite encoding leaves the codes finite."""
+    ema, latent = estimator("vq-ema:dead=1", SPEC).train(), encodings()
+    before = latent.vectors.detach().clone()
+    assert ema(f, latent.at(latent.params[:0])).shape == (0,)
+    assert_close(latent.vectors.detach(), before, rtol=1e-4, atol=0.0)
+    params = latent.params.detach().clone()
+    params[0, 0, 0] = math.inf
+    ema(f, latent.at(params.requires_grad_()), seeded())
+    assert latent.vectors.isfinite().all()
+
+
 @pytest.mark.parametrize("levels", (3, 4, 5, 8))
 def test_fsq_has_its_levels_in_one_number(levels: int) -> None:
     spec = LatentSpec.encodings(1, 1, 1)
