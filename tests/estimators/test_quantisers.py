@@ -185,6 +185,31 @@ def test_rotation_is_finite_at_zero_and_opposite_the_code(point: list[float]) ->
     assert gradient.isfinite().all()
 
 
+def test_vq_gumbel_is_the_gradient_of_its_relaxed_objective() -> None:
+    """At given noise, in encodings and codebook, against central differences; so its mean has no bias."""
+    latent, step = encodings(), 1e-5
+    gumbel = estimator("vq-gumbel", SPEC)
+    draw = gumbel.sample(latent, seeded())
+
+    def loss(shift: float = 0.0, tensor: int = 0) -> Tensor:
+        moved = [each.detach().clone() for each in latent.tensors]
+        moved[tensor] += shift * normal(*moved[tensor].shape, seed=9)
+        own = Encodings(moved[0], Codebook(moved[1]), latent.temperature)
+        return gumbel.gradient(f, own, draw).value.sum()
+
+    slopes = gradients(gumbel.gradient(f, latent, draw).value.sum(), latent)
+    for tensor, slope in enumerate(slopes):
+        difference = (loss(step, tensor) - loss(-step, tensor)) / (2 * step)
+        assert_close(difference, (slope * normal(*slope.shape, seed=9)).sum(), rtol=1e-7, atol=0.0)
+    assert gumbel.claim().target == "own-relaxed" and gumbel.claim().unbiased
+
+
+@pytest.mark.parametrize("name", (*DETERMINISTIC, "simvq"))
+def test_deterministic_ones_claim_a_bias_for_the_distribution_over_codes(name: str) -> None:
+    claim = estimator(name, LINEAR if name == "simvq" else SPEC).claim()
+    assert (claim.target, claim.unbiased, claim.random) == ("discrete", False, False)
+
+
 def moved(latent: Encodings, run: Callable[[], None]) -> bool:
     before = latent.vectors.detach().clone()
     run()

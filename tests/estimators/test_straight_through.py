@@ -26,6 +26,7 @@ from torch import Generator, Tensor
 
 EXACT = 1e-12
 STANDARD_ERRORS = 5.0
+ALPHA = 1e-6
 SHAPES = {"bernoulli": (4,), "categorical": (3, 4)}
 KINDS = pytest.mark.parametrize("kind", list(SHAPES))
 
@@ -249,6 +250,20 @@ def test_the_forward_temperature_tempers_the_distribution_of_z(kind: str) -> Non
     p = LATENTS[kind](logits).tempered_probs(3.0)
     error = (p * (1 - p) / rows).sqrt()
     assert bool(((seen[0][0].mean(0) - p).abs() <= STANDARD_ERRORS * error).all())
+    close(estimator.target(lambda z: flat(z, kind).sum(-1), LATENTS[kind](logits)), p.sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("decoupled-st-gumbel-softmax", {"tau_forward": 2.0}), ("imle", {"tau": 2.0})]
+)
+def test_another_distribution_is_the_target_that_it_is_judged_by(
+    name: str, values: dict[str, float], examine: Callable[..., Any]
+) -> None:
+    """f's own gradient at draws of softmax(φ/2) is unbiased for E f under it, and biased for E_q f."""
+    cls = ESTIMATORS.find(name).load()
+    assert examine(cls, "category-table", **values).p["decoder"] > ALPHA
+    wrong = type(cls.__name__, (cls,), {"target": Estimator.target})
+    assert examine(wrong, "category-table", **values).p["decoder"] < ALPHA
 
 
 @KINDS
