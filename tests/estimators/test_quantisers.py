@@ -210,6 +210,12 @@ def test_deterministic_ones_claim_a_bias_for_the_distribution_over_codes(name: s
     assert (claim.target, claim.unbiased, claim.random) == ("discrete", False, False)
 
 
+@pytest.mark.parametrize("point", ([0.0, 0.0], [1e-30, 0.0]))
+def test_a_zero_encoding_of_rotation_gets_the_gradient_of_straight_through(point: list[float]) -> None:
+    e, w = torch.tensor(point, requires_grad=True), torch.tensor([0.3, -2.0])
+    assert torch.equal(*torch.autograd.grad(rotated(e, torch.tensor([1.0, 2.0])) @ w, e), w)
+
+
 def moved(latent: Encodings, run: Callable[[], None]) -> bool:
     before = latent.vectors.detach().clone()
     run()
