@@ -35,8 +35,8 @@ class Claim:
     """What an estimator states about itself; `dvae-bench check` tests it.
 
     target: the quantity whose gradient it estimates: "discrete" (E_q f), "own-relaxed" (E f(ζ) with its relaxed ζ,
-    `Estimator.relaxed_target`), "bound" (the bound that it makes of f, `Estimator.target`), "other-law" (E f under
-    another distribution than q) or "none" (no gradient of f reaches the parameters).
+    `Estimator.relaxed_target`), "bound" (the bound that it makes of f, its own `target`), "other-law" (E f under
+    another distribution than q, its own `target`) or "none" (no gradient of f reaches the parameters).
     unbiased: whether its mean is the gradient of that target for every f. An estimator that is unbiased for its relaxed
     objective is measured against E_q f as well, for which it is biased. exact_for: the functions f for which an
     estimator that is otherwise biased for E_q f is unbiased.

@@ -13,6 +13,7 @@ from .case import Case, Failed, require
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
 TARGETS = ("discrete", "own-relaxed", "bound", "other-law", "none")
+OF_ITS_OWN = {"bound": "a bound of its own", "other-law": "E f under another distribution than q"}
 REQUIRED = {"name": str, "latents": tuple, "cost": str, "reference": str}
 OPTIONAL = {"aliases": tuple, "differentiates": bool, "bound": bool, "hyperparameters": dict}
 
@@ -50,7 +51,7 @@ def _arithmetic(cls: type[Estimator]) -> None:
 
 
 def facts(case: Case) -> str:
-    """The facts are valid literals, the class has a docstring, and claim() returns a Claim."""
+    """The facts are valid literals, the class has a docstring, and claim() returns a Claim, of a target that it has."""
     declared(case.plugin, case.cls)
     estimator = case.fresh()
     for key in case.cls.hyperparameters:
@@ -58,4 +59,9 @@ def facts(case: Case) -> str:
     claim = estimator.claim()
     require(isinstance(claim, Claim), f"claim() returns {type(claim).__name__}, not a Claim")
     require(claim.target in TARGETS, f"the claim's target is {claim.target!r}, not one of {', '.join(TARGETS)}")
+    require(
+        claim.target not in OF_ITS_OWN or case.cls.target is not Estimator.target,
+        f"it claims to estimate the gradient of {OF_ITS_OWN.get(claim.target)}, but its `target` is E_q f: define "
+        "target(f, latent)",
+    )
     return f"{claim.target}, {'unbiased' if claim.unbiased else 'biased'}"

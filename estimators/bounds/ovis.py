@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from .bound import exact_loss, leave_one_out, log_mean_exp, log_weights, weighted_score
+from .bound import baseline, exact_loss, leave_one_out, log_mean_exp, log_weights, weighted_score
 
 
 class Ovis(Estimator):
@@ -50,8 +50,8 @@ class Ovis(Estimator):
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         log_w = log_weights(f, latent, draw)
         bound = log_mean_exp(log_w)
-        baseline = leave_one_out(log_w.detach()) + (1 - self.gamma) * math.log1p(-1 / self.n)
-        signal = bound - baseline + self.gamma * log_w.softmax(0)
+        control = baseline(leave_one_out(log_w.detach())) + (1 - self.gamma) * math.log1p(-1 / self.n)
+        signal = bound - control + self.gamma * log_w.softmax(0)
         return Estimate(-bound, -weighted_score(signal, latent, draw))
 
     def target(self, f: Objective, latent: Discrete) -> Tensor:

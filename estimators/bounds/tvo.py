@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
+from .bound import weighted_mean
 
 
 class Tvo(Estimator):
@@ -19,7 +20,8 @@ class Tvo(Estimator):
 
     Moments under π_β are self-normalised over n draws of q, weights softmax(β log w), the covariance times n / (n - 1):
     biased except at β = 0, where the sum is the ELBO and the gradient that of RLOO. The first of the `points` intervals
-    starts at 0, the others are log-spaced from `beta` to 1. `value` carries the whole gradient.
+    starts at 0, the others are log-spaced from `beta` to 1. `value` carries the whole gradient. Where f is infinite at
+    a draw, so is the ELBO at β = 0, and the loss with it.
     """
 
     formula = (
@@ -55,21 +57,30 @@ class Tvo(Estimator):
         log_joint, log_q = -f(draw), latent.log_prob(draw)
         log_w, terms = log_joint - log_q, []
         for beta, width in self.intervals():
-            weight = (beta * log_w).softmax(0).detach()
-            mean = (weight * log_w).sum(0)
-            tempered = beta * log_joint + (1 - beta) * log_q
-            covariance = self.n / (self.n - 1) * (weight * (log_w - mean).detach() * tempered).sum(0)
-            terms.append(width * (mean + covariance - covariance.detach()))
+            weight = power(log_w, beta).softmax(0).detach()
+            mean = weighted_mean(weight, log_w)
+            tempered = power(log_joint, beta) + (1 - beta) * log_q
+            deviation = (log_w.masked_fill(weight == 0, 0) - mean).detach()
+            covariance = self.n / (self.n - 1) * weighted_mean(weight, deviation * tempered)
+            unseen = covariance - covariance.detach()  # NaN where the mean is infinite
+            terms.append(width * (mean + unseen.masked_fill(mean.isinf(), 0)))
         return Estimate(-torch.stack(terms).sum(0))
 
     def target(self, f: Objective, latent: Discrete) -> Tensor:
         z = latent.support()
         log_joint, log_q = -f(z), latent.log_prob(z)
         log_w = log_joint - log_q
-        means = [width * ((log_q + beta * log_w).softmax(0) * log_w).sum(0) for beta, width in self.intervals()]
+        means = [
+            width * weighted_mean((log_q + power(log_w, beta)).softmax(0), log_w) for beta, width in self.intervals()
+        ]
         return -torch.stack(means).sum(0)
 
     def intervals(self) -> list[tuple[float, float]]:
         """β_i and β_{i+1} - β_i of each interval."""
         grid = [0.0, *(self.beta ** (i / max(1, self.points - 1)) for i in reversed(range(self.points)))]
         return [(left, right - left) for left, right in itertools.pairwise(grid)]
+
+
+def power(log_w: Tensor, beta: float) -> Tensor:
+    """log w^β, with 0^0 = 1."""
+    return beta * log_w if beta else torch.zeros_like(log_w)

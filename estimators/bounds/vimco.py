@@ -6,7 +6,16 @@ from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from .bound import exact_loss, leave_one_out, log_mean_exp, log_weights, replaced, weighted_score
+from .bound import (
+    baseline,
+    exact_loss,
+    leave_one_out,
+    log_mean_exp,
+    log_weights,
+    mean_of_others,
+    replaced,
+    weighted_score,
+)
 
 
 class Vimco(Estimator):
@@ -14,7 +23,8 @@ class Vimco(Estimator):
 
     g = -Σ_k (L - L_{-k} - v_k) ∇ log q(z_k),   L_{-k} = log (1/n) (ŵ_k + Σ_{j≠k} w_j),
 
-    ŵ_k the geometric or the arithmetic mean of the other n - 1 weights. `value` carries the path term v_k.
+    ŵ_k the geometric or the arithmetic mean of the other n - 1 weights. `value` carries the path term v_k. L_{-k} is 0
+    where no other draw has any weight.
     """
 
     formula = (
@@ -51,8 +61,8 @@ class Vimco(Estimator):
     def baseline(self, log_w: Tensor) -> Tensor:
         """L_{-k}, [n, *batch]; with the arithmetic mean it is the logarithm of the mean of the others' weights."""
         if self.mean == "arithmetic":
-            return leave_one_out(log_w)
-        return log_mean_exp(replaced(log_w, (log_w.sum(0) - log_w) / (self.n - 1)))
+            return baseline(leave_one_out(log_w))
+        return baseline(log_mean_exp(replaced(log_w, mean_of_others(log_w))))
 
     def target(self, f: Objective, latent: Discrete) -> Tensor:
         return exact_loss(f, latent, self.n)

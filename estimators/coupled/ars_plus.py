@@ -28,7 +28,7 @@ class ArsPlus(Estimator):
     aliases = ("ars+",)
     latents = ("categorical",)
     cost = "K evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (ARS+)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (ARS+)"
 
     def sample(self, latent: Discrete, generator: Generator | None) -> ReferenceSwaps:
         return swap_with_reference(latent, generator)

@@ -26,7 +26,7 @@ class ArsmPlus(Estimator):
     aliases = ("arsm+",)
     latents = ("categorical",)
     cost = "K * (K - 1) / 2 + 1 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (ARSM+)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (ARSM+)"
 
     def sample(self, latent: Discrete, generator: Generator | None) -> AllSwaps:
         return swap_all(latent, generator)

@@ -27,7 +27,7 @@ class DisarmIw(Estimator):
     name = "disarm-iw"
     latents = ("categorical",)
     cost = "2 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-IW)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (DisARM-IW)"
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(stick_breaking(latent.params), latent, generator)

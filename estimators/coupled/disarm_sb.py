@@ -29,7 +29,7 @@ class DisarmSb(Estimator):
     name = "disarm-sb"
     latents = ("categorical",)
     cost = "2 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-SB)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (DisARM-SB)"
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(stick_breaking(latent.params, descending=True), latent, generator)

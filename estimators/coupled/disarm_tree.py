@@ -30,7 +30,7 @@ class DisarmTree(Estimator):
     name = "disarm-tree"
     latents = ("categorical",)
     cost = "2 evaluations"
-    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Discrete Variables (DisARM-Tree)"
+    reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (DisARM-Tree)"
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CodedPair:
         return antithetic_pair(balanced_tree(latent.params), latent, generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import ClassVar, Self
 
 import torch
@@ -12,12 +13,25 @@ from ..names import UsageError
 BLOCK = 64
 
 
+def distances(points: Tensor, vectors: Tensor) -> Tensor:
+    """||e - c_k||² - ||e - o||² of points e [*, D] and vectors c_k [M, D], o the mean code: [*, M]; differentiable.
+
+    In float32 or better, under autocast too. The origin is moved to o because ||c||² - 2 e·c cancels far from it.
+    """
+    dtype = torch.promote_types(torch.promote_types(points.dtype, vectors.dtype), torch.float32)
+    flat, codes = points.flatten(0, -2).to(dtype), vectors.to(dtype)
+    origin = codes.detach().mean(0)
+    flat, codes = flat - origin, codes - origin
+    kind = points.device.type
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
+        found = torch.addmm(codes.square().sum(-1), flat, codes.mT, alpha=-2)
+    return found.view(*points.shape[:-1], len(vectors))
+
+
 @torch.no_grad()
 def nearest(points: Tensor, vectors: Tensor) -> Tensor:
     """argmin_k ||e - c_k||², e of points [*, D], c_k of vectors [M, D] -> [*]; ties go to the first."""
-    flat = points.flatten(0, -2)
-    distances = torch.addmm(vectors.square().sum(-1), flat, vectors.mT, alpha=-2)
-    return argmin(distances).view(points.shape[:-1])
+    return argmin(distances(points, vectors).flatten(0, -2)).view(points.shape[:-1])
 
 
 def argmin(values: Tensor) -> Tensor:
@@ -28,6 +42,17 @@ def argmin(values: Tensor) -> Tensor:
     block = blocks.amin(-1).argmin(-1)
     first = torch.arange(0, blocks.shape[0] * blocks.shape[1], blocks.shape[1], device=values.device)
     return block * BLOCK + blocks.flatten(0, 1).index_select(0, first + block).argmin(-1)
+
+
+def tally(points: Tensor, codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """How many points [P, D] have each of `count` codes, [count], and their sums, [count, D]; codes [P].
+
+    Points that are not finite are left out. Float64: in float32 the sum of a busy code stops growing.
+    """
+    finite = points.isfinite().all(-1)
+    terms = points.where(finite.unsqueeze(-1), 0).double()
+    sums = terms.new_zeros(count, points.shape[1]).index_add_(0, codes, terms)
+    return terms.new_zeros(count).index_add_(0, codes, finite.double()), sums
 
 
 class Codebook(nn.Module):
@@ -64,19 +89,21 @@ class Codebook(nn.Module):
         """N_k <- γ N_k + (1 - γ) n_k, m_k <- γ m_k + (1 - γ) Σ_{points of code k} e, c_k = m_k / N'_k,
 
         with N'_k = (N_k + ε) / (Σ N + M ε) Σ N, Laplace-smoothed, so that an unused code does not divide by 0.
-        points [P, D], codes [P].
+        points [P, D], codes [P]; points that are not finite count for nothing.
         """
-        ones = self.counts.new_ones(()).expand(len(codes))
-        self.counts.mul_(decay).index_add_(0, codes, ones, alpha=1 - decay)
-        self.sums.mul_(decay).index_add_(0, codes, points, alpha=1 - decay)
+        for average, batch in zip((self.counts, self.sums), tally(points, codes, len(self.counts)), strict=True):
+            average.mul_(decay).add_(batch.to(average.dtype), alpha=1 - decay)
         total = self.counts.sum()
         smoothed = (self.counts + eps).mul_(total / (total + len(self.counts) * eps))
         torch.div(self.sums, smoothed.unsqueeze(-1), out=self.vectors)
 
     @torch.no_grad()
     def revive(self, candidates: Tensor, below: float) -> None:
-        """Put candidates [M, D] in place of the codes whose count N_k is below a threshold, each with a count of 1."""
-        dead = self.counts < below
+        """Put candidates [M, D] in place of the codes whose count N_k is below a threshold, each with a count of 1.
+
+        A candidate that is not finite replaces nothing.
+        """
+        dead = (self.counts < below) & candidates.isfinite().all(-1)
         self.counts.masked_fill_(dead, 1.0)
         for table in (self.sums, self.vectors):
             table.copy_(torch.where(dead.unsqueeze(-1), candidates, table))
@@ -85,16 +112,18 @@ class Codebook(nn.Module):
     def start_at(self, points: Tensor, iterations: int, generator: Generator | None) -> None:
         """Start at Lloyd's k-means on points [P, D], begun at M of them chosen at random; an empty cluster stays put.
 
-        Raises UsageError if P < M.
+        Points that are not finite are left out. Raises UsageError if there are fewer than M others.
         """
+        points = points[points.isfinite().all(-1)]
         if len(points) < len(self.vectors):
-            raise UsageError(f"k-means of {len(self.vectors)} codes needs as many encodings, got {len(points)}")
+            raise UsageError(f"k-means of {len(self.vectors)} codes needs as many finite encodings, got {len(points)}")
         order = torch.randperm(len(points), generator=generator, device=points.device)
         centres = points[order[: len(self.vectors)]]
         for _ in range(iterations):
             codes = nearest(points, centres)
-            sizes = torch.zeros_like(self.counts).index_add_(0, codes, torch.ones_like(points[:, 0])).unsqueeze(-1)
-            centres = torch.where(sizes > 0, torch.zeros_like(centres).index_add_(0, codes, points) / sizes, centres)
+            sizes, sums = tally(points, codes, len(centres))
+            sizes = sizes.unsqueeze(-1)
+            centres = torch.where(sizes > 0, (sums / sizes).to(centres.dtype), centres)
         self.counts.fill_(1.0)
         for table in (self.sums, self.vectors):
             table.copy_(centres)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 
+import torch
 from torch import Generator, Tensor
 from torch.nn.functional import embedding
 
 from ..names import UsageError
 from .categorical import Categorical
-from .codebook import CODEBOOKS, Codebook, LinearCodebook, nearest
+from .codebook import CODEBOOKS, Codebook, LinearCodebook, distances, nearest
 from .latent import Enumerable, LatentSpec
 
 
@@ -53,11 +54,11 @@ class Encodings(Enumerable):
 
     @functools.cached_property
     def distribution(self) -> Categorical:
-        """The distribution over codes, as one-hot sites [*batch, N, M] with logits (2 e·c_k - ||c_k||²) / T, which are
-        -||e - c_k||² / T without the term ||e||² / T that all codes share.
+        """The distribution over codes, as one-hot sites [*batch, N, M] with logits -||e - c_k||² / T, but for a term
+        that all codes share.
         """
-        c = self.vectors
-        return Categorical((2 * self.params @ c.mT - c.square().sum(-1)) / self.temperature)
+        dtype = torch.promote_types(self.params.dtype, self.vectors.dtype)
+        return Categorical((distances(self.params, self.vectors) / -self.temperature).to(dtype))
 
     def mix(self, weights: Tensor) -> Tensor:
         """Σ_k w_k c_k: weights [*, N, M], one-hot or relaxed -> z [*, N, D]."""

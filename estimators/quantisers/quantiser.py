@@ -11,10 +11,12 @@ from ..latents import Encodings
 
 
 class Quantiser(Estimator, ABC):
-    """Abstract. Unless overridden, it draws nothing and takes the nearest code of the model's codebook."""
+    """Abstract. Unless overridden, it draws nothing and takes the nearest code of the model's codebook, the limit T → 0
+    of a draw of q_T: a biased estimate of ∇ E f(z) for every T > 0.
+    """
 
     def claim(self) -> Claim:
-        return Claim(target="other-law", unbiased=False, random=False)
+        return Claim(unbiased=False, random=False)
 
     @property
     def codes(self) -> int:

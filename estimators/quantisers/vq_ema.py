@@ -26,7 +26,7 @@ class VqEma(Quantiser):
 
     In train(), if gradients are enabled, `update` moves the codes to the Laplace-smoothed moving averages of the
     encodings that chose them: `Codebook.move` (section 2.4). dead > 0: codes with a count below it are then replaced by
-    encodings of the batch, chosen at random.
+    encodings of the batch, chosen at random. An encoding that is not finite moves and replaces no code.
     """
 
     formula = r"\ell = f(c) + \beta\, \|e - \mathrm{sg}(c)\|^2,\quad \partial c / \partial e := 1"
@@ -58,7 +58,8 @@ class VqEma(Quantiser):
             raise Unsupported(f"{self.name} moves codes, which a {spec.family} computes: give the task codebook=free")
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Chosen:
-        return Chosen(latent, latent.nearest(), self._spare(latent, generator) if self.dead and self.training else None)
+        replacing = self.dead and self.training and latent.params.numel()
+        return Chosen(latent, latent.nearest(), self._spare(latent, generator) if replacing else None)
 
     def gradient(self, f: Objective, latent: Encodings, draw: Chosen) -> Estimate:
         e, code = latent.params, latent.look_up(draw.codes).detach()

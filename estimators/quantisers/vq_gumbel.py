@@ -14,7 +14,8 @@ from .quantiser import Quantiser
 
 class VqGumbel(Quantiser):
     """∇ f(Σ_k w_k c_k), w = softmax((log q_T + G) / τ), q_T = softmax(-||e - c||² / T): Gumbel-softmax of the
-    distribution over codes, differentiated in encodings and codebook. This is the gradient of the relaxed objective.
+    distribution over codes, differentiated in encodings and codebook. Unbiased for the relaxed objective, biased for
+    E f(z).
     """
 
     formula = (
@@ -35,7 +36,7 @@ class VqGumbel(Quantiser):
         self.relaxed = GumbelSoftmax(LatentSpec.categorical(spec.event_shape[0], spec.codes), tau=self.tau)
 
     def claim(self) -> Claim:
-        return Claim(target="own-relaxed", unbiased=False)
+        return Claim(target="own-relaxed")
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         return self.relaxed.sample(latent.distribution, generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Generator, Tensor
 from torch.nn.functional import normalize
 
@@ -15,18 +16,22 @@ def rotated(e: Tensor, code: Tensor) -> Tensor:
     """λ R e, equal to the code, with λ and R constants: R turns u = e/||e|| into ĉ = c/||c|| in the plane of both,
 
     R e = e - 2 (e·w) w + 2 (e·u) ĉ,  w = (u + ĉ) / ||u + ĉ||,  λ = ||c|| / ||e||.
+
+    An encoding that is zero next to its code has no direction: its λ R is 1, where λ would be infinite.
     """
     point, c = e.detach(), code.detach()
+    length, wanted = point.norm(dim=-1, keepdim=True), c.norm(dim=-1, keepdim=True)
+    zero = length <= torch.finfo(e.dtype).eps * wanted
     u, towards = normalize(point, dim=-1), normalize(c, dim=-1)
     w = normalize(u + towards, dim=-1)
-    scale = c.norm(dim=-1, keepdim=True) / point.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    return scale * (e - 2 * (e * w).sum(-1, keepdim=True) * w + 2 * (e * u).sum(-1, keepdim=True) * towards)
+    turned = e - 2 * (e * w).sum(-1, keepdim=True) * w + 2 * (e * u).sum(-1, keepdim=True) * towards
+    return torch.where(zero, e, wanted / length.masked_fill(zero, 1) * turned)
 
 
 class VqRotation(Quantiser):
     """f(c) + ||sg(e) - c||² + β ||e - sg(c)||², c the code nearest to e, and ∂c/∂e := λ R in f (`rotated`).
 
-    A gradient makes the same angle with the encoding as it did with the code.
+    A gradient makes the same angle with the encoding as it did with the code. At a zero encoding ∂c/∂e := 1.
     """
 
     formula = (

@@ -48,7 +48,7 @@ class Imle(Estimator):
         return Claim(target="discrete" if self.tau == 1 else "other-law", unbiased=False)
 
     def target(self, f: Objective, latent: Discrete) -> Tensor:
-        return expectation(f, type(latent)(latent.params / self.tau))
+        return expectation(f, latent.at(latent.params / self.tau))
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(self.n, generator)

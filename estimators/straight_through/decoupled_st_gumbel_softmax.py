@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective
+from ..latents import Discrete, Objective, expectation
 
 
 class DecoupledStGumbelSoftmax(Estimator):
@@ -14,8 +14,8 @@ class DecoupledStGumbelSoftmax(Estimator):
     forward z = onehot(argmax(φ/τ_f + G)); backward dz/dφ := d softmax(φ/τ_b + G)/dφ (σ for bits).
 
     The temperature divides the logits alone, not the noise: (φ + G)/τ_f would have the same argmax for every τ_f.
-    So z ~ softmax(φ/τ_f), which is q for τ_f = 1 only: with any other τ_f the value estimates E f under that
-    distribution.
+    So z ~ softmax(φ/τ_f), which is q for τ_f = 1 only: with any other τ_f the target is E f under that distribution.
+    The formula is that of the abstract; neither the paper's equations nor its code were read.
     """
 
     formula = (
@@ -45,6 +45,9 @@ class DecoupledStGumbelSoftmax(Estimator):
 
     def claim(self) -> Claim:
         return Claim(target="discrete" if self.tau_forward == 1 else "other-law", unbiased=False)
+
+    def target(self, f: Objective, latent: Discrete) -> Tensor:
+        return expectation(f, latent.at(latent.params / self.tau_forward))
 
     def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)

@@ -17,7 +17,9 @@ class ReinmaxCv(Estimator):
     π_D = ½ (π + z) and y_j = softmax((θ_D + G_j)/τ), G_j drawn given argmax(θ_D + G_j) = z.
 
     Drawn so, the control variate has mean zero given z. ReinMax is a function of z, so that the bias is that of ReinMax
-    and the variance is larger for every η but 0.
+    and the variance is larger for every η but 0. The first author's code differs: it makes y_0 of the noise that drew z
+    at φ, whose distribution given z is another than that of G_j; its control variate has a mean of its own, and the
+    estimator a bias even for linear f. The claim holds for the G_j above only.
     """
 
     formula = (

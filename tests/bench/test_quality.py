@@ -31,6 +31,15 @@ def test_a_single_draw_that_holds_it_all_is_heavy_tailed(rng: np.random.Generato
     assert moments_of(draws).peak > 0.9 and st.heavy_tailed(moments_of(draws))
 
 
+@pytest.mark.parametrize(("p", "always"), [(0.5, True), (0.3, False)])
+def test_the_interval_of_the_variance_is_too_wide_for_two_equal_points(
+    rng: np.random.Generator, p: float, always: bool
+) -> None:
+    """As docs/statistics.md states: all of 200 intervals cover p (1 - p) at p = ½, where 95 % are 190."""
+    intervals = [st.total_variance(moments_of(rng.random((1600, 1)) < p, blocks=16, chunk=100)) for _ in range(200)]
+    assert all(each.lo <= p * (1 - p) <= each.hi for each in intervals) is always
+
+
 def test_error_signal_and_direction_are_those_of_plain_numpy(rng: np.random.Generator) -> None:
     exact = np.array([1.0, -2.0, 0.5, 0.0])
     draws = exact + np.array([0.1, 0.0, 0.0, 0.0]) + rng.normal(size=(64 * 500, 4)) * np.array([1.0, 2.0, 0.5, 3.0])

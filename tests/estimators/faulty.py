@@ -59,6 +59,16 @@ class WithoutDocstring(Faulty):
     caught_by = "facts"
 
 
+class AnotherLawWithoutTarget(Faulty):
+    """Claims another distribution than q, but is judged against E_q f."""
+
+    name = "another-law-without-target"
+    caught_by = "facts"
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law", unbiased=False)
+
+
 class OffByAFifth(Faulty):
     """grad is too long."""
 

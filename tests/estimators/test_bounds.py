@@ -378,3 +378,42 @@ def test_bounds_say_so() -> None:
         estimator = on(bits(), name)
         assert estimator.bound and estimator.claim().target == "bound"
         assert isinstance(estimator.estimate(lambda z: z.sum(-1), Bernoulli(torch.zeros(2)), None), Estimate)
+
+
+def infinite_above_three(z: Tensor) -> Tensor:
+    """f = inf at the one configuration of 4 bits that is all ones."""
+    return torch.where(z.sum(-1) > 3.5, torch.inf, z.sum(-1))
+
+
+FEW = ["vimco:mean=arithmetic", "vimco:n=2", "vimco:n=2,mean=arithmetic", "ovis:n=2"]
+
+
+@pytest.mark.parametrize("name", [*BOUNDS, *FEW])
+def test_bounds_stay_finite_where_f_is_infinite_at_one_z(name: str) -> None:
+    """Unless all draws of the bound are that z; the loss of tvo is infinite, since the ELBO is."""
+    latent = Bernoulli(torch.zeros(4000, 4, dtype=torch.float64))
+    estimator = build(name, latent.spec)
+    draw = estimator.sample(latent, torch.Generator().manual_seed(0))
+    infinite = (draw > 0).all(-1).view(-1, 4000)
+    some = infinite.any(0) & ~infinite.all(0)
+    latent = latent.at(latent.params[some].requires_grad_())
+    loss = estimator.gradient(infinite_above_three, latent, draw[..., some, :]).spliced(latent)
+    assert some.any() and (loss == torch.inf if name == "tvo" else loss.isfinite()).all()
+    (g,) = torch.autograd.grad(loss.sum(), latent.params)
+    assert name == "tvo" or g.isfinite().all()
+
+
+def test_the_geometric_mean_of_the_other_weights_is_0_if_one_of_them_is() -> None:
+    log_w = torch.tensor([[-1.0], [-torch.inf], [0.5]], dtype=torch.float64)
+    w = log_w.exp().flatten().tolist()
+    others = [0.0, (w[0] * w[2]) ** 0.5, 0.0]
+    expected = torch.tensor([[(sum(w) - w[k] + others[k]) / 3] for k in range(3)], dtype=torch.float64).log()
+    torch.testing.assert_close(build("vimco:n=3", Bernoulli(torch.zeros(1)).spec).baseline(log_w), expected)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_exact_bound_of_an_infinite_f_is_infinite(name: str) -> None:
+    latent = Bernoulli(torch.zeros(2, 4, dtype=torch.float64))
+    target = build(name, latent.spec).target
+    assert (target(infinite_above_three, latent) == torch.inf).all()
+    assert target(lambda z: z.sum(-1), latent).isfinite().all()

@@ -196,8 +196,7 @@ def rodeo_by_flips(estimator: Rodeo, f_b: Tensor, slope: Tensor, b: Tensor, p: T
         others = [j for j in range(n) if j != k]
 
         def h(x: Tensor, others: list[int] = others) -> Tensor:
-            linear = torch.stack([slope[j] @ (x - b[j]) for j in others]).mean()
-            return estimator.h(torch.stack([f_b[others].mean(), linear]))
+            return torch.stack([estimator.h(torch.stack([f_b[j], slope[j] @ (x - b[j])])) for j in others]).mean(0)
 
         for d in range(bits):
             x = b[k].clone()

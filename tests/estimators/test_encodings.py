@@ -133,6 +133,42 @@ def test_the_codebook_moves_to_the_smoothed_averages(decay: float, eps: float, e
     assert torch.allclose(book.vectors.detach(), expected) is equal
 
 
+def test_a_busy_code_moves_to_the_mean_of_its_encodings() -> None:
+    """49,000 encodings at a step on one code, the last of 400 steps: in float32, .01 each no longer changes a sum."""
+    book, n = Codebook(torch.zeros(1, 2)), 49000
+    points = torch.tensor([1.0, 2.0]) + 0.3 * torch.randn(n, 2, generator=seeded())
+    sums = points.double().sum(0)
+    book.counts.fill_(n * (1 - 0.99**399))
+    book.sums.copy_(sums * (1 - 0.99**399))
+    book.move(points, torch.zeros(n, dtype=torch.long), 0.99, 1e-5)
+    assert_close(book.counts, torch.tensor([n * (1 - 0.99**400)]))
+    assert_close(book.vectors.detach(), (sums / n).float().unsqueeze(0))
+
+
+def test_a_busy_cluster_of_k_means_has_the_mean_of_its_points() -> None:
+    points = torch.tensor([1.01, 2.02]).expand(2**20, 2)
+    book = Codebook(torch.zeros(1, 2))
+    book.start_at(points, 1, seeded())
+    assert_close(book.vectors.detach(), points[:1])
+
+
+@pytest.mark.parametrize("bad", (math.inf, -math.inf, math.nan))
+def test_encodings_that_are_not_finite_move_no_code(bad: float) -> None:
+    """Neither the averages, nor the replacement of dead codes, nor the start by k-means."""
+    points = normal(50, WIDTH, seed=4)
+    spoiled = torch.cat([points, torch.full((1, WIDTH), bad, dtype=torch.float64)])
+    books = [Codebook(normal(CODES, WIDTH, seed=1)) for _ in range(2)]
+    for book, each in zip(books, (points, spoiled), strict=True):
+        book.move(each, nearest(each, book.vectors), 0.9, 1e-3)
+    assert torch.equal(books[0].vectors, books[1].vectors)
+    books[1].revive(spoiled[-CODES:], below=10.0)
+    assert torch.equal(books[1].vectors[:-1], points[1 - CODES :]) and books[1].vectors.isfinite().all()
+    books[1].start_at(spoiled, 5, seeded())
+    assert books[1].vectors.isfinite().all()
+    with pytest.raises(UsageError, match="4 codes needs as many finite encodings, got 3"):
+        books[1].start_at(spoiled[-CODES:], 1, seeded())
+
+
 def test_an_unused_code_stays_where_it_is_and_finite() -> None:
     book = Codebook(torch.tensor([[0.0], [9.0]]))
     for _ in range(2000):
@@ -154,7 +190,7 @@ def test_k_means_goes_down_to_the_means_of_its_clusters() -> None:
     for k, centre in enumerate(book.vectors.detach()):
         assert_close(centre, points[codes == k].mean(0))
     assert torch.equal(book.sums, book.vectors)
-    with pytest.raises(UsageError, match="needs as many encodings"):
+    with pytest.raises(UsageError, match="needs as many finite encodings"):
         book.start_at(points[: CODES - 1], 1, seeded())
 
 
@@ -206,3 +242,28 @@ def test_the_nearest_code_in_blocks_is_the_first_of_the_nearest(codes: int) -> N
     points = normal(300, WIDTH, seed=5)
     vectors = normal(codes, WIDTH, seed=6)
     assert torch.equal(nearest(points, vectors), torch.cdist(points, vectors).argmin(-1))
+
+
+@pytest.mark.parametrize("half", (False, True))
+def test_the_nearest_code_far_from_the_origin(half: bool) -> None:
+    """Codes at mean 20 and spread .05, with float64 as the judge; under autocast too, which would round to bfloat16."""
+    codes = 20 + 0.05 * normal(64, 8, seed=1).float()
+    points = 20 + 0.05 * normal(2000, 8, seed=2).float()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        found = nearest(points, codes)
+    assert torch.equal(found, torch.cdist(points.double(), codes.double()).argmin(-1))
+
+
+def test_the_distribution_far_from_the_origin() -> None:
+    """Probabilities in float32, at codes of mean 20 and spread .05, against those in float64 of the same numbers."""
+    codes, points = ((20 + 0.05 * normal(size, 8, seed=size)).float() for size in (64, 2000))
+    found, exact = (
+        Encodings(points.to(dtype).unsqueeze(1), Codebook(codes.to(dtype)), temperature=0.005).distribution.probs
+        for dtype in (torch.float32, torch.float64)
+    )
+    assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
+
+
+def test_the_nearest_code_of_encodings_in_bfloat16() -> None:
+    codes, points = normal(512, 8, seed=1).float(), normal(2000, 8, seed=2).bfloat16()
+    assert torch.equal(nearest(points, codes), torch.cdist(points.double(), codes.double()).argmin(-1))

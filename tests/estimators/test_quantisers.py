@@ -185,6 +185,37 @@ def test_rotation_is_finite_at_zero_and_opposite_the_code(point: list[float]) ->
     assert gradient.isfinite().all()
 
 
+def test_vq_gumbel_is_the_gradient_of_its_relaxed_objective() -> None:
+    """At given noise, in encodings and codebook, against central differences; so its mean has no bias."""
+    latent, step = encodings(), 1e-5
+    gumbel = estimator("vq-gumbel", SPEC)
+    draw = gumbel.sample(latent, seeded())
+
+    def loss(shift: float = 0.0, tensor: int = 0) -> Tensor:
+        moved = [each.detach().clone() for each in latent.tensors]
+        moved[tensor] += shift * normal(*moved[tensor].shape, seed=9)
+        own = Encodings(moved[0], Codebook(moved[1]), latent.temperature)
+        return gumbel.gradient(f, own, draw).value.sum()
+
+    slopes = gradients(gumbel.gradient(f, latent, draw).value.sum(), latent)
+    for tensor, slope in enumerate(slopes):
+        difference = (loss(step, tensor) - loss(-step, tensor)) / (2 * step)
+        assert_close(difference, (slope * normal(*slope.shape, seed=9)).sum(), rtol=1e-7, atol=0.0)
+    assert gumbel.claim().target == "own-relaxed" and gumbel.claim().unbiased
+
+
+@pytest.mark.parametrize("name", (*DETERMINISTIC, "simvq"))
+def test_deterministic_ones_claim_a_bias_for_the_distribution_over_codes(name: str) -> None:
+    claim = estimator(name, LINEAR if name == "simvq" else SPEC).claim()
+    assert (claim.target, claim.unbiased, claim.random) == ("discrete", False, False)
+
+
+@pytest.mark.parametrize("point", ([0.0, 0.0], [1e-30, 0.0]))
+def test_a_zero_encoding_of_rotation_gets_the_gradient_of_straight_through(point: list[float]) -> None:
+    e, w = torch.tensor(point, requires_grad=True), torch.tensor([0.3, -2.0])
+    assert torch.equal(*torch.autograd.grad(rotated(e, torch.tensor([1.0, 2.0])) @ w, e), w)
+
+
 def moved(latent: Encodings, run: Callable[[], None]) -> bool:
     before = latent.vectors.detach().clone()
     run()
@@ -235,6 +266,18 @@ def test_ema_replaces_dead_codes_by_encodings_of_the_batch(dead: float) -> None:
     points = latent.params.detach().flatten(0, 1)
     among = [bool((points == vector).all(-1).any()) for vector in latent.vectors.detach()]
     assert all(among) if dead else not any(among)
+
+
+def test_ema_takes_an_empty_batch_and_infinite_encodings() -> None:
+    """An empty batch has no encoding to put in place of a dead code; an infinite encoding leaves the codes finite."""
+    ema, latent = estimator("vq-ema:dead=1", SPEC).train(), encodings()
+    before = latent.vectors.detach().clone()
+    assert ema(f, latent.at(latent.params[:0])).shape == (0,)
+    assert_close(latent.vectors.detach(), before, rtol=1e-4, atol=0.0)
+    params = latent.params.detach().clone()
+    params[0, 0, 0] = math.inf
+    ema(f, latent.at(params.requires_grad_()), seeded())
+    assert latent.vectors.isfinite().all()
 
 
 @pytest.mark.parametrize("levels", (3, 4, 5, 8))

@@ -120,7 +120,7 @@ def test_an_evaluation_reports_codes_images_and_variance_over_minibatches(monkey
     distances = binary_cross_entropy(shown, original, reduction="none").sum(-1)
     assert_close(distances, torch.from_numpy(points[-1].metrics["reconstruction_test"][:8]), rtol=1e-3, atol=1e-3)
     assert value["var_minibatch"] > 0 and not {"var_cut", "var_encoder"} & value.keys()
-    losses = [np.asarray(point.metrics["loss_train"]).mean() for point in points]
+    losses = [np.asarray(point.metrics["loss_train"], float).mean() for point in points]
     assert_close(value["loss_decrease"], float(losses[1] - losses[2]) / 2, rtol=1e-5, atol=1e-6)
     stochastic = train(vq, quantiser(vq, "stochastic-vq"), TRAINING, 0, lambda fraction: None)
     assert {"var_minibatch", "var_cut", "var_encoder"} <= stochastic[-1].metrics.keys()
