@@ -65,6 +65,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure estimators on tasks, then write tables, figures and the page; finished cells are reused."""
+    from ..bench.run.fork_server import start_server
     from ..bench.run.presets import PRESETS
 
     if preset not in PRESETS:
@@ -78,6 +79,9 @@ def run(
         chosen = [name for name in chosen if not matches(name, pattern)]
         on = [name for name in on if not matches(name, pattern)]
     on = at_speed(on, speed(autocast, compiled, cuda_graphs))
+    used = [*(ESTIMATORS.find(name.family) for name in chosen), *(TASKS.find(name.family) for name in on)]
+    if any(found.origin for found in used):
+        start_server()
 
     from ..bench.run.screen import Screen
     from ..bench.run.session import Session

@@ -40,6 +40,14 @@ class Plugin:
     attribute: str
     path: Path | None = None
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    package: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The file or the installed package that the plugin comes from; "" for a built-in one."""
+        if self.module.startswith("dvae_bench."):
+            return ""
+        return str(self.path) if self.path is not None else self.package or self.module.partition(".")[0]
 
     def load(self) -> Any:
         """Import the class."""
@@ -202,7 +210,7 @@ def _module_name(path: Path) -> str:
 
 
 def _from_entry_point(point: EntryPoint) -> Plugin:
-    return Plugin(point.name, "third-party", point.module, point.attr)
+    return Plugin(point.name, "third-party", point.module, point.attr, package=point.dist.name if point.dist else "")
 
 
 TOY_SOURCES = ("draws", "clock")

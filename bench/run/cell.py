@@ -45,10 +45,31 @@ class Cell:
     def device(self) -> str:
         return self.place.device
 
+    @property
+    def measured_with(self) -> list[Plugin]:
+        """The plugins whose code runs while the cell is measured: its task, its estimator and those of a basket."""
+        names = (self.estimator, *map(Name.parse, getattr(self.settings, "basket", ())))
+        return [TASKS.find(self.task.family), *(ESTIMATORS.find(name.family) for name in names)]
+
+    @property
+    def collectors(self) -> list[Plugin]:
+        """The collectors of the cell's source, which run after the measurement."""
+        return [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source.name]
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of the third-party code that the cell is measured with; empty if all of it is built in."""
+        return frozenset(plugin.origin for plugin in self.measured_with if plugin.origin)
+
+    @property
+    def loads(self) -> frozenset[str]:
+        """The origins of all third-party code that its process has run at the end of the cell."""
+        return self.origins | {plugin.origin for plugin in self.collectors if plugin.origin}
+
     def recipe(self) -> dict[str, Any]:
         """Everything that the numbers depend on, with all defaults resolved; plain JSON."""
-        collectors = [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source.name]
-        task = TASKS.find(self.task.family)
+        task, *_ = self.measured_with
+        collectors = self.collectors
         shared = {
             "estimator": str(self.estimator),
             "task": str(self.task),
@@ -62,7 +83,7 @@ class Cell:
             "data": self.place.data,
             "torch": _torch_version(),
             "collectors": sorted(plugin.name for plugin in collectors),
-            "code": sorted(_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)),
+            "code": sorted(_code(p) for p in (*self.measured_with, *collectors)),
             "source_code": fingerprint(ROOT / self.source.code),
         }
         return shared | ({"device_name": self.place.device_name} if self.source.alone else {})

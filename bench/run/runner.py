@@ -44,23 +44,40 @@ Unit = tuple[Cell, ...]
 Ended = list[tuple[Cell, Outcome]]
 
 
-def run_cells(cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
+def run_cells(
+    cells: Sequence[Cell],
+    store: Store,
+    progress: Progress,
+    fresh: bool = False,
+    measure: Callable[[Unit, Store, Progress], Ended] | None = None,
+) -> dict[str, int]:
     """Measure every cell that is not finished in the store, or every cell if `fresh`; returns counts by status.
+
+    measure: how a unit is measured, by default by `measure_unit`, in this process.
 
     A failing plugin never stops the run: its cell is stored as `error` with the traceback, and the next run measures it
     again. Raises Unwritable.
     """
     counts: Counter[str] = Counter()
     for unit in units(cells):
-        todo = unfinished(unit, store, progress, fresh, counts)
-        for cell, (status, reason, seconds) in measure_unit(todo, store, progress):
+        todo = tuple(unfinished(unit, store, progress, fresh, counts))
+        for cell, (status, reason, seconds) in (measure or measure_unit)(todo, store, progress):
             counts[status] += 1
             progress.end(cell, status, reason, seconds)
     return dict(counts)
 
 
 def units(cells: Iterable[Cell]) -> Iterator[Unit]:
-    """The cells in their order, grouped into units."""
+    """The cells in their order, grouped into units, which have third-party code of the same origins, or none."""
+    for together in rounds(cells):
+        of_origins: dict[frozenset[str], list[Cell]] = {}
+        for cell in together:
+            of_origins.setdefault(cell.origins, []).append(cell)
+        yield from map(tuple, of_origins.values())
+
+
+def rounds(cells: Iterable[Cell]) -> Iterator[Unit]:
+    """The cells in their order, those together whose source measures them together."""
 
     def round_of(cell: Cell) -> Any:
         return (cell.source, cell.task, cell.seed) if cell.source.together else cell
