@@ -1,7 +1,7 @@
 """All properties of all chosen estimators, one result per property and estimator.
 
-Estimators are tested in other processes, so that whatever one of them does is a failure: the built-in ones in one, those
-of each plugin file or installed package in one of their own.
+Estimators are tested in other processes, so that whatever one of them does is a failure: the built-in ones in one,
+those of each plugin file or installed package in one of their own.
 """
 
 from __future__ import annotations

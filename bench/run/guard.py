@@ -28,8 +28,9 @@ class Guard:
     """A context manager around the code of a plugin in one cell, entered any number of times at about 0.2 ms each.
 
     Inside it, only the first SHOWN characters that the plugin prints reach the screen. Exceptions pass through, except
-    that SystemExit becomes CalledExit, and other BaseExceptions become Raised: KeyboardInterrupt, too, in a process that
-    leaves interrupts to its parent. Afterwards all of `shared_state` is restored, and `summary` names the changes.
+    that SystemExit becomes CalledExit and any other that is no Exception becomes Raised: KeyboardInterrupt, too, in a
+    process that leaves interrupts to its parent. Afterwards all of `shared_state` is restored, and `summary` names the
+    changes.
     """
 
     def __init__(self, device: torch.device) -> None:
