@@ -58,4 +58,9 @@ def facts(case: Case) -> str:
     claim = estimator.claim()
     require(isinstance(claim, Claim), f"claim() returns {type(claim).__name__}, not a Claim")
     require(claim.target in TARGETS, f"the claim's target is {claim.target!r}, not one of {', '.join(TARGETS)}")
+    own = claim.target in ("other-law", "bound") and claim.unbiased
+    require(
+        not own or case.cls.target is not Estimator.target,
+        f"it claims to be unbiased for {claim.target!r} without saying what that is: override target(f, latent)",
+    )
     return f"{claim.target}, {'unbiased' if claim.unbiased else 'biased'}"
