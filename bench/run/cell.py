@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ...estimators.names import Name
-from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+from ...estimators.plugin import Plugin
+from ...estimators.plugin_source import locate
+from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 from ..sources import Source
 from ..store.code_hash import ROOT, fingerprint
 
@@ -112,7 +112,7 @@ def _code(plugin: Plugin) -> str:
     """The fingerprint of a plugin's file, which is found without importing it."""
     if plugin.path is not None:
         return fingerprint(plugin.path)
-    spec = importlib.util.find_spec(plugin.module)
-    if spec is None or spec.origin is None:
+    source = locate(plugin.module)
+    if source is None:
         raise ModuleNotFoundError(f"no module {plugin.module}, to which the entry point {plugin.name!r} refers")
-    return fingerprint(Path(spec.origin))
+    return fingerprint(source)
