@@ -17,9 +17,7 @@ def check(
         list[str], typer.Argument(help="As for run --estimators; default: those of --plugin, else all.")
     ] = [],
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators.")] = [],
-    timeout: Annotated[
-        str, typer.Option(help="Stop a property after this time (90s, 2m, 1.5h); it has failed.")
-    ] = "10m",
+    timeout: Annotated[str, typer.Option(help="A property that takes longer (90s, 2m, 1.5h) has failed.")] = "10m",
 ) -> None:
     """Check that estimators keep the contract and their own claims; exits with 1 if one does not."""
     added = [found.name for path in plugin for found in add_plugins(path)]
