@@ -13,7 +13,7 @@ import typer
 
 from ..bench import protocols
 from ..estimators.names import Name, UsageError, allowed, nearest
-from ..estimators.registry import Plugin
+from ..estimators.plugin import Plugin
 from .plugins import KINDS, add_plugins
 
 
@@ -36,9 +36,13 @@ def list_(
         return
     width = max(len(p.name) for p in plugins)
     for p in plugins:
-        parameters = ", ".join(f"{key}={rule['default']}" for key, rule in p.facts.get("hyperparameters", {}).items())
-        about = p.facts["about"] if p.facts else "third-party; facts on import"
+        parameters = ", ".join(f"{key}={rule['default']}" for key, rule in _rules(p).items())
+        about = p.fault or (p.facts["about"] if p.facts else "third-party; facts on import")
         typer.echo(f"{p.name:{width}}  {about}" + (f"  [{parameters}]" if parameters else ""))
+
+
+def _rules(plugin: Plugin) -> Mapping[str, Mapping[str, Any]]:
+    return {} if plugin.fault else plugin.facts.get("hyperparameters", {})
 
 
 def show(
@@ -48,9 +52,11 @@ def show(
     """Show one plugin (formula, facts, costs, reference, hyper-parameters) or one protocol."""
     family = Name.parse(name).family
     everything = {p.name: p for p in chain(*KINDS.values(), protocols.plugins())}
-    everything |= {alias: p for p in everything.values() for alias in p.facts.get("aliases", ())}
+    everything |= {alias: p for p in list(everything.values()) for alias in p.names if alias not in everything}
     if family not in everything:
         raise UsageError(f"no plugin or protocol is called {family!r}{nearest(family, everything)}")
+    if everything[family].fault:
+        raise UsageError(everything[family].fault)
     facts = _facts(everything[family])
     if as_json:
         typer.echo(json.dumps(facts, indent=1))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..estimators.names import UsageError
-from ..estimators.registry import ESTIMATORS, TASKS, matches
+from ..estimators.registry import COLLECTORS, ESTIMATORS, TASKS, matches
 from .execution import Address, Executor, Isolate, Jobs, Memory, Timeout, execution
 from .exits import FAILED, INTERRUPTED
 from .plugins import add_plugins
@@ -27,7 +28,9 @@ def run(
     tasks: Annotated[
         list[str], typer.Option("-t", "--tasks", help="As for estimators, or toy, vae; default: the preset's tasks.")
     ] = [],
-    exclude: Annotated[list[str], typer.Option("-x", "--exclude", help="Leave out these estimators or tasks.")] = [],
+    exclude: Annotated[
+        list[str], typer.Option("-x", "--exclude", help="Leave out these estimators, tasks or collectors.")
+    ] = [],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PRESET.")
@@ -65,19 +68,33 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Measure estimators on tasks, then write tables, figures and the page; finished cells are reused."""
+    from ..bench.run.fork_server import start_server
     from ..bench.run.presets import PRESETS
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
     for path in plugin:
         add_plugins(path)
-    chosen, on = ESTIMATORS.select(estimators), TASKS.select(tasks or PRESETS[preset].tasks)
+    excluded = set[str]()
+
+    def left_out(name: str) -> bool:
+        found = {pattern for pattern in exclude if fnmatchcase(name, pattern)}
+        excluded.update(found)
+        return bool(found)
+
+    for collector in [plugin for plugin in COLLECTORS if plugin.origin and left_out(plugin.name)]:
+        COLLECTORS.forget(collector.name)
+    chosen = ESTIMATORS.select(estimators, left_out)
+    on = TASKS.select(tasks or PRESETS[preset].tasks, left_out)
     for pattern in exclude:
-        if not any(matches(name, pattern) for name in (*chosen, *on)):
+        if pattern not in excluded and not any(matches(name, pattern) for name in (*chosen, *on)):
             raise UsageError(f"--exclude {pattern!r} matches none of the selected estimators and tasks")
         chosen = [name for name in chosen if not matches(name, pattern)]
         on = [name for name in on if not matches(name, pattern)]
     on = at_speed(on, speed(autocast, compiled, cuda_graphs))
+    used = [*(ESTIMATORS.find(name.family) for name in chosen), *(TASKS.find(name.family) for name in on)]
+    if any(found.origin for found in used):
+        start_server()
 
     from ..bench.run.screen import Screen
     from ..bench.run.session import Session

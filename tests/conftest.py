@@ -25,7 +25,7 @@ from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.plugins import KINDS
 from dvae_bench.tasks.vae.datasets import DATA_VARIABLE, look_in
 from forked import Forks
-from plugin_files import CONFORMS, REINFORCE, estimator
+from plugin_files import CONFORMS, REINFORCE, estimator, installed
 from tiny import TINY
 
 WritePlugin = Callable[..., Path]
@@ -119,6 +119,24 @@ def plugin(plugin_file: WritePlugin) -> WritePlugin:
         return path
 
     return register
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install a package of `plugin_files.installed` for this test."""
+
+    def forget() -> None:
+        for registry in KINDS.values():
+            vars(registry).pop("third_party", None)
+
+    def add(package: str, points: str, **modules: str) -> None:
+        folder = tmp_path / "site" / package
+        installed(folder, package, points, **modules)
+        monkeypatch.syspath_prepend(folder)
+        forget()
+
+    yield add
+    forget()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import indent
 
 REINFORCE = "Estimate(value.mean(0), (expand_right(value.detach(), score) * score).mean(0))"
@@ -61,3 +62,16 @@ class Mine(Collector):
     def rows(self, measured):
         return {rows}
 '''
+
+
+def installed(folder: Path, package: str, points: str, **modules: str) -> None:
+    """What a package leaves in a folder of the path: modules, and entry points as `kind: name = value` on each line."""
+    information = folder / f"{package}-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = (line.split(": ", 1) for line in points.splitlines())
+    (information / "entry_points.txt").write_text("".join(f"[dvae_bench.{kind}]\n{point}\n" for kind, point in lines))
+    for name, source in modules.items():
+        path = folder / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)

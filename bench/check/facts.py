@@ -29,7 +29,7 @@ def declared(plugin: Plugin, cls: type[Estimator]) -> None:
         require(isinstance(getattr(cls, key), kind), f"`{key}` must be a {kind.__name__}")
     require(set(cls.latents) <= set(KINDS), f"latents must be of {', '.join(KINDS)}, got {cls.latents}")
     require(cls.name == plugin.name, f"the class is called {cls.name!r}, but registered as {plugin.name!r}")
-    taken = {name for other in ESTIMATORS if other != plugin for name in (other.name, *other.facts.get("aliases", ()))}
+    taken = {name for other in ESTIMATORS if other != plugin for name in other.names}
     for name in (cls.name, *cls.aliases):
         require(NAME.fullmatch(name) is not None, f"{name!r} is not a valid name: use lower case, digits, - and +")
         require(name not in taken, f"another estimator is called {name!r} too")

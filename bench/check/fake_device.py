@@ -1,21 +1,16 @@
-"""Training steps of estimators on a fake device, in a separate process.
+"""Training steps of an estimator on a fake device, in a process for such steps alone.
 
 Tensors of a made-up device, registered from Python and run in FakeTensorMode, have shapes but no numbers. So hidden
 host syncs (.item(), `if tensor:`, boolean masks) raise where a real device would wait, and every tensor made on the CPU
 is seen. Generators of the wrong device are not seen. A device cannot be unregistered, hence the process.
-
-Its argument is [[the fields of a Plugin, name, values]] as JSON; it prints {name: {kind: "" or the error}}.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
+import functools
 import math
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,10 +21,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from ...estimators.latents import latent_at
-from ...estimators.names import Name
-from ...estimators.registry import Plugin
 from ...estimators.tuning import Tuner
-from .case import Case, Skipped
+from .case import Case
 
 DEVICE = "fakegpu"
 BATCH, PIXELS = 10, 30
@@ -55,6 +48,7 @@ class NothingOnTheCpu(TorchDispatchMode):
         return answer
 
 
+@functools.cache
 def register() -> None:
     _setup_privateuseone_for_python_backend(DEVICE)
 
@@ -107,29 +101,3 @@ def steps(case: Case) -> str:
         if wrong:
             return f"{'train' if train else 'eval'}(): {wrong}"
     return ""
-
-
-def trials(plugin: Plugin, name: Name) -> dict[str, str]:
-    """The outcome for each kind of latent that it supports; under "" the error that keeps it from being tried."""
-    found = {}
-    try:
-        for kind in plugin.load().latents:
-            with contextlib.suppress(Skipped):
-                found[kind] = steps(Case(plugin, name, plugin.load(), kind))
-    except Exception as error:
-        found[""] = f"{type(error).__name__}: {error}"
-    return found
-
-
-def main() -> None:
-    register()
-    asked = json.loads(sys.argv[1])
-    found = {}
-    for (name, family, module, attribute, path), text, values in asked:
-        plugin = Plugin(name, family, module, attribute, Path(path) if path else None)
-        found[text] = trials(plugin, Name(name, tuple(values.items())))
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()

@@ -27,4 +27,5 @@ def determinism(case: Case) -> str:
         require(same, "the estimate differs, but sample() has not used its generator")
         return "deterministic"
     require(not same, "sample() uses its generator, but another seed gives the same estimate")
+    require(estimator.claim().random, "it claims to draw nothing, but another seed gives another estimate")
     return ""

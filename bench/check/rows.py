@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ...estimators.contract import Estimator
 from .case import FEATURES, Case, Failed, Skipped, global_generators, gradient_at, require, seeded, worst
 
-ROWS = 13
+ROWS = (13, 1009)
+"""The sizes of the batch: a small one, and one as large as those that are measured."""
 KEPT = [7, 0, 12, 3, 11, 5, 1]
 TOLERANCE = 1e-12
 
@@ -28,34 +30,42 @@ BERNOULLI = {torch.bernoulli, Tensor.bernoulli}
 
 
 def rows(case: Case) -> str:
-    """No replicate affects another in eval()."""
-    estimator, params = case.tuned(), case.params(ROWS)
-    data = torch.randn(ROWS, FEATURES, generator=seeded(4), dtype=torch.float64)
+    """No replicate affects another in eval(), in a small batch or in a large one."""
+    estimator = case.tuned()
+    for batch in ROWS:
+        _independent(case, estimator, batch)
+    return ""
+
+
+def _independent(case: Case, estimator: Estimator, batch: int) -> None:
+    params = case.params(batch)
+    data = torch.randn(batch, FEATURES, generator=seeded(4), dtype=torch.float64)
 
     def run(kept: list[int]) -> tuple[Tensor, Tensor]:
         leaf = params[kept].requires_grad_()
         latent = case.latent(leaf)
         f = case.objective(latent, data[kept])
-        with RowNoise(kept), global_generators(0):
+        with RowNoise(batch, kept), global_generators(0):
             loss = copy.deepcopy(estimator)(f, latent, seeded(1))
         return loss.detach(), gradient_at(leaf, loss)
 
-    everything, few = run(list(range(ROWS))), run(KEPT)
+    everything, few = run(list(range(batch))), run(KEPT)
     for what, every_row, found in zip(("value", "gradient"), everything, few, strict=True):
         expected = every_row[KEPT]
         off = worst(found, expected)
         require(
             off <= TOLERANCE * (1 + float(expected.abs().max())),
-            f"replicates affect each other in eval(): the {what} of one changes by {off:.2g} if others are removed",
+            f"replicates affect each other in eval(): in a batch of {batch}, the {what} of one changes by {off:.2g} if "
+            "others are removed",
         )
-    return ""
 
 
 class RowNoise(TorchFunctionMode):
-    """Random numbers that belong to replicates of a batch of ROWS, of which `kept` are present, in this order."""
+    """Random numbers that belong to replicates of a batch, of which `kept` are present, in this order."""
 
-    def __init__(self, kept: list[int]) -> None:
+    def __init__(self, batch: int, kept: list[int]) -> None:
         super().__init__()
+        self.batch = batch
         self.kept = torch.tensor(kept)
 
     def __torch_function__(
@@ -89,5 +99,5 @@ class RowNoise(TorchFunctionMode):
         if not dims:
             raise Failed(f"random numbers of shape {shape} are shared by all {len(self.kept)} replicates")
         full = list(shape)
-        full[dims[0]] = ROWS
+        full[dims[0]] = self.batch
         return draw(tuple(full)).index_select(dims[0], self.kept)

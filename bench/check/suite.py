@@ -1,20 +1,29 @@
-"""All properties of all chosen estimators, one result per property and estimator."""
+"""All properties of all chosen estimators, one result per property and estimator.
+
+Estimators are tested in other processes, so that whatever one of them does is a failure: the built-in ones in one,
+those of each plugin file or installed package in one of their own.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ...estimators.names import Name
 from ...estimators.registry import ESTIMATORS, Plugin
+from ..run.executors.limits import Limits
+from ..run.executors.process import Lost, Process, Send
+from ..run.guard import Guard
 from .bias import unbiased, value
 from .case import Case, Failed, Skipped
 from .costs import cost
-from .device import Device
+from .device import device
 from .facts import declared, facts
 from .numbers import dtypes, shapes
 from .randomness import determinism
@@ -40,6 +49,9 @@ PROPERTIES: dict[str, Property] = {
     "latent": latent,
 }
 DEVICE = "device"
+CPU = torch.device("cpu")
+TIMEOUT = 600.0
+"""Seconds for one property of one estimator; the slowest of ours takes a tenth of that."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +75,80 @@ class Result:
         return f"{self.estimator}  {self.about:<11}  {self.status:<7}  {text}".rstrip()
 
 
-def check(names: Iterable[Name | str]) -> Iterator[Result]:
-    """Every property of each estimator, on one thread; `device` comes last, since its process runs meanwhile.
+def check(names: Iterable[Name | str], timeout: float = TIMEOUT) -> Iterator[Result]:
+    """Every property of each estimator, on one thread; what takes longer than `timeout` seconds fails.
 
     A str may stand for several names, as on the command line. Raises UsageError for an unknown name.
     """
-    torch.set_num_threads(1)
     chosen = [each for name in names for each in (ESTIMATORS.select([name]) if isinstance(name, str) else [name])]
-    plugins = {name: ESTIMATORS.find(name.family) for name in chosen}
-    with Device([(plugin, name) for name, plugin in plugins.items()]) as device:
-        sound = []
-        for name, plugin in plugins.items():
-            try:
-                declared(plugin, plugin.load())
-            except Exception as error:
-                yield Result(str(name), "facts", "FAILED", sentence(error, plugin))
-                continue
-            sound.append(name)
-            for what, property_ in PROPERTIES.items():
-                yield try_kinds(plugin, name, what, property_)
-        for name in sound:
-            yield try_kinds(plugins[name], name, DEVICE, device.ran)
+    groups: dict[str, list[Name]] = {}
+    for name in chosen:
+        groups.setdefault(ESTIMATORS.find(name.family).origin, []).append(name)
+    for group in groups.values():
+        with closing(Tester(timeout)) as numbers, closing(Tester(timeout)) as fake:
+            for name in group:
+                yield from numbers.results(conform, name)
+                if numbers.sound:
+                    yield from fake.results(run_on_device, name)
+
+
+class Tester:
+    """A process that tests one estimator after another; when it dies, a new one takes its place.
+
+    sound: whether the last estimator could be tested to the end.
+    """
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.limits = Limits(timeout=timeout)
+        self.process: Process | None = None
+        self.sound = True
+
+    def results(self, test: Callable[[Name, Send], bool], name: Name) -> Iterator[Result]:
+        """The results of a test of an estimator; FAILED for the property that ends the process or exceeds the timeout.
+
+        The test sends each property's name before it begins, and its result.
+        """
+        self.process = self.process or Process(1, self.limits)
+        what = "facts"
+        for sent in self.process.stream(partial(test, name)):
+            match sent:
+                case str():
+                    what = sent
+                case Result():
+                    yield sent
+                case Lost():
+                    self.close()
+                    self.sound = False
+                    yield Result(str(name), what, "FAILED", sent.reason)
+                case _:
+                    self.sound = sent.value
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.close()
+        self.process = None
+
+
+def conform(name: Name, send: Send) -> bool:
+    """Send the result of each property but `device`; returns whether the estimator can be tested at all."""
+    plugin = ESTIMATORS.find(name.family)
+    try:
+        with Guard(CPU):
+            declared(plugin, plugin.load())
+    except Exception as error:
+        send(Result(str(name), "facts", "FAILED", sentence(error, plugin)))
+        return False
+    for what, property_ in PROPERTIES.items():
+        send(what)
+        send(try_kinds(plugin, name, what, property_))
+    return True
+
+
+def run_on_device(name: Name, send: Send) -> bool:
+    """Send the result of `device`, in a process for it alone: the fake device cannot be unregistered."""
+    send(DEVICE)
+    send(try_kinds(ESTIMATORS.find(name.family), name, DEVICE, device))
+    return True
 
 
 def try_kinds(plugin: Plugin, name: Name, what: str, property_: Property) -> Result:
@@ -93,7 +158,8 @@ def try_kinds(plugin: Plugin, name: Name, what: str, property_: Property) -> Res
     cls = plugin.load()
     for kind in cls.latents:
         try:
-            notes[kind] = property_(Case(plugin, name, cls, kind))
+            with Guard(CPU):
+                notes[kind] = property_(Case(plugin, name, cls, kind))
         except Skipped as reason:
             reasons[kind] = str(reason)
         except Exception as error:

@@ -9,7 +9,8 @@ from typing import Any
 from ...estimators.names import Name, UsageError
 from ...estimators.registry import ESTIMATORS, TASKS
 from ..run.cell import Cell, Place
-from ..run.runner import Progress, run_cells
+from ..run.executors import HERE
+from ..run.runner import Progress
 from ..sources import DRAWS
 from ..sources.settings import DrawSettings
 from ..sources.timing.clock import device_from, steady_host
@@ -48,7 +49,7 @@ class SecondLook:
         fresh = replace(cell, settings=replace(draws, look=1, rows=MORE * draws.rows, elements=MORE * draws.elements))
         store = Store(self.new.store.folder / "second-look")
         steady_host(cell.place.threads)
-        run_cells([fresh], store, Progress())
+        HERE.run([fresh], store, Progress())
         return Run(store).read(store.cells / f"{fresh.part()}.parquet")
 
 

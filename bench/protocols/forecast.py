@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ...estimators.names import UsageError
 from ..run.cell import Cell
-from ..run.runner import Progress, run_cells
+from ..run.executors import HERE
+from ..run.runner import Progress
 from ..run.screen import minutes
 from ..store.store import Store
 from .protocol import Method, Protocol
@@ -49,7 +50,7 @@ def paces(protocol: Protocol, make: Callable[[Method, str, Scale], Cell]) -> dic
     running: list[Cell] = []
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        run_cells(list(dict.fromkeys(cells.values())), store, watch)
+        HERE.run(list(dict.fromkeys(cells.values())), store, watch)
         trained = {cell: store.rows([cell.part()]).query("metric == 'seconds'")["value"].to_list() for cell in spent}
     return {line: _pace(spent[cell], ticks[cell], trained[cell]) for line, cell in cells.items()}
 

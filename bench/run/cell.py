@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from ...estimators.names import Name
-from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
+from ...estimators.plugin import Plugin
+from ...estimators.plugin_source import locate
+from ...estimators.registry import COLLECTORS, ESTIMATORS, TASKS
 from ..sources import Source
 from ..store.code_hash import ROOT, fingerprint
 
@@ -45,10 +45,31 @@ class Cell:
     def device(self) -> str:
         return self.place.device
 
+    @property
+    def measured_with(self) -> list[Plugin]:
+        """The plugins whose code runs while the cell is measured: its task, its estimator and those of a basket."""
+        names = (self.estimator, *map(Name.parse, getattr(self.settings, "basket", ())))
+        return [TASKS.find(self.task.family), *(ESTIMATORS.find(name.family) for name in names)]
+
+    @property
+    def collectors(self) -> list[Plugin]:
+        """The collectors of the cell's source, which run after the measurement."""
+        return [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source.name]
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of the third-party code that the cell is measured with; empty if all of it is built in."""
+        return frozenset(plugin.origin for plugin in self.measured_with if plugin.origin)
+
+    @property
+    def loads(self) -> frozenset[str]:
+        """The origins of all third-party code that its process has run at the end of the cell."""
+        return self.origins | {plugin.origin for plugin in self.collectors if plugin.origin}
+
     def recipe(self) -> dict[str, Any]:
         """Everything that the numbers depend on, with all defaults resolved; plain JSON."""
-        collectors = [plugin for plugin in COLLECTORS if plugin.fact("source") == self.source.name]
-        task = TASKS.find(self.task.family)
+        task, *_ = self.measured_with
+        collectors = self.collectors
         shared = {
             "estimator": str(self.estimator),
             "task": str(self.task),
@@ -62,7 +83,7 @@ class Cell:
             "data": self.place.data,
             "torch": _torch_version(),
             "collectors": sorted(plugin.name for plugin in collectors),
-            "code": sorted(_code(p) for p in (ESTIMATORS.find(self.estimator.family), task, *collectors)),
+            "code": sorted(_code(p) for p in (*self.measured_with, *collectors)),
             "source_code": fingerprint(ROOT / self.source.code),
         }
         return shared | ({"device_name": self.place.device_name} if self.source.alone else {})
@@ -91,7 +112,7 @@ def _code(plugin: Plugin) -> str:
     """The fingerprint of a plugin's file, which is found without importing it."""
     if plugin.path is not None:
         return fingerprint(plugin.path)
-    spec = importlib.util.find_spec(plugin.module)
-    if spec is None or spec.origin is None:
+    source = locate(plugin.module)
+    if source is None:
         raise ModuleNotFoundError(f"no module {plugin.module}, to which the entry point {plugin.name!r} refers")
-    return fingerprint(Path(spec.origin))
+    return fingerprint(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing import parent_process
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -19,11 +20,17 @@ class CalledExit(Exception):
     """A plugin called sys.exit; its cell fails, and the run continues."""
 
 
+class Raised(Exception):
+    """A plugin raised what is no Exception, such as a panic of Rust code; its cell fails, and the run continues."""
+
+
 class Guard:
     """A context manager around the code of a plugin in one cell, entered any number of times at about 0.2 ms each.
 
     Inside it, only the first SHOWN characters that the plugin prints reach the screen. Exceptions pass through, except
-    that SystemExit becomes CalledExit. Afterwards all of `shared_state` is restored, and `summary` names the changes.
+    that SystemExit becomes CalledExit and any other that is no Exception becomes Raised: KeyboardInterrupt, too, in a
+    process that leaves interrupts to its parent. Afterwards all of `shared_state` is restored, and `summary` names the
+    changes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -50,6 +57,9 @@ class Guard:
                 self.changed[setting.name] = None
         if isinstance(error, SystemExit):
             raise CalledExit(f"it called sys.exit({error.code!r})") from error
+        interrupted = isinstance(error, KeyboardInterrupt) and parent_process() is None
+        if error is not None and not isinstance(error, Exception) and not interrupted:
+            raise Raised(f"it raised {type(error).__name__}: {error}") from error
 
     @property
     def summary(self) -> str:

@@ -47,7 +47,8 @@ class Setting(NamedTuple):
 @cache
 def shared_state(device: str) -> tuple[Setting, ...]:
     """Every setting that is guarded when measuring on this type of device, in the order in which they are restored."""
-    import_module("torch._dynamo")  # torch imports it on first use, which changes environment and warning filters
+    for lazily_imported in ("torch._dynamo", "scipy.stats"):  # which changes environment and warning filters
+        import_module(lazily_imported)
     return (*_torch(device), *_python())
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ...estimators.registry import COLLECTORS
 from ..rows import Row, outcome, row
 from ..sources.source import Hooks, Result
+from ..store.cell_file import check_rows
 from ..store.files import Unwritable
 from ..store.store import Store
 from .cell import Cell
@@ -44,23 +44,40 @@ Unit = tuple[Cell, ...]
 Ended = list[tuple[Cell, Outcome]]
 
 
-def run_cells(cells: Sequence[Cell], store: Store, progress: Progress, fresh: bool = False) -> dict[str, int]:
+def run_cells(
+    cells: Sequence[Cell],
+    store: Store,
+    progress: Progress,
+    fresh: bool = False,
+    measure: Callable[[Unit, Store, Progress], Ended] | None = None,
+) -> dict[str, int]:
     """Measure every cell that is not finished in the store, or every cell if `fresh`; returns counts by status.
+
+    measure: how a unit is measured, by default by `measure_unit`, in this process.
 
     A failing plugin never stops the run: its cell is stored as `error` with the traceback, and the next run measures it
     again. Raises Unwritable.
     """
     counts: Counter[str] = Counter()
     for unit in units(cells):
-        todo = unfinished(unit, store, progress, fresh, counts)
-        for cell, (status, reason, seconds) in measure_unit(todo, store, progress):
+        todo = tuple(unfinished(unit, store, progress, fresh, counts))
+        for cell, (status, reason, seconds) in (measure or measure_unit)(todo, store, progress):
             counts[status] += 1
             progress.end(cell, status, reason, seconds)
     return dict(counts)
 
 
 def units(cells: Iterable[Cell]) -> Iterator[Unit]:
-    """The cells in their order, grouped into units."""
+    """The cells in their order, grouped into units, which have third-party code of the same origins, or none."""
+    for together in rounds(cells):
+        of_origins: dict[frozenset[str], list[Cell]] = {}
+        for cell in together:
+            of_origins.setdefault(cell.origins, []).append(cell)
+        yield from map(tuple, of_origins.values())
+
+
+def rounds(cells: Iterable[Cell]) -> Iterator[Unit]:
+    """The cells in their order, those together whose source measures them together."""
 
     def round_of(cell: Cell) -> Any:
         return (cell.source, cell.task, cell.seed) if cell.source.together else cell
@@ -113,9 +130,9 @@ def store_lost(cell: Cell, reason: str, store: Store) -> Outcome:
 
 
 def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str, str]:
-    """Store a cell's rows, or the traceback of an exception of the cell or its collectors, and its guard's summary.
+    """Store a cell's rows, or the traceback of its exception, and its guard's summary; returns status and reason.
 
-    Returns the status and the reason.
+    A collector that raises makes the cell an error, and the rows of the other collectors are kept.
     """
     recipe: dict[str, Any] = {}
 
@@ -130,8 +147,16 @@ def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str
         if isinstance(result, Exception):
             raise result
         status, reason, tuned = result.status, result.reason, {"tuned_steps": result.tuned_steps}
-        with guard:
-            rows = [] if result.measured is None else _collected(cell, result.measured)
+        rows: list[Row] = []
+        for collector in cell.collectors if result.measured is not None else ():
+            try:
+                with guard:
+                    found = [each | {"collector": collector.name} for each in collector.load()().rows(result.measured)]
+                    check_rows(found)
+            except Exception:
+                status, reason = "error", f"the collector {collector.name} failed:\n{traceback.format_exc()}"
+            else:
+                rows += found
         write(status, reason, [each | tuned for each in rows])
     except Unwritable:
         raise
@@ -139,13 +164,6 @@ def _record(cell: Cell, result: Result, store: Store, guard: Guard) -> tuple[str
         status, reason = "error", traceback.format_exc()
         write(status, reason, [])
     return status, f"{reason.rstrip()}; {guard.summary}".removeprefix("; ") if guard.summary else reason
-
-
-def _collected(cell: Cell, measured: Any) -> list[Row]:
-    """The rows that the collectors of the cell's source make of the measurement."""
-    classes = [plugin.load() for plugin in COLLECTORS]
-    chosen = [cls for cls in classes if cls.source == cell.source.name]
-    return [each | {"collector": cls.name} for cls in chosen for each in cls().rows(measured)]
 
 
 def _identity(cell: Cell) -> Row:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ...estimators.names import UsageError
 from .cell import Cell
-from .runner import units
+from .runner import rounds
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Shard:
     def of(self, cells: Iterable[Cell]) -> list[Cell]:
         """The cells of this shard, in the order of the plan.
 
-        Units are assigned at random, with a fixed seed, so that all shards have about equally many of each source.
+        Rounds are assigned at random, with a fixed seed, so that all shards have about equally many of each source.
         """
-        whole = list(units(cells))
+        whole = list(rounds(cells))
         drawn = random.Random(0).sample(range(len(whole)), len(whole))
         mine = sorted(drawn, key=lambda place: whole[place][0].source.name)[self.index - 1 :: self.count]
         return [cell for place in sorted(mine) for cell in whole[place]]

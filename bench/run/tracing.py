@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +15,8 @@ from ..sources.build import build_task
 from ..sources.timing.clock import CpuClock, Timeline
 from ..sources.timing.timing import timed
 from .cell import Cell
+from .executors.limits import Limits
+from .executors.process import Lost, Process, Send
 from .plan import sources_of
 
 WARM = 3
@@ -43,16 +47,34 @@ def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]
         if cell.source is not CLOCK or STEPS not in sources_of(cell.task):
             continue
         try:
-            trace = _trace(cell)
+            paths.append(_apart(cell, folder) if cell.origins else _write(cell, folder))
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             say(f"no trace of {cell.estimator} on {cell.task}: {reason}")
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        name = "".join(c if c.isalnum() or c in "=.-" else "-" for c in f"{cell.estimator}-{cell.task}")
-        paths.append(folder / f"{name}.json")
-        trace.export_chrome_trace(str(paths[-1]))
     return paths
+
+
+def _apart(cell: Cell, folder: Path) -> Path:
+    """`_write` in a process of its own. Raises RuntimeError when the process fails."""
+    process = Process(cell.place.threads, Limits())
+    with closing(process):
+        *_, end = process.stream(partial(_written, cell, folder))
+    if isinstance(end, Lost):
+        raise RuntimeError(end.reason)
+    return end.value
+
+
+def _written(cell: Cell, folder: Path, send: Send) -> Path:
+    return _write(cell, folder)
+
+
+def _write(cell: Cell, folder: Path) -> Path:
+    trace = _trace(cell)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "".join(c if c.isalnum() or c in "=.-" else "-" for c in f"{cell.estimator}-{cell.task}")
+    path = folder / f"{name}.json"
+    trace.export_chrome_trace(str(path))
+    return path
 
 
 def _trace(cell: Cell) -> profile:

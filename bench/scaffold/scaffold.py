@@ -30,7 +30,7 @@ def new_estimator(name: str, folder: Path | None = None) -> list[Path]:
             f"{name!r} is not a valid name of an estimator; use lower-case letters, digits and single hyphens, "
             f"beginning with a letter, at most {_LONGEST} characters, as in my-estimator"
         )
-    taken = {word for plugin in ESTIMATORS for word in (plugin.name, *plugin.facts.get("aliases", ()))}
+    taken = {word for plugin in ESTIMATORS for word in plugin.names}
     if name in taken:
         raise UsageError(f"an estimator {name!r} exists already (`dvae-bench show {name}`); choose another name")
     folder = Path(name) if folder is None else folder

@@ -43,13 +43,22 @@ class Part:
 
 def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> bytes:
     """The bytes of a part. key: the cell's, kept in the metadata; settings: the cell's recipe, plain JSON."""
-    table = pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
+    table = _table(rows)
     metadata = {"schema": str(SCHEMA), "key": key, "status": status, "settings": json.dumps(settings)}
     metadata["sha256"] = UNSEALED.decode()
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(metadata), sink, write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
     return sealed(content, _place(content))
+
+
+def check_rows(rows: list[Row]) -> None:
+    """Raises an exception of Arrow unless a part can hold these rows."""
+    _table(rows)
+
+
+def _table(rows: list[Row]) -> pa.Table:
+    return pa.Table.from_pylist([{**dict.fromkeys(COLUMNS), **row} for row in rows], schema=ARROW_SCHEMA)
 
 
 def unpack(content: bytes) -> Part:

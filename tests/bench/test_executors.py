@@ -12,14 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from dvae_bench.bench.run.cell import Cell
 from dvae_bench.bench.run.executors import Execution, Limits
-from dvae_bench.bench.run.executors.processes import DIED
-from dvae_bench.bench.run.runner import Progress, run_cells
+from dvae_bench.bench.run.executors.process import DIED
+from dvae_bench.bench.run.runner import Progress, run_cells, units
 from dvae_bench.bench.store.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS
 from pandas.testing import assert_frame_equal
-from plugin_files import collector
-from tiny import Diary, grid, numbers
+from plugin_files import collector, estimator
+from tiny import TINY, VAE, Diary, grid, numbers
 
 TWO = Execution(jobs=2)
 WAYS = {
@@ -110,15 +112,66 @@ def test_a_cell_that_hangs_is_given_up_after_the_timeout(store: Store, source: s
     assert ended == dict.fromkeys(HANGING, ("error", "it took longer than the 1 s of --timeout"))
 
 
+COUNTS = collector("counts", '[row("cells of its process", next(COUNT), 1)]')
+
+
+def counted(cells: list[Cell], store: Store, execution: Execution) -> set[float]:
+    """Which of the cells of its process each cell was."""
+    assert execution.run(cells, store, Progress()) == {"ok": len(cells)}
+    rows = store.rows()
+    return set(rows.loc[rows["metric"] == "cells of its process", "value"])
+
+
 def test_isolated_cells_each_have_a_process_of_their_own(tmp_path: Path, plugin: Callable[..., Path]) -> None:
-    plugin("counts", source=collector("counts", '[row("cells of its process", next(COUNT), 1)]'))
-    cells, seen = grid("rloo", "reinforce", sources="draws", seeds=2), []
+    plugin("counts", source=COUNTS + estimator("counted").replace("class Mine", "class Counted"))
+    cells, seen = grid("counted", sources="draws", seeds=4), []
     for isolate in (False, True):
-        store = Store(tmp_path / str(isolate))
-        assert Execution(limits=Limits(isolate, memory=2**40)).run(cells, store, Progress()) == {"ok": 4}
-        rows = store.rows()
-        seen.append(set(rows.loc[rows["metric"] == "cells of its process", "value"]))
+        limits = Limits(isolate, memory=2**40)
+        seen.append(counted(cells, Store(tmp_path / str(isolate)), Execution(limits=limits)))
     assert seen == [{1.0, 2.0, 3.0, 4.0}, {1.0}]
+
+
+PATCHES = "torch.bernoulli = lambda p, **options: torch.ones_like(p)\n"
+
+
+@pytest.mark.parametrize("execution", [Execution(), Execution(jobs=2)], ids=["here", "two"])
+def test_code_that_patches_torch_when_it_is_imported_changes_its_own_cells_only(
+    execution: Execution, store: Store, tmp_path: Path, plugin: Callable[..., Path]
+) -> None:
+    """Neither the numbers measured after it, in the same run, nor those reused later without it."""
+    alone, before = Store(tmp_path / "alone"), torch.bernoulli
+    run_cells(grid("reinforce", sources="draws", seeds=2), alone, Progress())
+    plugin("patches", source=estimator("patches") + PATCHES)
+    cells = grid("patches", "reinforce", sources="draws", seeds=2)
+    assert execution.run(cells, store, Progress()) == {"ok": 4} and torch.bernoulli is before
+    ESTIMATORS.extra.clear()
+    clean = grid("reinforce", sources="draws", seeds=2)
+    assert execution.run(clean, store, Progress()) == {"reused": 2}
+    of_ours = numbers(store).query("family == 'reinforce'").reset_index(drop=True)
+    assert_frame_equal(numbers(alone), of_ours, check_exact=True)
+
+
+def test_a_collector_that_patches_torch_changes_no_measurement(
+    store: Store, tmp_path: Path, plugin: Callable[..., Path]
+) -> None:
+    """Its process, which has measured before the collector is imported, measures nothing else."""
+    alone, cells = Store(tmp_path / "alone"), grid("rloo", "reinforce", sources="draws")
+    run_cells(cells, alone, Progress())
+    plugin("counts", source=COUNTS + "\nimport torch\n" + PATCHES)
+    assert counted(cells, store, Execution()) == {1.0}
+    ours = numbers(store).query("collector != 'counts'").reset_index(drop=True)
+    assert_frame_equal(numbers(alone), ours, check_exact=True)
+
+
+def test_code_of_one_file_shares_a_process_and_no_other_has_it(store: Store, plugin: Callable[..., Path]) -> None:
+    """Cells of each origin, of built-in code and of a basket."""
+    paths = [plugin(name) for name in ("first", "second")]
+    cells = grid("first", "rloo", "second", sources="draws")
+    assert [set(map(Path, cell.origins)) for cell in cells] == [{paths[0]}, set(), {paths[1]}]
+    assert len(list(units(grid("first", "rloo", "second", sources="clock")))) == 3
+    watched = TINY.watched(None, ("second",))
+    (cell,) = grid("rloo", tasks=VAE, sources="steps", preset=watched)
+    assert set(map(Path, cell.origins)) == {paths[1]}
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")

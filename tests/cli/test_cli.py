@@ -334,6 +334,14 @@ class TestPlugins:
         assert again.code == 3 and "2 finished already; 2 to measure" in again.out
         assert "cells: 2 error, 2 reused" in again.out
 
+    @pytest.mark.parametrize("code", ["raise SystemExit(0)", "os._exit(0)"])
+    def test_a_plugin_that_exits_does_not_end_the_run_in_its_favour(
+        self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path], code: str
+    ) -> None:
+        path = plugin_file("exits", code)
+        ended = command("run", "--plugin", path, "-e", "exits", "-e", "rloo", "-t", "bit", "-o", tmp_path / "r")
+        assert ended.code == 3 and "cells: 2 error, 2 ok" in ended.out
+
     def test_a_fixed_plugin_is_measured_again(
         self, command: Command, tmp_path: Path, plugin_file: Callable[..., Path]
     ) -> None:

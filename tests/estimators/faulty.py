@@ -81,6 +81,53 @@ class OffByAFifth(Faulty):
         return Estimate(right.value, 1.2 * right.grad)
 
 
+class DoubledWithoutVariance(Faulty):
+    """grad is twice too long, which a claim of no finite variance would hide."""
+
+    name = "doubled-without-variance"
+    caught_by = "unbiased"
+    latents = ("bernoulli",)
+
+    def claim(self) -> Claim:
+        return Claim(finite_variance=False)
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        right = reinforce(f, latent, draw)
+        assert right.grad is not None
+        return Estimate(right.value, 2 * right.grad)
+
+
+class VarianceDenied(Faulty):
+    """Right, but the claim contradicts its bounded draws."""
+
+    name = "variance-denied"
+    caught_by = "unbiased"
+    latents = ("bernoulli",)
+
+    def claim(self) -> Claim:
+        return Claim(finite_variance=False)
+
+
+class AnotherDistribution(Faulty):
+    """Unbiased for a distribution that it does not state."""
+
+    name = "another-distribution"
+    caught_by = "facts"
+
+    def claim(self) -> Claim:
+        return Claim(target="other-law")
+
+
+class RandomnessDenied(Faulty):
+    """Claims to draw nothing."""
+
+    name = "randomness-denied"
+    caught_by = "determinism"
+
+    def claim(self) -> Claim:
+        return Claim(random=False)
+
+
 class RelaxedInValue(Faulty):
     """A relaxed evaluation leaks into the value."""
 
@@ -114,6 +161,18 @@ class BatchBaseline(Faulty):
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
         return Estimate(f_z.mean(0), (expand_right(f_z.detach() - f_z.detach().mean(), score) * score).mean(0))
+
+
+class LargeBatchBaseline(Faulty):
+    """The mean over rows as a baseline, in batches above 64 only."""
+
+    name = "large-batch-baseline"
+    caught_by = "rows"
+
+    def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
+        f_z, score = f(draw), latent.score(draw)
+        baseline = f_z.detach().mean() if f_z.numel() > 64 else 0.0
+        return Estimate(f_z.mean(0), (expand_right(f_z.detach() - baseline, score) * score).mean(0))
 
 
 class SharedNoise(Faulty):

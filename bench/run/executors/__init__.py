@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from ...store.store import Store
 from ..cell import Cell
 from ..runner import Progress, run_cells
 from .limits import Limits
 from .processes import Processes
-from .scheduling import Workers, run_beside
+from .scheduling import Workers, measure_apart, run_beside
 
 __all__ = ["HERE", "Execution", "Limits"]
 
@@ -29,8 +30,11 @@ class Execution:
 
         Returns counts by status. Raises UsageError when there is no such cluster, and Unwritable.
         """
-        if not cells or self == HERE:
-            return run_cells(cells, store, progress, fresh)
+        if not cells:
+            return {}
+        if self == HERE:
+            with closing(Processes(store, cells[0].place.threads, 1, self.limits, progress.tick)) as workers:
+                return run_cells(cells, store, progress, fresh, partial(measure_apart, workers))
         with closing(self._workers(cells[0], store)) as workers:
             return run_beside(cells, store, progress, fresh, workers)
 
@@ -52,4 +56,4 @@ class Execution:
 
 
 HERE = Execution()
-"""Measures in this process."""
+"""Measures in this process; cells with third-party code in one process for each origin of such code."""

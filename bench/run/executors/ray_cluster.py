@@ -24,8 +24,8 @@ from ..cell import Place
 from ..context import device_name
 from ..runner import Ended, Outcome, Progress, Unit, measure_unit
 from .limits import Limits
+from .process import Lost
 from .processes import Processes, add_plugins, plugin_files
-from .scheduling import Lost
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported; a cluster started here sends nothing
 
@@ -91,8 +91,11 @@ class RayCluster:
     def submit(self, unit: Unit) -> None:
         parts = tuple(cell.part() for cell in unit)
         work = Work(unit, parts, self.place.threads, self.limits, data_folder(), self.plugins)
+        # Ray keeps workers of different environments apart, as third-party code of different origins has to be
+        environment = {"env_vars": {"DVAE_BENCH_ORIGINS": " ".join(sorted(unit[0].loads))}} if unit[0].loads else {}
+        measure = self.measure.options(runtime_env=environment)
         if not unit[0].source.alone:
-            self.running[self.measure.remote(work)] = unit
+            self.running[measure.remote(work)] = unit
             return
         machines = self._machines()
         if not machines:
@@ -102,7 +105,7 @@ class RayCluster:
             )
         node = min(machines, key=list(self.timed_on.values()).count)
         place = OnNode(node, soft=False)
-        reference = self.measure.options(num_cpus=machines[node], scheduling_strategy=place).remote(work)
+        reference = measure.options(num_cpus=machines[node], scheduling_strategy=place).remote(work)
         self.running[reference], self.timed_on[reference] = unit, node
 
     def ended(self) -> list[tuple[Unit, Ended | Lost]]:

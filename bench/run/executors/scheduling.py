@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ...store.store import Store
 from ..cell import Cell
-from ..runner import Ended, Outcome, Progress, Unit, store_lost, unfinished, units
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Why a unit has no outcomes, and whether another try is worthwhile."""
-
-    reason: str
-    again: bool = True
+from ..runner import Ended, Outcome, Progress, Unit, measure_unit, store_lost, unfinished, units
+from .process import Lost
 
 
 class Workers(Protocol):
@@ -55,6 +47,13 @@ def run_beside(
             counts[status] += 1
             progress.end(cell, status, reason, seconds)
     return dict(counts)
+
+
+def measure_apart(workers: Workers, unit: Unit, store: Store, progress: Progress) -> Ended:
+    """Measure a unit in this process if all of its code is built in, and by the workers otherwise."""
+    if not unit or not unit[0].loads:
+        return measure_unit(unit, store, progress)
+    return list(_measure([unit], 1, store, progress, workers))
 
 
 def _measure(
