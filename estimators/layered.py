@@ -97,7 +97,8 @@ class Layered(Estimator):
             estimate = estimator.estimate(f, latent, generator)
             if estimate.tuning_loss is not None and estimate.tuning_loss.requires_grad:
                 self.losses.append(confined(estimate.tuning_loss, estimator))
-            return estimate.spliced(latent)
+            # A tuning loss of the layer above may differentiate this layer twice.
+            return estimate.spliced(latent, twice=True)
 
         return averaged
 
