@@ -14,7 +14,7 @@ another, and no state changes.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -24,6 +24,8 @@ from torch import Generator, Tensor, nn
 from .backward import attach, recomputing, transformed
 from .latents import Latent, LatentSpec, Objective, expectation
 from .names import Name, Unsupported, UsageError, resolve
+from .settings import Made, set_values
+from .steps import Steps
 from .validation import check_latent, checked
 
 Lower = Callable[[Objective, Any], Tensor]
@@ -95,7 +97,7 @@ def expand_right(a: Tensor, like: Tensor) -> Tensor:
     return a.reshape(a.shape + (1,) * (like.dim() - a.dim()))
 
 
-class Estimator(nn.Module, ABC):
+class Estimator(nn.Module, metaclass=Made):
     """Abstract base; every concrete estimator is final. Variants are made by composition, not by inheritance.
 
     The class body holds the facts as literals, which are read without importing the file: `name`, `aliases`, `latents`,
@@ -130,6 +132,31 @@ class Estimator(nn.Module, ABC):
         self.spec = spec
         for key, value in resolve(self.name, self.hyperparameters, values).items():
             setattr(self, key, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A hyper-parameter of a made estimator is set by `set`, so that no assignment is ignored."""
+        if name in self.hyperparameters and "_made" in self.__dict__:
+            self.set(**{name: value})
+        else:
+            super().__setattr__(name, value)
+
+    def set(self, **values: Any) -> None:
+        """Change hyper-parameters, `estimator.set(tau=3.0)`; `estimator.tau = 3.0` does the same.
+
+        Parameters that start from one of them, such as REBAR's temperature, start from it anew. The rest, such as
+        baselines and counted steps, stays. Raises UsageError for a bad value, and for one that decides which parameters
+        and state the estimator has.
+        """
+        set_values(self, values)
+
+    def step(self) -> None:
+        """Count one step of the optimiser. Call it after each, if a step takes several calls of the estimator.
+
+        Schedules (`rate`) count calls in train() until the first `step()`, and only steps from it on.
+        """
+        for module in self.modules():
+            if isinstance(module, Steps):
+                module.step()
 
     def __repr__(self) -> str:
         """Its name as tables show it, such as `rloo:n=4`; defaults are left out."""

@@ -76,4 +76,4 @@ class GumbelRao(Estimator):
         return Estimate(f(pulled_back(draw.hard, latent.params, pullback, draw.soft)).mean(0))
 
     def update(self, draw: Relaxed, estimate: Estimate) -> None:
-        self.temperature.step()
+        self.temperature.count()

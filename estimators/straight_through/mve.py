@@ -75,7 +75,7 @@ class Mve(Estimator):
         return Estimate(f(pulled_back(draw, latent.params, at, latent.params.detach(), draw)).mean(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.schedule.step()
+        self.schedule.count()
 
 
 def of_bits(logits: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
