@@ -9,22 +9,24 @@ from torch import Tensor, nn
 class Steps(nn.Module):
     """How many training steps there were: the calls in train() or, from the first `step()` on, the calls of `step()`.
 
-    Both counts are buffers, so that training resumes with them.
+    counted is 1 from then on, else 0; as a buffer, so that a training that resumes knows it without waiting for the
+    device.
     """
 
-    calls: Tensor
-    steps: Tensor
+    number: Tensor
+    counted: Tensor
 
     def __init__(self, dtype: torch.dtype = torch.long) -> None:
         super().__init__()
-        for count in ("calls", "steps"):
+        for count in ("number", "counted"):
             self.register_buffer(count, torch.zeros((), dtype=dtype))
 
     def forward(self) -> Tensor:
-        return torch.where(self.steps > 0, self.steps, self.calls)
+        return self.number
 
     def call(self) -> None:
-        self.calls.add_(1)
+        self.number.add_(1 - self.counted)
 
     def step(self) -> None:
-        self.steps.add_(1)
+        self.number.mul_(self.counted).add_(1)
+        self.counted.fill_(1)

@@ -45,7 +45,7 @@ def test_it_moves_with_training_steps_only_and_stops_at_its_end(name: str) -> No
 def test_an_annealed_value_is_that_value(name: str) -> None:
     sign = 1 if name in RISING else -1
     annealed = estimator(f"{name},rate=.1", LatentSpec.bernoulli(3)).eval()
-    schedule(annealed).steps.steps.fill_(2)
+    schedule(annealed).steps.number.fill_(2)
     there = name.replace("=1,", f"={math.exp(sign * 0.2)!r},")
     fixed, unmoved = (estimator(text, LatentSpec.bernoulli(3)).eval() for text in (there, name))
     torch.testing.assert_close(gradient(annealed), gradient(fixed), rtol=1e-6, atol=0)
