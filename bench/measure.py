@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import Latent, Objective, expectation
 from ..estimators.names import Name, UsageError
 from ..estimators.registry import ESTIMATORS
+from ..estimators.validation import check_latent, checked
 from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
 from .collectors.evaluations import Evaluations
@@ -23,15 +25,19 @@ from .collectors.variance import Variance
 from .report import tables_of
 from .rows import outcome
 from .sources import DRAWS
-from .sources.build import Layers
+from .sources.build import Layers, require_differentiable
 from .sources.draws.draws import draw_gradients
 from .sources.settings import DrawSettings
+from .sources.streams import stream
 
 Asked = str | type[Estimator] | Estimator
+BLOCK = 64
+LEAST = 8 * BLOCK
+"""The fewest draws: 8 in each block."""
 
 
 class Given(Toy):
-    """A caller's f and latent as a task."""
+    """A caller's f and latent as a task. Raises what f raises at a draw of z, and UsageError for a wrong shape."""
 
     name = "given"
 
@@ -39,6 +45,11 @@ class Given(Toy):
         super().__init__(latent.params.device, latent.params.dtype)
         self.f, self.given, self.layers = f, latent, (latent.spec,)
         self.leaf = latent.params.detach().requires_grad_()
+        self.sloped = sloped(checked(f, latent), latent.sample(2, stream(0, "probe", self.device)))
+
+    @property
+    def differentiable(self) -> bool:
+        return self.sloped
 
     def params(self) -> Tensor:
         return self.leaf
@@ -66,10 +77,23 @@ class Given(Toy):
         return {group: tensor.double().cpu() for group, tensor in exact.items()}
 
 
+def sloped(f: Objective, z: Tensor) -> bool:
+    """Whether f has a gradient in z. Raises what f raises at z."""
+    f(z.clone())
+    leaf = z.clone().requires_grad_()
+    with torch.enable_grad():
+        try:
+            value = f(leaf.clone())
+        except RuntimeError:  # f leaves torch, such as by z.numpy()
+            return False
+        return value.requires_grad and torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] is not None
+
+
 class Own(Layers):
     """A copy of the caller's own estimator, so that measuring it moves nothing of theirs."""
 
-    def __init__(self, estimator: Estimator) -> None:
+    def __init__(self, estimator: Estimator, task: Given) -> None:
+        require_differentiable(estimator, task)
         super(Layers, self).__init__([copy.deepcopy(estimator)])
 
 
@@ -88,15 +112,24 @@ def measure(
 
     estimators: one or several of names as on the command line, `Estimator` classes, and estimators made for this
     latent. Those with parameters of their own are first tuned, on a copy; an estimator in eval() is measured as it is.
+    One that fails has the verdict `error`, one that is not defined for this latent or f `unsupported`; `reason` says
+    why.
 
         measure(lambda z: (z - 0.45).square().sum(-1), Bernoulli(torch.zeros(5)), ["rloo:n=4", "disarm"])
 
-    Raises UsageError for anything else, for an estimator of another latent, and for an f of another shape.
+    Raises UsageError for anything else, for an estimator of another latent, for an f of another shape, for an empty
+    latent and for fewer than 512 draws; what f raises; and, if every estimator fails, what the first one raised.
     """
+    if not isinstance(draws, int) or draws < LEAST:
+        raise UsageError(f"measure needs a whole number of draws, at least {LEAST}, not draws={draws!r}")
+    if not latent.params.numel():
+        raise UsageError(f"the latent {latent!r} is empty: give it at least one element")
     task = Given(f, latent)
-    settings = DrawSettings(rows=max(8, draws // 64), elements=float("inf"))
+    settings = DrawSettings(rows=draws // BLOCK, elements=float("inf"))
     rows: list[dict[str, Any]] = []
-    for name, make in makers(estimators, task).items():
+    errors: list[Exception] = []
+    asked = makers(estimators, task)
+    for name, make in asked.items():
         identity: dict[str, Any] = {"estimator": name, "family": name.partition(":")[0], "seed": seed, "data": ""}
         identity |= {
             "task": task.name,
@@ -112,9 +145,18 @@ def measure(
         except Unsupported as reason:
             rows.append(identity | outcome("unsupported", str(reason)))
             continue
+        except Exception as error:
+            error.add_note(f"measuring {name}")
+            errors.append(error)
+            rows.append(identity | outcome("error", f"{type(error).__name__}: {error}"))
+            continue
         for collector in (Bias(), Variance(), Evaluations()):
             rows.extend(identity | row for row in collector.rows(measured))
+    if errors and len(errors) == len(asked):
+        raise errors[0]
     numbers = tables_of(pd.DataFrame(rows))[0].numbers
+    reasons = {row["estimator"]: row["reason"] for row in rows if row["metric"] == ""}
+    numbers["reason"] = [reasons.get(name, "") for name in numbers["estimator"]]
     return numbers.drop(columns=["task", "data", "device", "time", "time_lo", "time_hi"], errors="ignore")
 
 
@@ -136,7 +178,8 @@ def makers(estimators: Asked | Iterable[Asked], task: Given) -> dict[str, Callab
                     add(text, partial(Layers, ESTIMATORS.find(name.family).load(), name.values, task, task.device))
                 texts.add(text)
         elif isinstance(asked, Estimator):
-            add(repr(asked), partial(Own, asked))
+            check_latent(asked.name, asked.spec, task.given)
+            add(repr(asked), partial(Own, asked, task))
         elif isinstance(asked, type) and issubclass(asked, Estimator) and not inspect.isabstract(asked):
             add(asked.name, partial(Layers, asked, {}, task, task.device))
         else:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from .contract import Estimator
 from .names import UsageError
+from .steps import Steps
 
 
 class Schedule(nn.Module):
     """start · exp(rate t) after t training steps, stopped at `end`; at rate 0 the number `start`, without state."""
 
-    steps: Tensor
-
     def __init__(self, start: float, rate: float, end: float) -> None:
         super().__init__()
         self.start, self.rate, self.end = start, rate, end
         if rate:
-            self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+            self.steps = Steps()
 
     @classmethod
     def falling(cls, estimator: Estimator, name: str) -> Schedule:
@@ -45,10 +43,10 @@ class Schedule(nn.Module):
     def forward(self) -> float | Tensor:
         if not self.rate:
             return self.start
-        value = self.start * (self.rate * self.steps).exp()
+        value = self.start * (self.rate * self.steps()).exp()
         return value.clamp_max(self.end) if self.rate > 0 else value.clamp_min(self.end)
 
-    def step(self) -> None:
-        """Count one training step."""
+    def count(self) -> None:
+        """Count one call in train()."""
         if self.rate:
-            self.steps.add_(1)
+            self.steps.call()

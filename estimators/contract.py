@@ -14,16 +14,18 @@ another, and no state changes.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Generator, Tensor, nn
 
+from .backward import attach, recomputing, transformed
 from .latents import Latent, LatentSpec, Objective, expectation
-from .names import Name, Unsupported, resolve
+from .names import Name, Unsupported, UsageError, resolve
+from .settings import Made, set_values
+from .steps import Steps
 from .validation import check_latent, checked
 
 Lower = Callable[[Objective, Any], Tensor]
@@ -64,34 +66,30 @@ class Estimate:
     grad: Tensor | None = None
     tuning_loss: Tensor | None = None
 
-    def spliced(self, latent: Latent) -> Tensor:
-        """The value with both gradients, [*batch]. Raises ValueError if value or grad has another shape."""
+    def spliced(self, latent: Latent, *, twice: bool = False) -> Tensor:
+        """The value with both gradients, [*batch]; `twice` as in `splice`.
+
+        Raises ValueError if value or grad has another shape.
+        """
         batch = latent.batch_shape
         if self.value.shape != batch:
             raise ValueError(f"value has shape {tuple(self.value.shape)}, but the latent's batch is {tuple(batch)}")
-        return self.value if self.grad is None else splice(self.value, latent.params, self.grad)
+        return self.value if self.grad is None else splice(self.value, latent.params, self.grad, twice=twice)
 
 
-class _Splice(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, params: Tensor, grad: Tensor) -> Tensor:
-        ctx.save_for_backward(grad)
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
-        (grad,) = ctx.saved_tensors
-        return g, expand_right(g, grad) * grad, None
-
-
-def splice(value: Tensor, params: Tensor, grad: Tensor) -> Tensor:
+def splice(value: Tensor, params: Tensor, grad: Tensor, *, twice: bool = False) -> Tensor:
     """`value` [*batch], whose backward also sends upstream * grad to params [*batch, *param_shape].
 
-    Raises ValueError if grad does not have the shape of params.
+    A second derivative raises UsageError; with twice=True it is taken with grad held constant. Raises ValueError if
+    grad does not have the shape of params.
     """
     if grad.shape != params.shape:
         raise ValueError(f"grad has shape {tuple(grad.shape)}, but the latent's params have {tuple(params.shape)}")
-    return _Splice.apply(value, params, grad)
+    return attach(value, params, _weighted, grad, twice=twice)
+
+
+def _weighted(upstream: Tensor, grad: Tensor) -> Tensor:
+    return expand_right(upstream, grad) * grad
 
 
 def expand_right(a: Tensor, like: Tensor) -> Tensor:
@@ -99,7 +97,7 @@ def expand_right(a: Tensor, like: Tensor) -> Tensor:
     return a.reshape(a.shape + (1,) * (like.dim() - a.dim()))
 
 
-class Estimator(nn.Module, ABC):
+class Estimator(nn.Module, metaclass=Made):
     """Abstract base; every concrete estimator is final. Variants are made by composition, not by inheritance.
 
     The class body holds the facts as literals, which are read without importing the file: `name`, `aliases`, `latents`,
@@ -134,6 +132,31 @@ class Estimator(nn.Module, ABC):
         self.spec = spec
         for key, value in resolve(self.name, self.hyperparameters, values).items():
             setattr(self, key, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A hyper-parameter of a made estimator is set by `set`, so that no assignment is ignored."""
+        if name in self.hyperparameters and "_made" in self.__dict__:
+            self.set(**{name: value})
+        else:
+            super().__setattr__(name, value)
+
+    def set(self, **values: Any) -> None:
+        """Change hyper-parameters, `estimator.set(tau=3.0)`; `estimator.tau = 3.0` does the same.
+
+        Parameters that start from one of them, such as REBAR's temperature, start from it anew. The rest, such as
+        baselines and counted steps, stays. Raises UsageError for a bad value, and for one that decides which parameters
+        and state the estimator has.
+        """
+        set_values(self, values)
+
+    def step(self) -> None:
+        """Count one step of the optimiser. Call it after each, if a step takes several calls of the estimator.
+
+        Schedules (`rate`) count calls in train() until the first `step()`, and only steps from it on.
+        """
+        for module in self.modules():
+            if isinstance(module, Steps):
+                module.step()
 
     def __repr__(self) -> str:
         """Its name as tables show it, such as `rloo:n=4`; defaults are left out."""
@@ -176,16 +199,32 @@ class Estimator(nn.Module, ABC):
         """Update running state, such as baselines, after its use. Called in train() only."""
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
-        """Sample, estimate and, in train(), update the running state.
+        """Sample, estimate and, in train(), update the running state, which checkpointing does once only.
 
-        Raises UsageError for a latent of another spec, and if f returns anything but [n, *batch].
+        Raises UsageError for a latent of another spec, if f returns anything but [n, *batch], for a generator under
+        checkpointing, and if state would be updated inside a transform of torch.func.
         """
         check_latent(self.name, self.spec, latent)
+        again = recomputing()
+        if again and generator is not None:
+            raise UsageError("checkpointing restores torch's global generator only: pass no generator inside it")
         draw = self.sample(latent, generator)
         estimate = self.gradient(checked(f, latent), latent, draw)
-        if self.training:
-            self.update(draw, estimate)
+        if self.training and not again:
+            self._move(draw, estimate)
         return estimate
+
+    def _move(self, draw: Any, estimate: Estimate) -> None:
+        if not transformed():
+            self.update(draw, estimate)
+            return
+        try:
+            self.update(draw, estimate)
+        except RuntimeError as error:
+            raise UsageError(
+                f"{self.name} in train() updates its running state, which torch.func (grad, vmap) does not allow: call "
+                f"eval() on it first"
+            ) from error
 
     def forward(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Tensor:
         """The differentiable loss [*batch]: f maps z [n, *batch, *event] to [n, *batch]."""

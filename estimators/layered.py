@@ -60,6 +60,12 @@ class Layered(Estimator):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, (self.top, *self.deeper)))})"
 
+    def set(self, **values: Any) -> None:
+        """Change hyper-parameters in every layer. Raises UsageError as each estimator does."""
+        for estimator in (self.top, *self.deeper):
+            estimator.set(**values)
+        self.__dict__.update({key: getattr(self.top, key) for key in values})
+
     def claim(self) -> Claim:
         return self.top.claim()
 
@@ -97,7 +103,8 @@ class Layered(Estimator):
             estimate = estimator.estimate(f, latent, generator)
             if estimate.tuning_loss is not None and estimate.tuning_loss.requires_grad:
                 self.losses.append(confined(estimate.tuning_loss, estimator))
-            return estimate.spliced(latent)
+            # A tuning loss of the layer above may differentiate this layer twice.
+            return estimate.spliced(latent, twice=True)
 
         return averaged
 

@@ -20,8 +20,7 @@ class Layers(Layered):
     """
 
     def __init__(self, cls: type[Estimator], values: dict[str, Any], task: Task, device: torch.device) -> None:
-        if cls.differentiates and not task.differentiable:
-            raise Unsupported(f"{cls.name} differentiates f, and this f is defined on discrete z only")
+        require_differentiable(cls, task)
         with device:
             super().__init__([cls(spec, **values) for spec in task.layers])
 
@@ -29,6 +28,12 @@ class Layers(Layered):
     def whole(self) -> Estimator:
         """The estimator to train with: all layers as one, or the only layer's."""
         return self if len(self.deeper) else self.top
+
+
+def require_differentiable(estimator: type[Estimator] | Estimator, task: Task) -> None:
+    """Raises Unsupported when the estimator differentiates f and f is defined on discrete z only."""
+    if estimator.differentiates and not task.differentiable:
+        raise Unsupported(f"{estimator.name} differentiates f, and this f is defined on discrete z only")
 
 
 def build_task(subject: Subject) -> Any:

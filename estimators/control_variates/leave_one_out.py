@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..backward import leaf_of
 from ..latents import Objective
 
 
 def differentiate(f: Objective, z: Tensor) -> tuple[Tensor, Tensor]:
     """f(z) [n, *batch], its graph kept for f's own parameters, and ∇f(z) [n, *batch, *event], detached."""
     with torch.enable_grad():
-        leaf = z.detach().requires_grad_()
+        leaf = leaf_of(z)
         f_z = f(leaf)
         (slope,) = torch.autograd.grad(f_z.sum(), leaf, retain_graph=True)
     return f_z, slope

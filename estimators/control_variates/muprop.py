@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..backward import leaf_of
 from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, LatentSpec, Objective
 
@@ -40,7 +41,7 @@ class MuProp(Estimator):
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         f_z, z, score = f(draw), draw[0], latent.score(draw[0])
         with torch.enable_grad():
-            leaf = latent.params.detach().requires_grad_()
+            leaf = leaf_of(latent.params)
             mean = type(latent)(leaf).probs
             f_mean = f(mean.unsqueeze(0))[0]
             slope, path = torch.autograd.grad(f_mean.sum(), (mean, leaf))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from ..backward import leaf_of
 from ..contract import expand_right
 from ..latents import Discrete
 
@@ -22,7 +23,7 @@ class Perturbed(NamedTuple):
 
 def perturb(latent: Discrete, generator: Generator | None) -> Perturbed:
     """z, b = H(z) and z̃ ~ q(z given b), each [1, *batch, *event]."""
-    leaf = latent.params.detach().requires_grad_()
+    leaf = leaf_of(latent.params)
     with torch.enable_grad():
         own = type(latent)(leaf)
         free = own.perturb(own.noise(1, generator))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from ..backward import leaf_of
 from ..latents import Discrete
 from ..latents.latent import uniform
 
@@ -83,7 +84,7 @@ def disarm_gradient(f_z: Tensor, latent: Discrete, draw: CodedPair) -> Tensor:
     A node on both paths gets ½ (f - f') (b - b') σ(|v|); one on the path of z alone ½ (f - f') (b - σ(v)), because z'
     does not depend on its bit, and one on the path of z' alone ½ (f' - f) (b' - σ(v)). ∂v/∂φ carries them to φ.
     """
-    leaf = latent.params.detach().requires_grad_()
+    leaf = leaf_of(latent.params)
     with torch.enable_grad():
         v = node_logits(draw.code, leaf)
     on, (bit, twin), p = path(draw.code, draw.z), draw.bits, v.detach().sigmoid()

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
+from ..backward import transformed
 from .discrete import Discrete
 from .latent import LatentSpec, uniform
 from .natural import PROBABILITY, unconstrained
@@ -127,7 +128,12 @@ class Bernoulli(Discrete):
 
     def kl_to_prior(self) -> Tensor:
         """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""
-        return _KlToPrior.apply(self.logits)
+        return kl_to_uniform(self.logits) if transformed() else _KlToPrior.apply(self.logits)
+
+
+def kl_to_uniform(logits: Tensor) -> Tensor:
+    """Bernoulli.kl_to_prior at logits [*batch, D]."""
+    return torch.addcmul(logsigmoid(-logits), logits.sigmoid(), logits).sum(-1) + logits.shape[-1] * math.log(2)
 
 
 class _KlToPrior(torch.autograd.Function):
@@ -136,7 +142,7 @@ class _KlToPrior(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
         ctx.save_for_backward(logits)
-        return torch.addcmul(logsigmoid(-logits), logits.sigmoid(), logits).sum(-1) + logits.shape[-1] * math.log(2)
+        return kl_to_uniform(logits)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:

@@ -20,8 +20,17 @@ T = TypeVar("T")
 
 
 def remembered(make: Callable[P, T]) -> Callable[P, T]:
-    """functools.cache that keeps the types of `make`. Equal specs are one object, so that comparing them is free."""
-    return cast(Callable[P, T], functools.cache(make))
+    """functools.cache that keeps the types of `make`. Equal specs are one object, so that comparing them is free.
+
+    torch.compile cannot trace a cache, and a graph break inside torch.func.grad makes it fail.
+    """
+    cached = cast(Callable[P, T], functools.cache(make))
+
+    @functools.wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        return make(*args, **kwargs) if torch.compiler.is_compiling() else cached(*args, **kwargs)
+
+    return made
 
 
 @dataclass(frozen=True)

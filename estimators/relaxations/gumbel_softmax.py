@@ -58,7 +58,7 @@ class GumbelSoftmax(Estimator):
         return Estimate(f(latent.relax(latent.perturb(draw), self.temperature())).squeeze(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.temperature.step()
+        self.temperature.count()
 
     def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
         def concrete(z: int, s: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from ..backward import once, refuse_transforms
 from ..contract import Claim, Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective, expectation
 
@@ -54,6 +55,7 @@ class Imle(Estimator):
         return latent.noise(self.n, generator)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+        refuse_transforms()
         z, nothing = _PerturbAndMap.apply(latent.params, latent, self.tau * draw, self.lambd)
         return Estimate((f(z) + nothing).mean(0))
 
@@ -66,7 +68,7 @@ class _PerturbAndMap(torch.autograd.Function):
         perturbed = latent.perturb(noise)
         z = latent.harden(perturbed)
         ctx.save_for_backward(perturbed, z)
-        ctx.latent, ctx.lambd = latent, lambd
+        ctx.params, ctx.latent, ctx.lambd = params, latent, lambd
         return z, z.new_zeros(z.shape[: z.dim() - len(latent.spec.event_shape)])
 
     @staticmethod
@@ -76,4 +78,4 @@ class _PerturbAndMap(torch.autograd.Function):
         # Autograd delivers the weight of f(z) in the loss times ∇f; the step along ∇f must not depend on that weight.
         slope = weighted_slope / torch.where(weight == 0, 1, weight)
         difference = (z - ctx.latent.harden(perturbed - ctx.lambd * slope)) / ctx.lambd
-        return (weight * difference).sum(0), None, None, None
+        return once((weight * difference).sum(0), ctx.params), None, None, None

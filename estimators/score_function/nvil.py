@@ -82,6 +82,7 @@ class Nvil(Estimator):
         scale = (self.square / weight).sqrt().clamp_min(1) if self.normalise == "yes" else 1
         return Estimate(f_z.mean(0), (expand_right(signal.detach() / scale, score) * score).mean(0), tuning_loss)
 
+    @torch.no_grad()
     def update(self, draw: Draw, estimate: Estimate) -> None:
         if estimate.tuning_loss is None or estimate.value.numel() == 0:
             return

@@ -74,7 +74,7 @@ class Smoothing(Estimator):
         return Estimate(f(self.smooth(latent, draw)).squeeze(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.sharpness.step()
+        self.sharpness.count()
 
     def smooth(self, latent: Discrete, eps: Tensor) -> Tensor:
         """ζ at ε [n, *batch, D]."""

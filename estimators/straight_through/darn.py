@@ -31,4 +31,4 @@ class Darn(Estimator):
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         weight = 0.5 * ((1 - 2 * draw) * latent.params.detach()).sigmoid()
-        return Estimate(f(pulled_back(draw, latent.params, lambda j: weight * j)).mean(0))
+        return Estimate(f(pulled_back(draw, latent.params, lambda j, weight: weight * j, weight)).mean(0))

@@ -45,5 +45,5 @@ class GappedSt(Estimator):
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         y = latent.relax(latent.gapped(draw, self.gap), self.tau)
-        z = pulled_back(draw, latent.params, lambda j: latent.softmax_jacobian(y, j) / self.tau)
+        z = pulled_back(draw, latent.params, lambda j, y: latent.softmax_jacobian(y, j) / self.tau, y)
         return Estimate(f(z).mean(0))

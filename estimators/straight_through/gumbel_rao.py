@@ -70,10 +70,10 @@ class GumbelRao(Estimator):
     def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
         temperature = self.temperature()
 
-        def pullback(j: Tensor) -> Tensor:
-            return latent.softmax_jacobian(draw.soft, j).mean(0, keepdim=True) / temperature
+        def pullback(j: Tensor, soft: Tensor) -> Tensor:
+            return latent.softmax_jacobian(soft, j).mean(0, keepdim=True) / temperature
 
-        return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
+        return Estimate(f(pulled_back(draw.hard, latent.params, pullback, draw.soft)).mean(0))
 
     def update(self, draw: Relaxed, estimate: Estimate) -> None:
-        self.temperature.step()
+        self.temperature.count()

@@ -67,14 +67,15 @@ class Mve(Estimator):
         return Claim(unbiased=False, exact_for="f linear in each site (and quadratic in each as temp → ∞)")
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
-        logits, t = latent.params.detach(), self.schedule()
+        t, pullback = self.schedule(), OF_KIND[latent.spec.kind]
 
-        pullback = OF_KIND[latent.spec.kind]
-        z = pulled_back(draw, latent.params, lambda j: pullback(logits, draw, j, t))
-        return Estimate(f(z).mean(0))
+        def at(j: Tensor, logits: Tensor, z: Tensor) -> Tensor:
+            return pullback(logits, z, j, t)
+
+        return Estimate(f(pulled_back(draw, latent.params, at, latent.params.detach(), draw)).mean(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.schedule.step()
+        self.schedule.count()
 
 
 def of_bits(logits: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:

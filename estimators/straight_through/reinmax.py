@@ -40,7 +40,7 @@ class Reinmax(Estimator):
         tempered = pi if self.tau == 1 else latent.tempered_probs(self.tau).detach()
         half = 0.5 * (tempered + draw)
 
-        def pullback(j: Tensor) -> Tensor:
+        def pullback(j: Tensor, half: Tensor, pi: Tensor) -> Tensor:
             return 2 * latent.softmax_jacobian(half, j) - 0.5 * latent.softmax_jacobian(pi, j)
 
-        return Estimate(f(pulled_back(draw, latent.params, pullback)).mean(0))
+        return Estimate(f(pulled_back(draw, latent.params, pullback, half, pi)).mean(0))

@@ -56,9 +56,9 @@ class ReinmaxCv(Estimator):
         pi = latent.probs.detach()
         half = 0.5 * (pi + draw.hard)
 
-        def pullback(j: Tensor) -> Tensor:
+        def pullback(j: Tensor, half: Tensor, pi: Tensor, soft: Tensor) -> Tensor:
             reinmax = 2 * latent.softmax_jacobian(half, j) - 0.5 * latent.softmax_jacobian(pi, j)
-            given = latent.softmax_jacobian(draw.soft, j)
+            given = latent.softmax_jacobian(soft, j)
             return reinmax + self.eta / self.tau * (given[1:].mean(0) - given[0])
 
-        return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
+        return Estimate(f(pulled_back(draw.hard, latent.params, pullback, half, pi, draw.soft)).mean(0))

@@ -49,8 +49,8 @@ class ReinmaxRao(Estimator):
     def gradient(self, f: Objective, latent: Discrete, draw: Relaxed) -> Estimate:
         pi = latent.probs.detach()
 
-        def pullback(j: Tensor) -> Tensor:
-            rao = latent.softmax_jacobian(draw.soft, j).mean(0, keepdim=True) / self.tau
+        def pullback(j: Tensor, soft: Tensor, pi: Tensor) -> Tensor:
+            rao = latent.softmax_jacobian(soft, j).mean(0, keepdim=True) / self.tau
             return 2 * rao - 0.5 * latent.softmax_jacobian(pi, j)
 
-        return Estimate(f(pulled_back(draw.hard, latent.params, pullback)).mean(0))
+        return Estimate(f(pulled_back(draw.hard, latent.params, pullback, draw.soft, pi)).mean(0))

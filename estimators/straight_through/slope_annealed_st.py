@@ -9,15 +9,16 @@ from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
+from ..steps import Steps
 
 
 class SlopeAnnealedSt(Estimator):
     """Forward b ~ Bernoulli(σ(φ)); backward db/dφ := dσ(aφ)/dφ = a σ(aφ) (1 - σ(aφ)) with a slope a that grows:
 
-    a = min(max_slope, start (1 + rate t)) after t calls in train(); frozen in eval().
+    a = min(max_slope, start (1 + rate t)) after t training steps; frozen in eval().
 
     a = 1 is `straight-through`; as a grows, σ(aφ) approaches the step function and its gradient concentrates at φ ≈ 0.
-    The paper uses a hard sigmoid and adds 0.04 per epoch; here rate is per call: 1e-4 is 0.04 in 400 calls.
+    The paper uses a hard sigmoid and adds 0.04 per epoch; here rate is per training step: 1e-4 is 0.04 in 400 steps.
     """
 
     formula = (
@@ -39,22 +40,21 @@ class SlopeAnnealedSt(Estimator):
     start: float
     rate: float
     max_slope: float
-    calls: Tensor
 
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
-        self.register_buffer("calls", torch.zeros(()))
+        self.steps = Steps(torch.get_default_dtype())
 
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
     def slope(self) -> Tensor:
         """a."""
-        return (self.start * (1 + self.rate * self.calls)).clamp_max(self.max_slope)
+        return (self.start * (1 + self.rate * self.steps())).clamp_max(self.max_slope)
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         p = (self.slope() * latent.params).sigmoid()
         return Estimate(f(draw + (p - p.detach())).mean(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.calls += 1
+        self.steps.call()

@@ -58,4 +58,4 @@ class StGumbelSoftmax(Estimator):
         return Estimate(f(latent.harden(perturbed) + (soft - soft.detach())).mean(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.temperature.step()
+        self.temperature.count()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from ..backward import Pull, attach
 
 
 class Relaxed(NamedTuple):
@@ -16,17 +16,8 @@ class Relaxed(NamedTuple):
     soft: Tensor
 
 
-def pulled_back(z: Tensor, params: Tensor, pullback: Callable[[Tensor], Tensor]) -> Tensor:
-    """z [1, *batch, *event], whose backward sends g = pullback(J) to params [*batch, *param_shape], with J = ∂f/∂z."""
-    return _PulledBack.apply(z, params, pullback)
-
-
-class _PulledBack(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, params: Tensor, pullback: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.pullback = pullback
-        return z.view_as(z)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
-        return None, ctx.pullback(gradient).sum(0), None
+def pulled_back(z: Tensor, params: Tensor, pullback: Pull, *tensors: Tensor) -> Tensor:
+    """z [1, *batch, *event], whose backward sends g = pullback(J, *tensors) to params [*batch, *param_shape], with
+    J = ∂f/∂z. Every tensor that `pullback` uses must be among `tensors`.
+    """
+    return attach(z, params, lambda j, *used: pullback(j, *used).sum(0), *tensors)

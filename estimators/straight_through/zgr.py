@@ -35,5 +35,5 @@ class Zgr(Estimator):
 
     def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
         pi = latent.probs.detach()
-        z = pulled_back(draw, latent.params, lambda j: 0.5 * latent.second_moment(pi, draw, j))
+        z = pulled_back(draw, latent.params, lambda j, pi, z: 0.5 * latent.second_moment(pi, z, j), pi, draw)
         return Estimate(f(z).mean(0))

@@ -110,3 +110,64 @@ def test_what_the_latent_is_not_for_is_a_line() -> None:
 def test_anything_else_is_refused_in_one_sentence(asked: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         table(asked)
+
+
+LATENT = Bernoulli(torch.tensor([0.3, -1.0, 0.8]))
+
+
+def smooth(z: Tensor) -> Tensor:
+    return (z - 0.45).square().sum(-1)
+
+
+def step(z: Tensor) -> Tensor:
+    return (z > 0.5).to(z.dtype).sum(-1)
+
+
+def outside_torch(z: Tensor) -> Tensor:
+    return torch.as_tensor(z.numpy().sum(-1))
+
+
+class Failing(Mine):
+    name = "failing"
+
+    def gradient(self, f: Any, latent: Any, draw: Tensor) -> Estimate:
+        raise ZeroDivisionError("no luck")
+
+
+def test_one_that_fails_is_named_and_loses_nothing() -> None:
+    found = measure(smooth, LATENT, ["rloo", Failing, "disarm"], draws=640).set_index("estimator")
+    assert found["verdict"]["failing"] == "error" and found["reason"]["failing"] == "ZeroDivisionError: no luck"
+    alone = measure(smooth, LATENT, ["rloo", "disarm"], draws=640).set_index("estimator")
+    pd.testing.assert_frame_equal(found.drop(index="failing"), alone)
+
+
+def test_if_all_fail_the_first_error_is_raised_with_its_name() -> None:
+    with pytest.raises(ZeroDivisionError, match="no luck") as raised:
+        measure(smooth, LATENT, Failing, draws=640)
+    assert raised.value.__notes__ == ["measuring failing"]
+
+
+@pytest.mark.parametrize("f", [step, outside_torch])
+def test_an_f_without_a_gradient_is_measured_by_those_that_only_evaluate_it(f: Any) -> None:
+    asked = ["rloo", "gumbel-softmax", "straight-through", "rebar", estimator("reinmax", SPEC)]
+    found = measure(f, LATENT, asked, draws=640).set_index("estimator")
+    assert found["variance"]["rloo"] > 0
+    assert set(found["verdict"].drop("rloo")) == {"unsupported"}
+    assert found["reason"].drop("rloo").str.endswith("this f is defined on discrete z only").all()
+
+
+@pytest.mark.parametrize("draws", [0, -1, 511, 640.0])
+def test_too_few_draws_are_refused(draws: Any) -> None:
+    with pytest.raises(UsageError, match="at least 512"):
+        measure(smooth, LATENT, "rloo", draws=draws)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3)])
+def test_an_empty_latent_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        measure(smooth, Bernoulli(torch.zeros(shape)), "rloo", draws=640)
+
+
+def test_an_f_that_fails_is_the_callers_own_error_before_anything_is_measured() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        measure(lambda z: z @ torch.zeros(7), LATENT, draws=640)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor
 
+from ...backward import leaf_of
 from ...names import Unsupported
 from ..latent import Latent, LatentSpec
 from ..natural import Constraint, unconstrained
@@ -73,7 +74,7 @@ class Continuous(Latent):
     def score(self, z: Tensor) -> Tensor:
         """∇ log q(z) by autograd, at one copy of the parameters per draw."""
         with torch.enable_grad():
-            each = self.params.detach().expand(len(z), *self.params.shape).requires_grad_()
+            each = leaf_of(self.params.expand(len(z), *self.params.shape))
             return torch.autograd.grad(type(self)(each).log_prob(z.detach()).sum(), each)[0]
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
