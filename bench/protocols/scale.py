@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...estimators.names import Name
+from ...estimators.names import Name, Sweep
 from ...estimators.registry import ESTIMATORS, TASKS
 from ..run.presets import PRESETS
 from ..sources import STEPS
@@ -52,11 +51,10 @@ class Scale:
 def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> list[Variant]:
     """The sweep of a method in a setting, in canonical names. Raises UsageError on an unknown name or value."""
     share = scale.steps / protocol.length
-    choices = [[(key, value) for value in axis] for key, axis in protocol.sweep.items()]
     own = protocol.settings[setting] | dict(method.values)
     tasks = [
-        Name(protocol.task, tuple((dict(protocol.values) | dict(chosen) | own).items()))
-        for chosen in itertools.product(*choices)
+        Name(protocol.task, tuple((dict(protocol.values) | chosen.values | own).items()))
+        for chosen in Sweep(protocol.task, protocol.sweep).names()
     ]
     estimators = Name.sweep(method.estimator)
     if not scale.sweep:
