@@ -42,7 +42,9 @@ def figures(
     if style not in STYLES:
         raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
     rows = Store.open(folder).rows(_sound(folder))
-    files, notes = write_figures(rows, output or folder / "figures", names or None, style, columns)
+    files, notes = write_figures(
+        rows, output or folder / "figures", names or None, style, columns, below=output or folder
+    )
     for line in (*files, *notes):
         typer.echo(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..sources import CLOCK, STEPS
 from ..sources.build import build_task
 from ..sources.timing.clock import CpuClock, Timeline
 from ..sources.timing.timing import timed
+from ..store.files import replace_file
 from .cell import Cell
 from .plan import sources_of
 
@@ -36,7 +38,8 @@ class Labels(Timeline):
 def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write `ESTIMATOR-TASK.json` for each timing cell of a training step, to open in chrome://tracing or Perfetto.
 
-    Returns the files. A step that cannot be built or run has no trace; `say` receives one line with the reason.
+    Returns the files. A step that cannot be built or run has no trace; `say` receives one line with the reason. Raises
+    Unwritable.
     """
     paths = []
     for cell in cells:
@@ -48,10 +51,11 @@ def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             say(f"no trace of {cell.estimator} on {cell.task}: {reason}")
             continue
-        folder.mkdir(parents=True, exist_ok=True)
         name = "".join(c if c.isalnum() or c in "=.-" else "-" for c in f"{cell.estimator}-{cell.task}")
         paths.append(folder / f"{name}.json")
-        trace.export_chrome_trace(str(paths[-1]))
+        with tempfile.TemporaryDirectory() as temporary:
+            trace.export_chrome_trace(str(Path(temporary) / "trace.json"))
+            replace_file(paths[-1], (Path(temporary) / "trace.json").read_bytes(), folder.parent)
     return paths
 
 

@@ -9,21 +9,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..rows import COLUMNS, SCHEMA, Row
-from .files import UNSEALED, is_sound, sealed
+from .files import UNSEALED, Damaged, is_sound, read_object, sealed
 
 _SEAL = b"\x18\x06sha256\x18\x40"  # as parquet's footer encodes it: a key of 6 bytes, then a value of 64
 _TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
+_COUNTS = ("seed", "step", "n")
 _FLOATS = ("value", "se", "lo", "hi")
 ARROW_SCHEMA = pa.schema(
     [(name, pa.float64() if name in _FLOATS else _TYPES.get(name, pa.string())) for name in COLUMNS]
 )
 
-
-class Damaged(ValueError):
-    """The bytes are not an intact part; the message gives the evidence."""
+MOST_ROWS = 10**6
+"""The most rows of a part. A training has thousands; 2 MB can hold 20 million, which take 10 GB once parsed."""
+MOST_NUMBERS = 10**7
+"""The most numbers in its column of blocks."""
+MOST_CHARACTERS = 10**8
+"""The most bytes of its texts."""
+MOST_SETTINGS = 10**6
+"""The most bytes of its settings."""
+_TEXTS = [name for name, kind in zip(ARROW_SCHEMA.names, ARROW_SCHEMA.types, strict=True) if kind == pa.string()]
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,18 @@ class Part:
     def table(self) -> pa.Table:
         """The rows in ARROW_SCHEMA. Raises Damaged when the content does not fit it."""
         with _parsing():
-            file = pq.ParquetFile(pa.BufferReader(self.content), page_checksum_verification=True)
-            return file.read(use_threads=False).cast(ARROW_SCHEMA).replace_schema_metadata(None)
+            footer = pq.read_metadata(pa.BufferReader(self.content))
+            size = sum(footer.row_group(k).total_byte_size for k in range(footer.num_row_groups))
+            # A long text costs nothing to repeat in a file, so texts that could take much memory stay in dictionaries
+            # until their length is known.
+            texts = _TEXTS if footer.num_rows * size > MOST_CHARACTERS else None
+            file = pq.ParquetFile(pa.BufferReader(self.content), page_checksum_verification=True, read_dictionary=texts)
+            table = file.read(list(COLUMNS), use_threads=False).select(list(COLUMNS))
+            if texts and _characters(table) > MOST_CHARACTERS:
+                raise Damaged("its texts are longer than those of any cell")
+            table = table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
+            table.validate(full=True)
+            return _filled(table)
 
 
 def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> bytes:
@@ -57,8 +75,43 @@ def unpack(content: bytes) -> Part:
     if not is_sound(content, _place(content)):
         raise Damaged("its checksum does not match its content")
     with _parsing():
-        metadata = pq.read_metadata(pa.BufferReader(content)).metadata
-        return Part(metadata[b"status"].decode(), json.loads(metadata[b"settings"]), content)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        metadata = file.metadata.metadata
+        _check_size(file.metadata, metadata[b"settings"])
+        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+        if missing:
+            raise Damaged(f"it has no column {', '.join(missing)}")
+        return Part(metadata[b"status"].decode(), read_object(metadata[b"settings"]), content)
+
+
+def _check_size(footer: pq.FileMetaData, settings: bytes) -> None:
+    """Raises Damaged where the footer, or the settings in it, promise more than any cell has."""
+    groups = [footer.row_group(k) for k in range(footer.num_row_groups)]
+    numbers = sum(group.column(k).num_values for group in groups for k in range(group.num_columns))
+    if footer.num_rows > MOST_ROWS or numbers > footer.num_columns * MOST_NUMBERS:
+        raise Damaged(f"it has {footer.num_rows} rows with {numbers} values, more than any cell")
+    if len(settings) > MOST_SETTINGS:
+        raise Damaged(f"its settings have {len(settings)} bytes, more than those of any cell")
+
+
+def _filled(table: pa.Table) -> pa.Table:
+    """The table with "" for missing texts and 0 for missing counts, which no reader expects."""
+    for name in (*_TEXTS, *_COUNTS):
+        if table[name].null_count:
+            found = pc.fill_null(table[name], 0 if name in _COUNTS else "")
+            table = table.set_column(table.column_names.index(name), ARROW_SCHEMA.field(name), found)
+    return table
+
+
+def _characters(table: pa.Table) -> int:
+    """How many bytes the texts of a table take once each row has its own, from the dictionaries alone."""
+    found = 0
+    for column in table.columns:
+        for chunk in column.chunks:
+            if isinstance(chunk, pa.DictionaryArray):
+                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+                found += pc.sum(lengths).as_py() or 0
+    return found
 
 
 @contextmanager
@@ -66,6 +119,8 @@ def _parsing() -> Iterator[None]:
     """Turns the errors of parsers into Damaged."""
     try:
         yield
+    except Damaged:
+        raise
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise Damaged(" ".join(str(error).split())) from error
 

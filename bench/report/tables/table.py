@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...store.files import remove_file, replace_file
 from ..numbers import MISSING
 
 _ON_A_PAGE = 40  # lines
@@ -29,13 +30,17 @@ class Table:
     bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write name.csv, name.md, name.tex below `folder`, or only remove older ones if the table is empty."""
+        """Write name.csv, name.md, name.tex below `folder`, or only remove older ones if the table is empty.
+
+        Neither is done through a link at `folder`. Raises Unwritable.
+        """
         files = {".csv": self.csv, ".md": self.markdown, ".tex": self.latex}
         paths = [folder / f"{self.name}{ending}" for ending in files]
         for path, render in zip(paths, files.values(), strict=True):
-            path.unlink(missing_ok=True)
             if len(self.text):
-                path.write_text(render(), encoding="utf-8", newline="\n")
+                replace_file(path, render().encode(), folder.parent)
+            else:
+                remove_file(path, folder.parent)
         return paths if len(self.text) else []
 
     def csv(self) -> str:
