@@ -31,7 +31,7 @@ def history_table(metric: str, folders: list[Path], estimators: list[str], tasks
         raise UsageError(f"these runs hold no {metric!r} of these estimators and tasks; name a metric of their rows")
     table = pd.DataFrame.from_dict(cells, orient="index").reindex(columns=list(dict.fromkeys(map(_column, runs))))
     table.index = pd.MultiIndex.from_tuples(table.index, names=["task", "estimator", "group"])
-    return table.sort_index().fillna("–").reset_index().to_markdown(index=False, disable_numparse=True)
+    return table.sort_index().astype(object).fillna("–").reset_index().to_markdown(index=False, disable_numparse=True)
 
 
 def _matches(name: str, patterns: list[str]) -> bool:

@@ -36,6 +36,15 @@ class Scale:
     def full(cls, protocol: Protocol) -> Scale:
         return cls(protocol.length, protocol.seeds)
 
+    @classmethod
+    def stored(cls, given: Any, most: Scale) -> Scale | None:
+        """The scale in a context, which may come from anyone; None where it is none, or larger than `most`."""
+        match given:
+            case {"steps": int(steps), "seeds": int(seeds), "sweep": bool(sweep)}:
+                fits = 0 < steps <= most.steps and 0 < seeds <= most.seeds and (most.sweep or not sweep)
+                return cls(steps, seeds, sweep) if fits else None
+        return None
+
     def words(self, protocol: Protocol) -> str:
         """Such as 'scaled down to 100 of 150000 steps, 1 of 5 seeds'; '' at full scale."""
         parts = []

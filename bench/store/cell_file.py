@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ MOST_CHARACTERS = 10**8
 """The most bytes of its texts."""
 MOST_SETTINGS = 10**6
 """The most bytes of its settings."""
+HUGE, TINY = 1e100, 1e-300
 _TEXTS = [name for name, kind in zip(ARROW_SCHEMA.names, ARROW_SCHEMA.types, strict=True) if kind == pa.string()]
 
 
@@ -56,7 +58,7 @@ class Part:
                 raise Damaged("its texts are longer than those of any cell")
             table = table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
             table.validate(full=True)
-            return _filled(table)
+            return table
 
 
 def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> bytes:
@@ -87,20 +89,41 @@ def unpack(content: bytes) -> Part:
 def _check_size(footer: pq.FileMetaData, settings: bytes) -> None:
     """Raises Damaged where the footer, or the settings in it, promise more than any cell has."""
     groups = [footer.row_group(k) for k in range(footer.num_row_groups)]
-    numbers = sum(group.column(k).num_values for group in groups for k in range(group.num_columns))
-    if footer.num_rows > MOST_ROWS or numbers > footer.num_columns * MOST_NUMBERS:
-        raise Damaged(f"it has {footer.num_rows} rows with {numbers} values, more than any cell")
+    numbers = max((sum(group.column(k).num_values for group in groups) for k in range(footer.num_columns)), default=0)
+    if footer.num_rows > MOST_ROWS or numbers > MOST_NUMBERS:
+        raise Damaged(f"it has {footer.num_rows} rows with {numbers} numbers in a column, more than any cell")
     if len(settings) > MOST_SETTINGS:
         raise Damaged(f"its settings have {len(settings)} bytes, more than those of any cell")
 
 
-def _filled(table: pa.Table) -> pa.Table:
-    """The table with "" for missing texts and 0 for missing counts, which no reader expects."""
-    for name in (*_TEXTS, *_COUNTS):
-        if table[name].null_count:
-            found = pc.fill_null(table[name], 0 if name in _COUNTS else "")
-            table = table.set_column(table.column_names.index(name), ARROW_SCHEMA.field(name), found)
-    return table
+def tidied(table: pa.Table) -> pa.Table:
+    """The table without what no reader expects, whoever wrote it; the rows of a healthy part stay as they are.
+
+    Missing texts are "", missing or negative counts 0. Numbers beyond HUGE are infinite and below TINY 0, because their
+    squares and quotients leave float64. Blocks are at least two numbers, none beyond HUGE, or there are none.
+    """
+    for k, name in enumerate(COLUMNS):
+        column = table[name]
+        if name in _FLOATS:
+            size = pc.abs(column)
+            column = pc.if_else(pc.greater(size, HUGE), pc.multiply(pc.sign(column), math.inf), column)
+            column = pc.if_else(pc.less(size, TINY), 0.0, column)
+        elif name in _COUNTS and (column.null_count or pc.any(pc.less(column, 0)).as_py()):
+            column = pc.max_element_wise(column, 0)
+        elif name in _TEXTS and column.null_count:
+            column = pc.fill_null(column, "")
+        table = table.set_column(k, ARROW_SCHEMA.field(name), column)
+    blocks = _whole(table["blocks"].combine_chunks())
+    return table.set_column(COLUMNS.index("blocks"), ARROW_SCHEMA.field("blocks"), blocks)
+
+
+def _whole(blocks: pa.ListArray) -> pa.ListArray:
+    """The blocks, null where there are fewer than two or one is beyond HUGE."""
+    found = pc.fill_null(pc.less(pc.list_value_length(blocks), 2), False)
+    huge = pc.greater(pc.abs(pc.list_flatten(blocks)), HUGE)
+    odd = pc.unique(pc.list_parent_indices(blocks).filter(pc.and_(huge, pc.is_finite(pc.list_flatten(blocks)))))
+    found = pc.or_(found, pc.is_in(pa.array(range(len(blocks)), odd.type), odd))
+    return pc.if_else(found, None, blocks)
 
 
 def _characters(table: pa.Table) -> int:

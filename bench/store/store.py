@@ -16,7 +16,7 @@ import pyarrow as pa
 from ... import __version__
 from ...estimators.names import UsageError
 from ..rows import SCHEMA, Row
-from .cell_file import ARROW_SCHEMA, Part, pack, unpack
+from .cell_file import ARROW_SCHEMA, Part, pack, tidied, unpack
 from .context_file import read_context
 from .files import Damaged, own, read_file, replace_file, sweep, writing
 
@@ -195,7 +195,7 @@ def _sound(path: Path) -> tuple[Part, pa.Table] | None:
 
 
 def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
-    return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
+    return tidied(pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables])).to_pandas()
 
 
 def _named(path: Path, read: Callable[[Path], T]) -> T:
