@@ -32,7 +32,7 @@ MOST_CHARACTERS = 10**8
 """The most bytes of its texts."""
 MOST_SETTINGS = 10**6
 """The most bytes of its settings."""
-HUGE, TINY = 1e100, 1e-300
+HUGE = 1e100
 _TEXTS = [name for name, kind in zip(ARROW_SCHEMA.names, ARROW_SCHEMA.types, strict=True) if kind == pa.string()]
 
 
@@ -99,15 +99,13 @@ def _check_size(footer: pq.FileMetaData, settings: bytes) -> None:
 def tidied(table: pa.Table) -> pa.Table:
     """The table without what no reader expects, whoever wrote it; the rows of a healthy part stay as they are.
 
-    Missing texts are "", missing or negative counts 0. Numbers beyond HUGE are infinite and below TINY 0, because their
-    squares and quotients leave float64. Blocks are at least two numbers, none beyond HUGE, or there are none.
+    Missing texts are "", missing or negative counts 0. Numbers beyond HUGE are infinite, because their squares are.
+    Blocks are at least two numbers, none beyond HUGE, or there are none.
     """
     for k, name in enumerate(COLUMNS):
         column = table[name]
         if name in _FLOATS:
-            size = pc.abs(column)
-            column = pc.if_else(pc.greater(size, HUGE), pc.multiply(pc.sign(column), math.inf), column)
-            column = pc.if_else(pc.less(size, TINY), 0.0, column)
+            column = pc.if_else(pc.greater(pc.abs(column), HUGE), pc.multiply(pc.sign(column), math.inf), column)
         elif name in _COUNTS and (column.null_count or pc.any(pc.less(column, 0)).as_py()):
             column = pc.max_element_wise(column, 0)
         elif name in _TEXTS and column.null_count:

@@ -340,7 +340,7 @@ class TestRows:
         assert "task" in history_table("var_total", [healthy.folder, strange.folder], ["*"], ["*"])
 
     def test_healthy_rows_stay_as_they_are(self) -> None:
-        rows = [row("m", Quantity(x, x, -x, x), 3, blocks=[x, -x], group="g") for x in (1e99, 1e-299, 0.5, math.nan)]
+        rows = [row("m", Quantity(x, x, -x, x), 3, blocks=[x, -x], group="g") for x in (1e99, 5e-324, 0.5, math.nan)]
         content = pack("a", "ok", {}, [dict.fromkeys(("estimator", "task"), "x") | {"seed": 1} | each for each in rows])
         plain = unpack(content).table()
         whole = plain.set_column(0, "estimator", plain["estimator"])

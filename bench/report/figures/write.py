@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 from dvae_bench.estimators.names import UsageError, nearest
 
+from ...escapes import mathtext
 from ...store.files import remove_file, replace_file
-from ..rows import prepare
+from ..rows import CELL, prepare
 
 FIGURES = {
     "variance-cost": "variance of the gradient against evaluations and time",
@@ -31,6 +32,7 @@ FIGURES = {
     "host-bound": "whether an accelerator waited for the host",
 }
 """name -> title; the module of that name has `plot(rows)`, which returns the figure or why these rows give none."""
+_SHOWN = (*CELL, "group")  # the columns of rows whose texts figures show
 _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 
 
@@ -61,6 +63,7 @@ def write_figures(
     files: list[Path] = []
     below = folder if below is None else below
     drawn = Drawn(memory, rows, look, columns)
+    rows = rows.assign(**{name: rows[name].map(_mathtext(rows[name])) for name in _SHOWN})
     for name in names:
         paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
         reason = drawn.found(name, paths)
@@ -75,6 +78,10 @@ def write_figures(
         else:
             files += paths
     return files, notes
+
+
+def _mathtext(texts: pd.Series) -> dict[str, str]:
+    return {text: mathtext(text) for text in texts.unique()}
 
 
 def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], below: Path) -> str:
