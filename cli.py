@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from dvae_bench import __version__
+from dvae_bench.bench.escapes import terminal
 from dvae_bench.bench.store.files import NO_ROOM
 from dvae_bench.commands import catalogue, check, compare, merge, new, report, run
 from dvae_bench.commands.exits import INTERRUPTED, USAGE
@@ -37,7 +38,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except UsageError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {terminal(str(error))}", err=True)
         sys.exit(USAGE)
     except OSError as error:
         if error.errno is None:

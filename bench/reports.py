@@ -12,6 +12,7 @@ from .compare.runs import Run
 from .compare.show import lines, summary
 from .page.page import write_page
 from .report import Study, labels, write_report
+from .store.files import own
 from .store.store import Store
 
 
@@ -20,12 +21,15 @@ def write_reports(folders: Sequence[Path], out: Path | None) -> list[Path]:
 
     With several runs, each has a folder of its own for its tables and figures. Raises UsageError when several runs are
     given without `out`, and when a folder holds no results.
+    Raises Unwritable.
     """
     if out is None and len(folders) > 1:
         raise UsageError("a report of several runs needs a folder of its own; give one with -o")
     target = folders[0] if out is None else out
     studies = [Study.of(Store.open(folder), label) for folder, label in zip(folders, labels(folders), strict=True)]
     places = [target] if len(studies) == 1 else [target / f"run-{i}" for i in range(1, len(studies) + 1)]
+    for place in places[1:] and places:
+        own(place, target)
     files = [path for study, place in zip(studies, places, strict=True) for path in write_report(study, place)]
     base, *others = map(Run.open, folders)
     pairs = []

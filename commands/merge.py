@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..bench.escapes import terminal
+
 
 def merge(
     output: Annotated[Path, typer.Argument(help="The folder to write, or to add to.")],
@@ -17,5 +19,6 @@ def merge(
 
     merged = bring_together(output, folders)
     for name in merged.differing:
-        typer.echo(f"measured twice with different numbers, of which the first folder's are kept: {name}")
+        text = f"measured twice with different numbers, of which the first folder's are kept: {name}"
+        typer.echo(terminal(text))
     typer.echo(f"{merged.cells} cells in {output}; `dvae-bench report {output}` writes tables, figures and the page")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..bench.escapes import terminal
 from ..estimators.names import UsageError
 
 
@@ -20,7 +21,7 @@ def report(
     from ..bench.reports import write_reports
 
     for path in write_reports(folders, output):
-        typer.echo(path)
+        typer.echo(terminal(str(path)))
     for folder in folders:
         _sound(folder)
 
@@ -42,9 +43,11 @@ def figures(
     if style not in STYLES:
         raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
     rows = Store.open(folder).rows(_sound(folder))
-    files, notes = write_figures(rows, output or folder / "figures", names or None, style, columns)
+    files, notes = write_figures(
+        rows, output or folder / "figures", names or None, style, columns, below=output or folder
+    )
     for line in (*files, *notes):
-        typer.echo(line)
+        typer.echo(terminal(str(line)))
 
 
 def _sound(folder: Path) -> list[str]:
@@ -55,5 +58,6 @@ def _sound(folder: Path) -> list[str]:
     keys = store.stored()
     damaged = store.damaged(keys)
     for key in damaged:
-        typer.echo(f"left out, damaged: {store.part(key)}; run the command that measured it again", err=True)
+        text = f"left out, damaged: {store.part(key)}; run the command that measured it again"
+        typer.echo(terminal(text), err=True)
     return [key for key in keys if key not in damaged]

@@ -7,10 +7,12 @@ import itertools
 import math
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+MOST_VARIANTS = 10_000
+"""How many variants one name with a sweep may stand for."""
 
 
 class UsageError(ValueError):
@@ -33,31 +35,24 @@ class Name:
 
     @classmethod
     def parse(cls, text: str) -> Name:
-        names = cls.sweep(text)
-        if len(names) > 1:
-            raise UsageError(f"{text!r} names {len(names)} variants; give one value for each parameter here")
-        return names[0]
+        """The one name that a text stands for. Raises UsageError on a sweep, which it never expands."""
+        asked = Sweep.parse(text)
+        if asked.size > 1:
+            raise UsageError(f"{text!r} names {asked.count} variants; give one value for each parameter here")
+        return asked.names()[0]
+
+    @classmethod
+    def stored(cls, text: str) -> Name:
+        """The name in a stored row. Rows may come from anyone: a text that names no variant is a family by itself."""
+        try:
+            return cls.parse(text)
+        except UsageError:
+            return cls(text)
 
     @classmethod
     def sweep(cls, text: str) -> list[Name]:
         """Every variant that a text stands for: `a:x={1,2}` is `a:x=1` and `a:x=2`."""
-        family, _, rest = map(str.strip, text.partition(":"))
-        choices: list[list[tuple[str, Any]]] = []
-        parts = re.findall(r"[^,{}]+(?:\{[^{}]*\}\s*)?", rest)
-        if ",".join(parts) != rest:
-            raise UsageError(f"{text!r}: write parameters as name:key=value,key=value and a sweep as key={{1,2}}")
-        for part in parts:
-            key, _, value = map(str.strip, part.partition("="))
-            if not key or not value:
-                raise UsageError(f"{text!r}: write parameters as name:key=value,key=value (got {part!r})")
-            values = value[1:-1].split(",") if value.startswith("{") else [value]
-            if not all(map(str.strip, values)) or "{" in value[1:]:
-                raise UsageError(f"{text!r}: write a sweep as {{1,2}}, no value left empty (got {part!r})")
-            choices.append([(key, _literal(v.strip())) for v in values])
-        repeated = [key for key, count in Counter(choice[0][0] for choice in choices).items() if count > 1]
-        if repeated:
-            raise UsageError(f"{text!r} gives {repeated[0]!r} twice; write a sweep as {{1,2}}")
-        return [cls(family, tuple(sorted(combination))) for combination in itertools.product(*choices)]
+        return Sweep.parse(text).names()
 
     @classmethod
     def canonical(cls, family: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> Name:
@@ -71,6 +66,51 @@ class Name:
     def __str__(self) -> str:
         params = ",".join(f"{key}={value}" for key, value in self.params)
         return f"{self.family}:{params}" if params else self.family
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A family and the values of each parameter, not expanded: a short text can stand for millions of variants."""
+
+    family: str
+    choices: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def parse(cls, text: str) -> Sweep:
+        """What a text asks for. Raises UsageError when it is malformed."""
+        family, _, rest = map(str.strip, text.partition(":"))
+        choices: dict[str, list[Any]] = {}
+        parts = re.findall(r"[^,{}]+(?:\{[^{}]*\}\s*)?", rest)
+        if ",".join(parts) != rest:
+            raise UsageError(f"{text!r}: write parameters as name:key=value,key=value and a sweep as key={{1,2}}")
+        for part in parts:
+            key, _, value = map(str.strip, part.partition("="))
+            if not key or not value:
+                raise UsageError(f"{text!r}: write parameters as name:key=value,key=value (got {part!r})")
+            values = value[1:-1].split(",") if value.startswith("{") else [value]
+            if not all(map(str.strip, values)) or "{" in value[1:]:
+                raise UsageError(f"{text!r}: write a sweep as {{1,2}}, no value left empty (got {part!r})")
+            if key in choices:
+                raise UsageError(f"{text!r} gives {key!r} twice; write a sweep as {{1,2}}")
+            choices[key] = [_literal(v.strip()) for v in values]
+        return cls(family, choices)
+
+    @property
+    def size(self) -> int:
+        """How many variants it stands for."""
+        return math.prod(map(len, self.choices.values()))
+
+    @property
+    def count(self) -> str:
+        """`size` for a sentence: a long text gives a number that Python refuses to print."""
+        return str(self.size) if self.size <= MOST_VARIANTS else f"more than {MOST_VARIANTS}"
+
+    def names(self) -> list[Name]:
+        """Every variant, the last parameter varying fastest. Raises UsageError when there are over MOST_VARIANTS."""
+        if self.size > MOST_VARIANTS:
+            raise UsageError(f"{self.family!r} is swept over {self.count} variants; sweep fewer parameters or values")
+        combinations = itertools.product(*self.choices.values())
+        return [Name(self.family, tuple(sorted(zip(self.choices, values, strict=True)))) for values in combinations]
 
 
 def _literal(text: str) -> Any:

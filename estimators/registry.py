@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from .names import Name, UsageError, check_value, nearest
+from .names import Name, Sweep, UsageError, check_value, nearest
 from .plugin import Plugin, malformed
 from .plugin_source import heads, installed_facts, read_plugins
 
@@ -114,12 +114,20 @@ class Registry:
 
     def canonical(self, name: Name) -> Name:
         """`name` with its alias resolved, its values checked and defaults left out."""
-        plugin = self.find(name.family)
-        if not name.params:
-            return Name(plugin.name)
+        (found,) = self.variants(Sweep(name.family, {key: [value] for key, value in name.params}))
+        return found
+
+    def variants(self, sweep: Sweep) -> list[Name]:
+        """The canonical names of a sweep. Each key and value is checked before anything is expanded."""
+        plugin = self.find(sweep.family)
+        if not sweep.choices:
+            return [Name(plugin.name)]
         rules = plugin.fact("hyperparameters", {})
-        values = {key: check_value(plugin.name, rules, key, value) for key, value in name.params}
-        return Name.canonical(plugin.name, rules, values)
+        checked = {
+            key: [check_value(plugin.name, rules, key, value) for value in values]
+            for key, values in sweep.choices.items()
+        }
+        return [Name.canonical(plugin.name, rules, name.values) for name in Sweep(plugin.name, checked).names()]
 
     def forget(self, name: str) -> None:
         """Leave out a third-party plugin."""
@@ -144,7 +152,7 @@ class Registry:
             else:
                 families = [family]
             for each in families:
-                names |= dict.fromkeys(self.canonical(name) for name in Name.sweep(each + colon + rest))
+                names |= dict.fromkeys(self.variants(Sweep.parse(each + colon + rest)))
         return list(names)
 
 

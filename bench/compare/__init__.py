@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..escapes import terminal
 from .comparison import Comparison, compare
 from .runs import Run
 from .second_look import SecondLook
@@ -20,10 +21,10 @@ _WIDTH = 200
 
 def compare_folders(base: Path, new: Path, markdown_file: Path | None, junit_file: Path | None) -> Comparison:
     """Compare two results folders; print the verdicts and write them to the given files and $GITHUB_STEP_SUMMARY."""
-    terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, highlight=False, width=None if terminal else _WIDTH, soft_wrap=not terminal)
+    wide = not sys.stdout.isatty()
+    console = Console(file=sys.stdout, highlight=False, width=_WIDTH if wide else None, soft_wrap=wide)
     run = Run.open(new)
-    comparison = compare(Run.open(base), run, SecondLook(run, lambda text: console.print(text, markup=False)))
+    comparison = compare(Run.open(base), run, SecondLook(run, lambda text: console.print(terminal(text), markup=False)))
     show(comparison, console)
     text = markdown(comparison, str(base), str(new))
     if markdown_file is not None:

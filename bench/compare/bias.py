@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from ..report.verdicts import BIASED, NOT_TESTABLE, UNBIASED
+from ..rows import Row
 from ..statistics.holm import ALPHA, holm
 from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORSE
 from .runs import StoredCell, Subject
@@ -35,20 +36,24 @@ Tests = dict[tuple[Subject, str], BiasTest]
 def bias_tests(cells: Iterable[StoredCell]) -> Tests:
     """Holm's test over every bias test of these cells at family-wise alpha 1e-3; of several seeds, the most extreme."""
     rows = [(cell.subject, group, row) for cell in cells for group, row in cell.measured("bias_p").items()]
-    family = [row["value"] for *_, row in rows if row["status"] == "ok"]
+    family = [row["value"] for *_, row in rows if _testable(row)]
     adjusted = iter(holm(np.array(family)))
     found: Tests = {}
     for subject, group, row in rows:
-        if row["status"] == "ok":
+        if _testable(row):
             p = float(next(adjusted))
             z = float(stats.norm.isf(max(row["value"], _LEAST_P) / 2))
             test = BiasTest(BIASED if p <= ALPHA else UNBIASED, p, z / math.sqrt(row["n"]), int(row["n"]))
         else:
-            test = BiasTest(row["status"], math.nan, math.nan, int(row["n"]))
+            test = BiasTest(row["status"] if row["status"] != "ok" else NOT_TESTABLE, math.nan, math.nan, int(row["n"]))
         other = found.get((subject, group))
         if other is None or math.isnan(other.p) or test.p < other.p:
             found[subject, group] = test
     return found
+
+
+def _testable(row: Row) -> bool:
+    return row["status"] == "ok" and 0 <= row["value"] <= 1 and row["n"] > 0
 
 
 def judge_bias(base: BiasTest, new: BiasTest) -> tuple[str, str]:

@@ -15,6 +15,7 @@ SAME, BETTER, WORSE, UNCLEAR = "same", "better", "worse", "unclear"
 WORDS = (WORSE, UNCLEAR, BETTER, SAME)
 CONFIDENCE = 0.99
 _ROWS_CONFIDENCE = 0.95
+_HOPELESS = 1e9  # interval over distance to the margin, beyond which no number of draws settles a verdict
 _WIDEN = float(stats.norm.isf((1 - CONFIDENCE) / 2) / stats.norm.isf((1 - _ROWS_CONFIDENCE) / 2))
 
 
@@ -44,7 +45,7 @@ class Effect:
     def needed(self, n: float) -> int | None:
         """About how many draws would settle a verdict left unclear by n, if the estimated change is true; or None."""
         distance, half = abs(abs(self.change) - self.margin), (self.hi - self.lo) / 2
-        if not (distance > 0 and math.isfinite(half)):
+        if not (distance > 0 and math.isfinite(half) and half < _HOPELESS * distance):
             return None
         return math.ceil(n * max(1.0, (half / distance) ** 2))
 
@@ -61,11 +62,17 @@ def exact(form: str, change: float, margin: float) -> Effect:
     return Effect(form, change, change, change, margin)
 
 
+def unknown(change: float, margin: float) -> Effect:
+    """A ratio without an interval, of numbers that have no logarithm: unclear."""
+    return Effect("ratio", change, -math.inf, math.inf, margin)
+
+
 def log_ratio(base: float, new: float) -> float:
     """log(new / base); 0 where both are 0."""
     if base == new:
         return 0.0
-    return math.log(new / base) if base > 0 and new > 0 else math.copysign(math.inf, new - base)
+    possible = base > 0 and new > 0 and 0 < new / base < math.inf
+    return math.log(new / base) if possible else math.copysign(math.inf, new - base)
 
 
 def paired_ratio(base: np.ndarray, new: np.ndarray, margin: float) -> Effect:

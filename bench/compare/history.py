@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ...estimators.names import UsageError
+from ..escapes import markdown
 from ..report.numbers import with_interval
 from .metrics import Side
 from .runs import Run
@@ -25,13 +26,13 @@ def history_table(metric: str, folders: list[Path], estimators: list[str], tasks
             if _matches(estimator, estimators) and _matches(task, tasks):
                 for group in stored[0].measured(metric):
                     side = Side.of([row for cell in stored if (row := cell.find(metric, group))])
-                    line = cells.setdefault((task, estimator, group), {})
+                    line = cells.setdefault((markdown(task), markdown(estimator), markdown(group)), {})
                     line[_column(run)] = with_interval(side.value, side.lo, side.hi)
     if not cells:
         raise UsageError(f"these runs hold no {metric!r} of these estimators and tasks; name a metric of their rows")
     table = pd.DataFrame.from_dict(cells, orient="index").reindex(columns=list(dict.fromkeys(map(_column, runs))))
     table.index = pd.MultiIndex.from_tuples(table.index, names=["task", "estimator", "group"])
-    return table.sort_index().fillna("–").reset_index().to_markdown(index=False, disable_numparse=True)
+    return table.sort_index().astype(object).fillna("–").reset_index().to_markdown(index=False, disable_numparse=True)
 
 
 def _matches(name: str, patterns: list[str]) -> bool:
@@ -41,5 +42,5 @@ def _matches(name: str, patterns: list[str]) -> bool:
 def _column(run: Run) -> str:
     """`2026-11-22T18:00 1a2b3c4* (runs/a)`: start, commit (* if the checkout was changed), folder."""
     git = run.context.get("git") or {}
-    commit = git.get("commit", "no commit")[:7] + ("*" if git.get("dirty") else "")
-    return f"{run.context.get('started', '')[:16]} {commit} ({run.store.folder.name})"
+    commit = markdown((git.get("commit") or "no commit")[:7]) + ("*" if git.get("dirty") else "")
+    return f"{markdown((run.context.get('started') or '')[:16])} {commit} ({markdown(run.store.folder.name)})"

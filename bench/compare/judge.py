@@ -102,7 +102,7 @@ def _metric(subject: Subject, metric: str, group: str, base: Cells, new: Cells, 
 
 def _settled(found: Effect, base: int, new: int, unit: str) -> str:
     """How many draws or rounds on each side would settle the verdict."""
-    needed = found.needed(2 / (1 / base + 1 / new))
+    needed = found.needed(2 / (1 / base + 1 / new)) if base and new else None
     return f"no number of {unit} settles it" if needed is None else f"settled by {_short(needed)} {unit} per side"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..rows import Row
-from .effect import Effect, difference, exact, log_ratio, paired_ratio, percent, ratio, rounds_ratio
+from .effect import Effect, difference, exact, log_ratio, paired_ratio, percent, ratio, rounds_ratio, unknown
 from .runs import StoredCell
 
 DRAWN = ("var_total", "bias_norm")
@@ -45,6 +45,11 @@ class Side:
     hi: float
     n: int
     blocks: np.ndarray | None
+
+    @property
+    def positive(self) -> bool:
+        """Whether its values and the ends of its interval have logarithms."""
+        return all(0 < number < math.inf for number in (self.lo, self.value, self.hi, *self.values))
 
     @classmethod
     def of(cls, rows: list[Row]) -> Side:
@@ -95,6 +100,8 @@ def _ratio(metric: str, before: Side, after: Side, paired: bool, rounding: float
     margin = math.log1p(MARGINS[metric])
     if metric == "bytes":
         return exact("ratio", log_ratio(before.value, after.value), margin)
+    if metric in TIMES and not (before.positive and after.positive):
+        return unknown(log_ratio(before.value, after.value), margin)
     if metric in TIMES and len(before.values) == len(after.values) > 1:
         return rounds_ratio(before.values, after.values, margin)
     if metric in TIMES:
@@ -105,7 +112,8 @@ def _ratio(metric: str, before: Side, after: Side, paired: bool, rounding: float
         return exact("ratio", log_ratio(*values), margin)
     if before.blocks is None or after.blocks is None:
         return ratio((before.value, before.se), (after.value, after.se), math.inf, margin)
-    if paired and len(before.blocks) == len(after.blocks):
+    negative = any((blocks < 0).any() for blocks in (before.blocks, after.blocks))
+    if paired and len(before.blocks) == len(after.blocks) and not negative:
         return paired_ratio(before.blocks, after.blocks, margin)
     degrees = min(len(before.blocks), len(after.blocks)) - 1
     return ratio((before.value, before.se), (after.value, after.se), degrees, margin)

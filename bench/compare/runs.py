@@ -71,7 +71,7 @@ class Run:
     @cached_property
     def cells(self) -> dict[Subject, list[StoredCell]]:
         """The cells of every subject, by seed; the newest where code or settings changed within the folder."""
-        parts = sorted(self.store.cells.glob("*.parquet"), key=lambda part: part.stat().st_mtime_ns)
+        parts = sorted(self.store.cells.glob("*.parquet"), key=lambda part: part.lstat().st_mtime_ns)
         newest = {(cell.subject, cell.seed): cell for cell in map(self.read, parts) if cell.rows}
         found: dict[Subject, list[StoredCell]] = {}
         for subject, seed in sorted(newest):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...estimators.names import Name, UsageError
@@ -18,6 +19,7 @@ from ..store.store import Store
 from .runs import Run, StoredCell, Subject
 
 MORE = 4
+_LAST_SEED = 2**63 - 1
 
 
 @dataclass
@@ -57,9 +59,7 @@ def _as_cell(stored: StoredCell) -> Cell | str:
     """The cell that would measure these numbers again, or the reason why the installed code cannot."""
     settings: Any = stored.settings
     try:
-        (estimator,) = ESTIMATORS.select([settings["estimator"]])
-        (task,) = TASKS.select([settings["task"]])
-        cell = _cell(estimator, task, settings)
+        cell = _cell(settings)
         device_from(cell.device)
         changed = sorted(key for key, value in cell.recipe().items() if settings.get(key) != value)
     except (UsageError, KeyError, TypeError, ImportError, OSError) as error:
@@ -67,7 +67,24 @@ def _as_cell(stored: StoredCell) -> Cell | str:
     return f"one look only: the installed code is not that of NEW ({', '.join(changed)})" if changed else cell
 
 
-def _cell(estimator: Name, task: Name, settings: dict[str, Any]) -> Cell:
-    place = Place(device=settings["device"], threads=settings["threads"], data=settings["data"])
-    draws = DrawSettings(**settings["settings"])
-    return Cell(estimator=estimator, task=task, source=DRAWS, seed=settings["seed"], place=place, settings=draws)
+def _cell(settings: dict[str, Any]) -> Cell:
+    """The cell of a stored recipe, which may come from anyone: nothing larger than the paper preset is measured.
+
+    Raises UsageError, and KeyError or TypeError where something is missing.
+    """
+    draws, paper = settings["settings"], asdict(DRAWS.presets["paper"])
+    for key, most in (paper | {"threads": os.cpu_count() or 1, "seed": _LAST_SEED}).items():
+        value = (draws if key in paper else settings)[key]
+        if type(value) not in (int, float) or not 0 <= value <= most:
+            raise UsageError(f"its stored {key} is {value!r}; a second look takes 0 to {most}")
+    for key in ("estimator", "task", "device", "data"):
+        if not isinstance(settings[key], str):
+            raise UsageError(f"its stored {key} is {settings[key]!r}, which is not a text")
+    return Cell(
+        estimator=ESTIMATORS.canonical(Name.parse(settings["estimator"])),
+        task=TASKS.canonical(Name.parse(settings["task"])),
+        source=DRAWS,
+        seed=settings["seed"],
+        place=Place(device=settings["device"], threads=settings["threads"], data=settings["data"]),
+        settings=DrawSettings(**draws),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree as ET
 
 import pandas as pd
@@ -10,6 +9,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ..escapes import markdown as escaped
+from ..escapes import terminal, xml
 from ..report.numbers import MISSING
 from .comparison import Comparison
 from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORDS, WORSE
@@ -55,20 +56,20 @@ def _metric(verdict: Verdict) -> str:
 
 def show(comparison: Comparison, console: Console) -> None:
     for sentence in summary(comparison):
-        console.print(sentence, markup=False)
+        console.print(terminal(sentence), markup=False)
     table = lines(comparison)
     if len(table):
         grid = Grid(box=None, header_style="bold", pad_edge=False)
         for column in table.columns:
             grid.add_column(column, no_wrap=column != "reason")
         for line in table.itertuples(index=False):
-            grid.add_row(*map(Text, line))
+            grid.add_row(*(Text(terminal(cell)) for cell in line))
         console.print(grid)
 
 
 def markdown(comparison: Comparison, base: str, new: str) -> str:
-    head = [f"### {base} → {new}", *summary(comparison)]
-    table = lines(comparison).map(lambda cell: cell.replace("|", "\\|"))
+    head = [f"### {escaped(base)} → {escaped(new)}", *map(escaped, summary(comparison))]
+    table = lines(comparison).map(escaped)
     body = table.to_markdown(index=False, disable_numparse=True) if len(table) else ""
     return "\n\n".join(filter(None, [*head, body])) + "\n"
 
@@ -86,15 +87,10 @@ def junit(comparison: Comparison) -> str:
     )
     for verdict in comparison.verdicts:
         subject = verdict.subject
-        name = f"{subject.estimator} {_metric(verdict)}"
-        case = ET.SubElement(suite, "testcase", classname=f"{subject.task}.{subject.source}", name=name)
+        name, of = xml(f"{subject.estimator} {_metric(verdict)}"), xml(f"{subject.task}.{subject.source}")
+        case = ET.SubElement(suite, "testcase", classname=of, name=name)
         kind = {WORSE: "failure", UNCLEAR: "skipped", BETTER: "system-out"}.get(verdict.word)
         if kind is not None:
-            text = _printable(f"{verdict.base} -> {verdict.new} {verdict.change} {verdict.reason}")
+            text = xml(f"{verdict.base} -> {verdict.new} {verdict.change} {verdict.reason}")
             ET.SubElement(case, kind, {"message": text} if kind != "system-out" else {}).text = text
     return ET.tostring(suite, encoding="unicode", xml_declaration=True)
-
-
-def _printable(text: str) -> str:
-    """Text without the control characters that XML cannot hold."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -6,17 +6,14 @@ from functools import cache
 from string import Formatter
 from typing import Any
 
-from dvae_bench.estimators.names import Name, UsageError
+from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import TASKS
 
 
 @cache
 def latent_of(task: str) -> str:
     """Such as "categorical 20x10", from the task's fact `layer`; "" if the task is no built-in or misnamed."""
-    try:
-        name = Name.parse(task)
-    except UsageError:
-        return ""
+    name = Name.stored(task)
     facts = TASKS.builtin[name.family].facts if name.family in TASKS.builtin else {}
     rules = facts.get("hyperparameters", {})
     values = {key: rule["default"] for key, rule in rules.items()} | name.values

@@ -27,6 +27,7 @@ COLUMNS = {
     "work": "work-normalised variance",
     "elbo": "ELBO test",
 }
+_LARGEST = 700.0  # math.exp overflows beyond 709
 _SOURCES = {  # source, metric and group of the n of a number
     "bias": (DRAWS, "bias_rel", "cut"),
     "variance": (DRAWS, "var_total", "cut"),
@@ -104,8 +105,11 @@ def work_normalised(variance: Interval, time: Interval) -> Interval:
     product = variance[0] * time[0]
     if not all(0 < number < math.inf for number in (*variance, *time)):
         return product, math.nan, math.nan
-    below, above = (math.hypot(*(math.log(x[end] / x[0]) for x in (variance, time))) for end in (1, 2))
-    return product, product * math.exp(-below), product * math.exp(above)
+    ratios = [[x[end] / x[0] for x in (variance, time)] for end in (1, 2)]
+    if not all(0 < ratio < math.inf for ends in ratios for ratio in ends):
+        return product, math.nan, math.nan
+    below, above = (math.hypot(*map(math.log, ends)) for ends in ratios)
+    return product, product * math.exp(-below), product * math.exp(min(above, _LARGEST))
 
 
 def _costs(variance: Interval, counted: str, time: Interval, n: Mapping[str, int]) -> dict[str, Number]:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ... import __version__
 from ..report.study import Study
 from ..statistics.holm import ALPHA
+from ..store.files import replace_file
 from .leaderboard import COLUMNS, leaderboard
 from .sections import context, failed, missing, sections
 
@@ -31,6 +32,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
 
     Names, reasons and settings come from plugins and from other people's folders: HTML escapes them, JSON writes "<" as
     its code, and the Content-Security-Policy allows only the page's own scripts, by their SHA-256, and no request.
+    Raises Unwritable.
     """
     from .charts import charts, data
 
@@ -56,8 +58,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
         css=Markup(_css()),
         policy=" ".join(map(_hash, scripts.values())),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8", newline="\n")
+    replace_file(path, page.encode())
     return path
 
 

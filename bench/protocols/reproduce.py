@@ -62,8 +62,9 @@ class Reproduction:
         asked = {"protocol": self.protocol.name, "methods": methods, "budget": budget, "most": asdict(self.scale)}
         asked |= {"values": dict(self.protocol.values)}
         earlier = self.session.store.context().get("reproduction", {})
-        if budget is not None and earlier.get("asked") == asked:
-            self.scale = Scale(**earlier["scale"])
+        stored = Scale.stored(earlier.get("scale"), self.scale)
+        if budget is not None and earlier.get("asked") == asked and stored is not None:
+            self.scale = stored
         else:
             end = time.perf_counter() + (duration(budget) if budget is not None else 0.0)
             measured = paces(self.protocol, self._probe)

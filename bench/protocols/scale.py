@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...estimators.names import Name
+from ...estimators.names import Name, Sweep
 from ...estimators.registry import ESTIMATORS, TASKS
 from ..run.presets import PRESETS
 from ..sources import STEPS
@@ -37,6 +36,15 @@ class Scale:
     def full(cls, protocol: Protocol) -> Scale:
         return cls(protocol.length, protocol.seeds)
 
+    @classmethod
+    def stored(cls, given: Any, most: Scale) -> Scale | None:
+        """The scale in a context, which may come from anyone; None where it is none, or larger than `most`."""
+        match given:
+            case {"steps": int(steps), "seeds": int(seeds), "sweep": bool(sweep)}:
+                fits = 0 < steps <= most.steps and 0 < seeds <= most.seeds and (most.sweep or not sweep)
+                return cls(steps, seeds, sweep) if fits else None
+        return None
+
     def words(self, protocol: Protocol) -> str:
         """Such as 'scaled down to 100 of 150000 steps, 1 of 5 seeds'; '' at full scale."""
         parts = []
@@ -52,11 +60,10 @@ class Scale:
 def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> list[Variant]:
     """The sweep of a method in a setting, in canonical names. Raises UsageError on an unknown name or value."""
     share = scale.steps / protocol.length
-    choices = [[(key, value) for value in axis] for key, axis in protocol.sweep.items()]
     own = protocol.settings[setting] | dict(method.values)
     tasks = [
-        Name(protocol.task, tuple((dict(protocol.values) | dict(chosen) | own).items()))
-        for chosen in itertools.product(*choices)
+        Name(protocol.task, tuple((dict(protocol.values) | chosen.values | own).items()))
+        for chosen in Sweep(protocol.task, protocol.sweep).names()
     ]
     estimators = Name.sweep(method.estimator)
     if not scale.sweep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..store.files import remove_file, replace_file
 from .figures.write import FIGURES, write_figures
 from .study import Study, labels
 from .tables.write import tables_of, write_tables
@@ -13,12 +14,16 @@ __all__ = ["FIGURES", "Study", "labels", "tables_of", "verdicts", "write_figures
 
 
 def write_report(study: Study, out: Path) -> list[Path]:
-    """Write tables/ and figures/ below `out`; figures/skipped.txt names the figures without data. Returns the files."""
+    """Write tables/ and figures/ below `out`; figures/skipped.txt names the figures without data. Returns the files.
+
+    Raises Unwritable.
+    """
     files = write_tables(study.tables, out / "tables")
-    drawn, notes = write_figures(study.rows, out / "figures", memory=out / "figures" / "drawn.json")
+    drawn, notes = write_figures(study.rows, out / "figures", memory=out / "figures" / "drawn.json", below=out)
     skipped = out / "figures" / "skipped.txt"
-    skipped.unlink(missing_ok=True)
     if notes:
-        skipped.write_text("\n".join(notes) + "\n", encoding="utf-8")
+        replace_file(skipped, ("\n".join(notes) + "\n").encode(), out)
         drawn.append(skipped)
+    else:
+        remove_file(skipped, out)
     return files + drawn

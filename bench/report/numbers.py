@@ -7,6 +7,7 @@ import math
 MISSING = "–"
 _INTERVAL_DIGITS = 2
 _MOST_DIGITS = 5
+_LEAST = -300
 
 
 def plain(value: float) -> str:
@@ -38,4 +39,6 @@ def _fixed(values: list[float], decimals: int) -> list[str]:
     if -3 <= exponent < 5:
         return [f"{round(value, decimals) + 0.0:.{max(decimals, 0)}f}" for value in values]
     places = max(decimals + exponent, 0)
-    return [f"{round(value / 10.0**exponent, places) + 0.0:.{places}f}e{exponent:+03d}" for value in values]
+    first = max(exponent, _LEAST)  # 10.0**exponent is 0 for the smallest numbers
+    scaled = [value / 10.0**first / 10.0 ** (exponent - first) for value in values]
+    return [f"{round(value, places) + 0.0:.{places}f}e{exponent:+03d}" for value in scaled]

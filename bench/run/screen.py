@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ..escapes import terminal
 from ..report.tables.table import Table
 from .cell import Cell
 from .runner import Progress
@@ -39,10 +40,8 @@ class Screen:
 
     def __init__(self, session: Session, jobs: int = 1) -> None:
         self.session, self.jobs = session, jobs
-        terminal = sys.stdout.isatty()
-        self.console = Console(
-            file=sys.stdout, highlight=False, width=None if terminal else 160, soft_wrap=not terminal
-        )
+        wide = not sys.stdout.isatty()
+        self.console = Console(file=sys.stdout, highlight=False, width=160 if wide else None, soft_wrap=wide)
         self.bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -127,16 +126,17 @@ class Screen:
         short = table.text.drop(columns=[name for name in LEFT_OUT if name in table.text])
         first = short.columns[0]
         for place, part in short.groupby(first, sort=False):
-            grid = Grid(title=Text(str(place)), box=None, title_justify="left", header_style="bold", pad_edge=False)
+            title = Text(terminal(str(place)))
+            grid = Grid(title=title, box=None, title_justify="left", header_style="bold", pad_edge=False)
             for column in part.columns.drop(first):
                 grid.add_column(column)
             for line in part.drop(columns=first).itertuples(index=False):
-                grid.add_row(*map(Text, line))
+                grid.add_row(*(Text(terminal(cell)) for cell in line))
             self.console.print(grid)
             self.console.print()
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(terminal(text), markup=False)
 
 
 def minutes(seconds: float) -> str:

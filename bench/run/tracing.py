@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
@@ -14,6 +15,7 @@ from ..sources import CLOCK, STEPS
 from ..sources.build import build_task
 from ..sources.timing.clock import CpuClock, Timeline
 from ..sources.timing.timing import timed
+from ..store.files import replace_file
 from .cell import Cell
 from .executors.limits import Limits
 from .executors.process import Lost, Process, Send
@@ -40,7 +42,8 @@ class Labels(Timeline):
 def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Write `ESTIMATOR-TASK.json` for each timing cell of a training step, to open in chrome://tracing or Perfetto.
 
-    Returns the files. A step that cannot be built or run has no trace; `say` receives one line with the reason.
+    Returns the files. A step that cannot be built or run has no trace; `say` receives one line with the reason. Raises
+    Unwritable.
     """
     paths = []
     for cell in cells:
@@ -73,7 +76,10 @@ def _write(cell: Cell, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = "".join(c if c.isalnum() or c in "=.-" else "-" for c in f"{cell.estimator}-{cell.task}")
     path = folder / f"{name}.json"
-    trace.export_chrome_trace(str(path))
+    with tempfile.TemporaryDirectory() as temporary:
+        exported = Path(temporary) / "trace.json"
+        trace.export_chrome_trace(str(exported))
+        replace_file(path, exported.read_bytes(), folder.parent)
     return path
 
 

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..rows import COLUMNS, SCHEMA, Row
-from .files import UNSEALED, is_sound, sealed
+from .files import UNSEALED, Damaged, is_sound, read_object, sealed
 
 _SEAL = b"\x18\x06sha256\x18\x40"  # as parquet's footer encodes it: a key of 6 bytes, then a value of 64
 _TYPES = dict(seed=pa.int64(), step=pa.int64(), n=pa.int64(), tuned_steps=pa.int64(), blocks=pa.list_(pa.float64()))
+_COUNTS = ("seed", "step", "n")
 _FLOATS = ("value", "se", "lo", "hi")
 ARROW_SCHEMA = pa.schema(
     [(name, pa.float64() if name in _FLOATS else _TYPES.get(name, pa.string())) for name in COLUMNS]
 )
 
-
-class Damaged(ValueError):
-    """The bytes are not an intact part; the message gives the evidence."""
+MOST_ROWS = 10**6
+"""The most rows of a part. A training has thousands; 2 MB can hold 20 million, which take 10 GB once parsed."""
+MOST_NUMBERS = 10**7
+"""The most numbers in its column of blocks."""
+MOST_CHARACTERS = 10**8
+"""The most bytes of its texts."""
+MOST_SETTINGS = 10**6
+"""The most bytes of its settings."""
+HUGE = 1e100
+_TEXTS = [name for name, kind in zip(ARROW_SCHEMA.names, ARROW_SCHEMA.types, strict=True) if kind == pa.string()]
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,18 @@ class Part:
     def table(self) -> pa.Table:
         """The rows in ARROW_SCHEMA. Raises Damaged when the content does not fit it."""
         with _parsing():
-            file = pq.ParquetFile(pa.BufferReader(self.content), page_checksum_verification=True)
-            return file.read(use_threads=False).cast(ARROW_SCHEMA).replace_schema_metadata(None)
+            footer = pq.read_metadata(pa.BufferReader(self.content))
+            size = sum(footer.row_group(k).total_byte_size for k in range(footer.num_row_groups))
+            # A long text costs nothing to repeat in a file, so texts that could take much memory stay in dictionaries
+            # until their length is known.
+            texts = _TEXTS if footer.num_rows * size > MOST_CHARACTERS else None
+            file = pq.ParquetFile(pa.BufferReader(self.content), page_checksum_verification=True, read_dictionary=texts)
+            table = file.read(list(COLUMNS), use_threads=False).select(list(COLUMNS))
+            if texts and _characters(table) > MOST_CHARACTERS:
+                raise Damaged("its texts are longer than those of any cell")
+            table = table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
+            table.validate(full=True)
+            return table
 
 
 def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> bytes:
@@ -66,8 +86,62 @@ def unpack(content: bytes) -> Part:
     if not is_sound(content, _place(content)):
         raise Damaged("its checksum does not match its content")
     with _parsing():
-        metadata = pq.read_metadata(pa.BufferReader(content)).metadata
-        return Part(metadata[b"status"].decode(), json.loads(metadata[b"settings"]), content)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        metadata = file.metadata.metadata
+        _check_size(file.metadata, metadata[b"settings"])
+        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+        if missing:
+            raise Damaged(f"it has no column {', '.join(missing)}")
+        return Part(metadata[b"status"].decode(), read_object(metadata[b"settings"]), content)
+
+
+def _check_size(footer: pq.FileMetaData, settings: bytes) -> None:
+    """Raises Damaged where the footer, or the settings in it, promise more than any cell has."""
+    groups = [footer.row_group(k) for k in range(footer.num_row_groups)]
+    numbers = max((sum(group.column(k).num_values for group in groups) for k in range(footer.num_columns)), default=0)
+    if footer.num_rows > MOST_ROWS or numbers > MOST_NUMBERS:
+        raise Damaged(f"it has {footer.num_rows} rows with {numbers} numbers in a column, more than any cell")
+    if len(settings) > MOST_SETTINGS:
+        raise Damaged(f"its settings have {len(settings)} bytes, more than those of any cell")
+
+
+def tidied(table: pa.Table) -> pa.Table:
+    """The table without what no reader expects, whoever wrote it; the rows of a healthy part stay as they are.
+
+    Missing texts are "", missing or negative counts 0. Numbers beyond HUGE are infinite, because their squares are.
+    Blocks are at least two numbers, none beyond HUGE, or there are none.
+    """
+    for k, name in enumerate(COLUMNS):
+        column = table[name]
+        if name in _FLOATS:
+            column = pc.if_else(pc.greater(pc.abs(column), HUGE), pc.multiply(pc.sign(column), math.inf), column)
+        elif name in _COUNTS and (column.null_count or pc.any(pc.less(column, 0)).as_py()):
+            column = pc.max_element_wise(column, 0)
+        elif name in _TEXTS and column.null_count:
+            column = pc.fill_null(column, "")
+        table = table.set_column(k, ARROW_SCHEMA.field(name), column)
+    blocks = _whole(table["blocks"].combine_chunks())
+    return table.set_column(COLUMNS.index("blocks"), ARROW_SCHEMA.field("blocks"), blocks)
+
+
+def _whole(blocks: pa.ListArray) -> pa.ListArray:
+    """The blocks, null where there are fewer than two or one is beyond HUGE."""
+    found = pc.fill_null(pc.less(pc.list_value_length(blocks), 2), False)
+    huge = pc.greater(pc.abs(pc.list_flatten(blocks)), HUGE)
+    odd = pc.unique(pc.list_parent_indices(blocks).filter(pc.and_(huge, pc.is_finite(pc.list_flatten(blocks)))))
+    found = pc.or_(found, pc.is_in(pa.array(range(len(blocks)), odd.type), odd))
+    return pc.if_else(found, None, blocks)
+
+
+def _characters(table: pa.Table) -> int:
+    """How many bytes the texts of a table take once each row has its own, from the dictionaries alone."""
+    found = 0
+    for column in table.columns:
+        for chunk in column.chunks:
+            if isinstance(chunk, pa.DictionaryArray):
+                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+                found += pc.sum(lengths).as_py() or 0
+    return found
 
 
 @contextmanager
@@ -75,6 +149,8 @@ def _parsing() -> Iterator[None]:
     """Turns the errors of parsers into Damaged."""
     try:
         yield
+    except Damaged:
+        raise
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise Damaged(" ".join(str(error).split())) from error
 

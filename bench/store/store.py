@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ import pyarrow as pa
 from ... import __version__
 from ...estimators.names import UsageError
 from ..rows import SCHEMA, Row
-from .cell_file import ARROW_SCHEMA, Damaged, Part, pack, unpack
-from .files import replace_file, sweep, writing
+from .cell_file import ARROW_SCHEMA, Part, pack, tidied, unpack
+from .context_file import read_context
+from .files import Damaged, own, read_file, replace_file, sweep, writing
 
 KEPT = ("ok", "unsupported", "diverged")
+MOST_ROWS = 10**7
+"""The most rows that are read at once; they take about 5 GB."""
 
 T = TypeVar("T")
 
@@ -63,13 +67,16 @@ class Store:
     def context(self) -> dict[str, Any]:
         """The context of the last run in this folder; empty for a new folder. Raises UsageError when it is damaged."""
         path = self.folder / "context.json"
+        if not os.path.lexists(path):
+            return {}
         try:
-            return json.loads(path.read_text()) if path.is_file() else {}
-        except ValueError as error:
+            return read_context(path)
+        except Damaged as error:
             raise UsageError(f"{path} is damaged ({error}); delete it and run again, the cells are kept") from error
 
     def write_context(self, context: Mapping[str, Any]) -> None:
         """Write the context of a run, and create the folder. Raises Unwritable."""
+        own(self.cells)
         with writing(self.cells):
             self.cells.mkdir(parents=True, exist_ok=True)
         replace_file(self.folder / "context.json", json.dumps(context, indent=1).encode())
@@ -86,7 +93,7 @@ class Store:
         """How a cell ended; None when it has not been measured or its part is damaged."""
         part = self.part(key)
         try:
-            return _status(part, part.stat().st_mtime_ns)
+            return _status(part, part.lstat().st_mtime_ns)
         except (OSError, Damaged):
             return None
 
@@ -100,11 +107,11 @@ class Store:
 
     def put(self, key: str, content: bytes) -> None:
         """Store the content of a part taken from another store, atomically. Raises Unwritable."""
-        replace_file(self.part(key), content)
+        replace_file(self.part(key), content, self.folder)
 
     def content(self, key: str) -> bytes:
         """The bytes of a part, for `put` of another store."""
-        return self.part(key).read_bytes()
+        return read_file(self.part(key))
 
     def quarantine(self, key: str) -> Path | None:
         """Move a damaged part out of the way; returns its new path, or None when the part is not damaged.
@@ -114,6 +121,7 @@ class Store:
         if not self.damaged([key]):
             return None
         aside = self.cells / "quarantine" / f"{key}.parquet"
+        own(aside, self.folder)
         with writing(aside):
             aside.parent.mkdir(exist_ok=True)
             self.part(key).replace(aside)
@@ -125,34 +133,45 @@ class Store:
 
     def damaged(self, keys: Sequence[str]) -> list[str]:
         """The keys among these whose parts are damaged."""
-        return [part.stem for part in self._parts(keys) if self._sound(part) is None]
+        return [part.stem for part in self._parts(keys) if _sound(part) is None]
 
     def read(self, keys: Sequence[str] | None = None) -> Contents:
-        """The contents of all parts, or of those with the given keys; damaged parts are listed and left out."""
-        tables, settings, damaged = [ARROW_SCHEMA.empty_table()], list[Mapping[str, Any]](), list[str]()
+        """The contents of all parts, or of those with the given keys; damaged parts are listed and left out.
+
+        Raises UsageError when they hold too many rows.
+        """
+        tables, settings, damaged = list[pa.Table](), list[Mapping[str, Any]](), list[str]()
         for path in self._parts(keys):
-            if (part := self._sound(path)) is None:
+            if (found := _sound(path)) is None:
                 damaged.append(path.stem)
                 continue
-            tables.append(_named(path, part.table))
+            part, table = found
+            tables.append(table)
             settings.append(part.settings)
-        return Contents(pa.concat_tables(tables).to_pandas(), settings, damaged)
+            self._check_rows(tables)
+        return Contents(_frame(tables), settings, damaged)
 
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
-        """The rows of all parts, or of those with the given keys. Raises UsageError naming a damaged part."""
-        tables = [_named(path, lambda: unpack(path.read_bytes()).table()) for path in self._parts(keys)]  # noqa: B023
-        return pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables]).to_pandas()
+        """The rows of all parts, or of those with the given keys.
+
+        Raises UsageError naming a damaged part, and when they hold too many rows.
+        """
+        tables = list[pa.Table]()
+        for path in self._parts(keys):
+            tables.append(_named(path, lambda path: unpack(read_file(path)).table()))
+            self._check_rows(tables)
+        return _frame(tables)
 
     def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
         """All parts, or those with the given keys. Raises UsageError naming a damaged part."""
-        return [_named(path, lambda: unpack(path.read_bytes())) for path in self._parts(keys)]  # noqa: B023
+        return [_named(path, lambda path: unpack(read_file(path))) for path in self._parts(keys)]
 
-    @staticmethod
-    def _sound(part: Path) -> Part | None:
-        try:
-            return unpack(part.read_bytes())
-        except (OSError, Damaged):
-            return None
+    def _check_rows(self, tables: Sequence[pa.Table]) -> None:
+        if sum(table.num_rows for table in tables) > MOST_ROWS:
+            raise UsageError(
+                f"{self.folder} holds more than {MOST_ROWS} rows, too many to read at once; keep its cells in several "
+                "folders"
+            )
 
     def checkpoint(self, key: str) -> Path:
         """The absolute path of a cell's checkpoint: a plugin may change the working directory during training."""
@@ -163,13 +182,26 @@ class Store:
         return self.cells / f"{key}.parquet"
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
-        return [part for part in map(self.part, self.stored() if keys is None else keys) if part.is_file()]
+        return [part for part in map(self.part, self.stored() if keys is None else keys) if os.path.lexists(part)]
 
 
-def _named(path: Path, read: Callable[[], T]) -> T:
-    """The value of `read()`. Raises UsageError naming the path when the part there is damaged."""
+def _sound(path: Path) -> tuple[Part, pa.Table] | None:
+    """A part and its rows; None where it is damaged."""
     try:
-        return read()
+        part = unpack(read_file(path))
+        return part, part.table()
+    except (OSError, Damaged):
+        return None
+
+
+def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    return tidied(pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables])).to_pandas()
+
+
+def _named(path: Path, read: Callable[[Path], T]) -> T:
+    """The value of `read(path)`. Raises UsageError naming the path when the part there is damaged."""
+    try:
+        return read(path)
     except Damaged as error:
         raise UsageError(f"{path} is damaged and cannot be read; delete it and run again ({error})") from error
 
@@ -180,4 +212,4 @@ def _status(part: Path, changed: int) -> str:
 
     Raises OSError and Damaged.
     """
-    return unpack(part.read_bytes()).status
+    return unpack(read_file(part)).status

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from command_line import Command
 from dvae_bench.bench import protocols
+from dvae_bench.bench.compare.runs import StoredCell
+from dvae_bench.bench.compare.second_look import _as_cell
+from dvae_bench.bench.page.leaderboard import leaderboard
+from dvae_bench.bench.protocols.scale import Scale, variants
+from dvae_bench.bench.report import Study
+from dvae_bench.bench.report.rows import prepare
+from dvae_bench.bench.rows import COLUMNS
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin, Registry
 from hypothesis import strategies as st
+from tiny import one_cell
 
 from .conftest import FUZZED, fuzz
 
@@ -157,3 +168,53 @@ def test_any_bytes_are_a_protocol_file_or_refused(examples: int, tmp_path: Path)
 def test_a_protocol_name_is_no_path(name: str) -> None:
     with pytest.raises(UsageError, match="no protocol is called"):
         protocols.load(name)
+
+
+MANY = ",".join(f"k{i}={{0,1}}" for i in range(40))
+MANY_BITS = "bit:d={" + ",".join(map(str, range(1, 200))) + "},logit={" + ",".join(map(str, range(200))) + "}"
+
+
+class TestManyVariants:
+    """A line of text that stands for 2^40 variants: whatever expanded it would never end."""
+
+    def test_keys_are_checked_before_a_sweep_is_expanded(self, command: Command) -> None:
+        assert command("run", "-e", f"rloo:{MANY}").refused("rloo has no parameter 'k0'")
+        assert command("check", f"rloo:{MANY}").refused("rloo has no parameter 'k0'")
+
+    def test_a_sweep_has_a_cap(self, command: Command) -> None:
+        assert command("run", "-e", "rloo", "-t", MANY_BITS).refused(
+            "'bit' is swept over more than 10000 variants", "sweep fewer"
+        )
+        for text in (f"a:{MANY}", "a:" + ",".join(f"k{i}={{0,1}}" for i in range(20_000))):
+            with pytest.raises(UsageError, match="swept over more than 10000 variants"):
+                Name.sweep(text)
+            with pytest.raises(UsageError, match="names more than 10000 variants"):
+                Name.parse(text)
+
+    def test_a_sweep_of_a_protocol_has_the_cap(self) -> None:
+        table = tomllib.loads(WHOLE.read_text("utf-8"))
+        table["sweep"] = {f"k{i}": [0, 1] for i in range(40)}
+        protocol = protocols.from_table(table | {"selection_seeds": [1000]}, "mine")
+        with pytest.raises(UsageError, match="swept over more than 10000 variants"):
+            variants(protocol, *next(protocol.lines()), Scale(1, 1))
+
+    def test_names_in_rows_are_not_expanded(self) -> None:
+        assert Name.stored(f"a:{MANY}") == Name(f"a:{MANY}") and Name.stored("a:n=2") == Name("a", (("n", 2),))
+        rows = [
+            {"metric": "var_total", "estimator": f"rloo:{MANY}", "task": f"bit:{MANY}"},
+            {"metric": "var_total", "estimator": "rloo:n=2,n=3", "task": "bit:logit=many"},
+            {"metric": "var_total", "estimator": "rloo:n=2,n=3", "task": "bit:logit=-4000.0"},
+        ]
+        blank = dict.fromkeys(COLUMNS) | {"source": "draws", "group": "cut", "status": "ok", "seed": 0, "n": 1}
+        frame = prepare(pd.DataFrame([blank | {"value": 1.0, "lo": 0.5, "hi": 2.0} | row for row in rows]))
+        for name in ("sweeps", "probability"):
+            assert isinstance(import_module(f"dvae_bench.bench.report.figures.{name}").plot(frame), str)
+        assert {line.task: line.latent for line in leaderboard(Study("run", frame))}[f"bit:{MANY}"] == ""
+
+    def test_a_second_look_does_not_expand_stored_names(self) -> None:
+        whole = one_cell().recipe()
+        assert not isinstance(_as_cell(StoredCell(whole, "ok", [])), str)
+        huge = {"settings": whole["settings"] | {"rows": 10**12}}
+        names = [{"estimator": f"rloo:{MANY}"}, {"estimator": "all"}, {"task": f"bit:{MANY}"}, {"task": 3}]
+        for odd in (*names, huge, {"settings": 3}, {"threads": 10**6}, {"seed": "x"}, {"device": None}):
+            assert str(_as_cell(StoredCell(whole | odd, "ok", []))).startswith("one look only: "), odd

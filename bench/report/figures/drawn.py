@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ...store.code_hash import fingerprint
-from ...store.files import replace_file
+from ...store.files import Damaged, read_file, read_object, replace_file
 
 LIBRARIES = ("matplotlib", "pandas", "seaborn")
 
@@ -30,11 +31,10 @@ class Drawn:
         if path is None:
             return
         self.shared = f"{look} {[version(library) for library in LIBRARIES]} {_digest(rows)}"
-        if path.is_file():
+        if os.path.lexists(path):
             try:
-                found = json.loads(path.read_text(encoding="utf-8"))
-                self.known = found if isinstance(found, dict) else {}
-            except (ValueError, RecursionError):  # damaged: everything is drawn again
+                self.known = read_object(read_file(path))
+            except Damaged:  # everything is drawn again
                 self.known = {}
 
     def found(self, name: str, paths: Sequence[Path]) -> str | None:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from dvae_bench.estimators.names import Name
+from dvae_bench.estimators.names import Name, UsageError, resolve
+from dvae_bench.estimators.registry import TASKS
 from matplotlib.figure import Figure
 
 from ..rows import logits_variance
 from .style import estimator_handles, figure_with_legend, log_axis, looks, side_by_side, whiskers
 
 _HEIGHT, _COLUMNS = 2.2, 2
+_LARGEST = 700.0  # math.exp overflows beyond 709
 _NEEDED = "no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'"
 
 
@@ -47,12 +49,24 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """estimator, device, t, p, value, lo, hi of every single bit, for targets measured at two probabilities or more."""
     found = logits_variance(rows).reset_index()
-    found = found[(found["value"] > 0) & np.isfinite(found["value"]) & found["task"].str.fullmatch("bit(:.*)?")]
-    given: list[dict[str, Any]] = [Name.parse(task).values for task in found["task"]]
+    found = found[(found["value"] > 0) & np.isfinite(found["value"])]
+    bits = found["task"].map(_bit)
+    found, bits = found[bits.notna()], bits.dropna()
     found = found.assign(
-        d=[values.get("d", 1) for values in given],
-        t=[float(values.get("t", 0.45)) for values in given],
-        p=[1 / (1 + math.exp(-float(values.get("logit", 0.0)))) for values in given],
+        d=[bit["d"] for bit in bits],
+        t=[bit["t"] for bit in bits],
+        p=[1 / (1 + math.exp(min(-bit["logit"], _LARGEST))) for bit in bits],
     )
     found = found[found["d"] == 1]
     return found[found.groupby(["t", "device"])["p"].transform("nunique") > 1]
+
+
+def _bit(task: str) -> dict[str, Any] | None:
+    """The parameters of a single-bit task from its stored name; None for any other name."""
+    name = Name.stored(task)
+    if name.family != "bit":
+        return None
+    try:
+        return resolve("bit", TASKS.find("bit").fact("hyperparameters"), name.values)
+    except UsageError:
+        return None

@@ -67,7 +67,7 @@ def _sweeps(names: Iterable[Any]) -> pd.DataFrame:
     """[estimator, parameter, line, x]: each positive numeric hyper-parameter, and the name without it."""
     found = []
     for text in names:
-        name = Name.parse(str(text))
+        name = Name.stored(str(text))
         for key, x in (_defaults(name.family) | name.values).items():
             if isinstance(x, int | float) and x > 0:
                 rest = Name(name.family, tuple((other, value) for other, value in name.params if other != key))

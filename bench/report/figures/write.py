@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pandas as pd
 from dvae_bench.estimators.names import UsageError, nearest
 
-from ..rows import prepare
+from ...escapes import mathtext
+from ...store.files import remove_file, replace_file
+from ..rows import CELL, prepare
 
 FIGURES = {
     "variance-cost": "variance of the gradient against evaluations and time",
@@ -29,6 +32,7 @@ FIGURES = {
     "host-bound": "whether an accelerator waited for the host",
 }
 """name -> title; the module of that name has `plot(rows)`, which returns the figure or why these rows give none."""
+_SHOWN = (*CELL, "group")  # the columns of rows whose texts figures show
 _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 
 
@@ -39,12 +43,14 @@ def write_figures(
     look: str = "paper",
     columns: int = 2,
     memory: Path | None = None,
+    below: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Draw the named figures (default: all) as .pdf, .svg and .png.
 
     look: one of STYLES; columns: the columns of a page that a figure spans, 1 or 2. A figure that an earlier report
-    left in `folder` is removed, unless the file `memory` (see Drawn) records that it would be drawn the same. Returns
-    the files, and a note for each figure without data. Raises UsageError for an unknown name.
+    left in `folder` is removed, unless the file `memory` (see Drawn) records that it would be drawn the same.
+    below: the folder that the user named, by default `folder`. Returns the files, and a note for each figure without
+    data. Raises UsageError for an unknown name, and Unwritable.
     """
     names = list(FIGURES) if names is None else names
     for name in names:
@@ -55,16 +61,17 @@ def write_figures(
 
     rows, notes = prepare(rows), []
     files: list[Path] = []
-    folder.mkdir(parents=True, exist_ok=True)
+    below = folder if below is None else below
     drawn = Drawn(memory, rows, look, columns)
+    rows = rows.assign(**{name: rows[name].map(_mathtext(rows[name])) for name in _SHOWN})
     for name in names:
         paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
         reason = drawn.found(name, paths)
         if reason is None:
             for path in paths:
-                path.unlink(missing_ok=True)
+                remove_file(path, below)
             with style(look, columns):
-                reason = _draw(name, rows, paths)
+                reason = _draw(name, rows, paths, below)
             drawn.add(name, reason)
         if reason:
             notes.append(f"{name}: skipped, {reason}")
@@ -73,7 +80,11 @@ def write_figures(
     return files, notes
 
 
-def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
+def _mathtext(texts: pd.Series) -> dict[str, str]:
+    return {text: mathtext(text) for text in texts.unique()}
+
+
+def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], below: Path) -> str:
     """Draw one figure to all paths; returns "", or the reason why these rows give none."""
     figure = import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
     if isinstance(figure, str):
@@ -81,5 +92,7 @@ def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
     figure.draw_without_rendering()
     figure.set_layout_engine(None)  # not laid out again for each format
     for path, metadata in zip(paths, _ENDINGS.values(), strict=True):
-        figure.savefig(path, metadata=metadata)
+        content = io.BytesIO()
+        figure.savefig(content, format=path.suffix[1:], metadata=metadata)
+        replace_file(path, content.getvalue(), below)
     return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from ...escapes import csv, latex, markdown, typesettable
+from ...store.files import remove_file, replace_file
 from ..numbers import MISSING
 
 _ON_A_PAGE = 40  # lines
@@ -29,24 +30,29 @@ class Table:
     bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write name.csv, name.md, name.tex below `folder`, or only remove older ones if the table is empty."""
+        """Write name.csv, name.md, name.tex below `folder`, or only remove older ones if the table is empty.
+
+        Neither is done through a link at `folder`. Raises Unwritable.
+        """
         files = {".csv": self.csv, ".md": self.markdown, ".tex": self.latex}
         paths = [folder / f"{self.name}{ending}" for ending in files]
         for path, render in zip(paths, files.values(), strict=True):
-            path.unlink(missing_ok=True)
             if len(self.text):
-                path.write_text(render(), encoding="utf-8", newline="\n")
+                replace_file(path, render().encode(), folder.parent)
+            else:
+                remove_file(path, folder.parent)
         return paths if len(self.text) else []
 
     def csv(self) -> str:
-        return self.numbers.to_csv(index=False, lineterminator="\n")
+        numbers = self.numbers.map(lambda value: csv(value) if isinstance(value, str) else value)
+        return numbers.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
-        text = self.text.map(lambda cell: cell.replace("|", "\\|"))
+        text = self.text.map(markdown)
         for column, bold in self.bold.items():
             text[column] = [f"**{cell}**" if best else cell for cell, best in zip(text[column], bold, strict=True)]
         table = text.to_markdown(index=False, disable_numparse=True)
-        return f"{self.caption}\n\n{table}\n"
+        return f"{markdown(self.caption)}\n\n{table}\n"
 
     def latex(self) -> str:
         """booktabs tables no wider than the page; one per value of the first column where a single one is too long."""
@@ -54,7 +60,7 @@ class Table:
         for place, lines in self._places():
             for start in range(0, len(lines), _ON_A_PAGE):
                 label = f"tab:{self.name}" + (f"-{len(parts) + 1}" if parts else "")
-                caption = f"As table~\\ref{{tab:{self.name}}}: {_escaped(place)}." if parts else _escaped(self.caption)
+                caption = f"As table~\\ref{{tab:{self.name}}}: {latex(place)}." if parts else latex(self.caption)
                 parts.append(self._part(lines[start : start + _ON_A_PAGE], caption, label))
         return "% \\usepackage{booktabs,graphicx}\n" + "\n".join(parts)
 
@@ -68,11 +74,11 @@ class Table:
     def _part(self, lines: list[int], caption: str, label: str) -> str:
         """These lines as one table: without empty columns, escaped, scaled down to the text width."""
         text = self.text.iloc[lines]
-        text = text.loc[:, (text != MISSING).any()].map(_typesettable)
-        styler = text.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+        text = text.loc[:, (text != MISSING).any()]
+        styler = text.map(latex).rename(columns=latex).style.hide(axis="index")
         for column in text.columns.intersection(list(self.bold)):
-            styler = styler.apply(_bold, subset=[column], bold=[self.bold[column][line] for line in lines])
-        columns = [_WRAPPED if text[name].str.len().max() > _LONG else "l" for name in text]
+            styler = styler.apply(_bold, subset=[latex(column)], bold=[self.bold[column][line] for line in lines])
+        columns = [_WRAPPED if text[name].map(typesettable).str.len().max() > _LONG else "l" for name in text]
         tabular = styler.to_latex(convert_css=True, hrules=True, column_format="".join(columns))
         return (
             f"\\begin{{table}}\n\\centering\\footnotesize\n\\caption{{{caption}}}\n\\label{{{label}}}\n"
@@ -82,15 +88,6 @@ class Table:
 
 def _bold(column: pd.Series, bold: Sequence[bool]) -> list[str]:
     return ["font-weight: bold" if best else "" for best in bold]
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([&%$#_{}])", r"\\\1", _typesettable(text))
-
-
-def _typesettable(text: str) -> str:
-    """Text with "?" for characters that LaTeX cannot set without further packages."""
-    return "".join(letter if ord(letter) < 256 or letter in "–—‘’“”…" else "?" for letter in text)
 
 
 def informative(text: pd.DataFrame) -> pd.DataFrame:

@@ -36,6 +36,5 @@ def tables_of(rows: pd.DataFrame) -> Tables:
 
 
 def write_tables(all_tables: Iterable[Table], folder: Path) -> list[Path]:
-    """Write each as csv (numbers), Markdown and LaTeX (text); returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each as csv (numbers), Markdown and LaTeX (text); returns the files. Raises Unwritable."""
     return [path for table in all_tables for path in table.write(folder)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
-from ...store.files import writing
+from ....estimators.names import UsageError
+from ...store.files import Damaged, append_file, read_file
 from ..source import InFlight
 from .stopwatch import Block
 from .telemetry import Reading
@@ -26,29 +28,37 @@ class Journal(InFlight):
     def blocks(self) -> dict[str, list[Block]]:
         """Part name -> the blocks measured so far."""
         found: dict[str, list[Block]] = {}
-        if self.path is None or not self.path.is_file():
+        if self.path is None or not os.path.lexists(self.path):
             return found
-        for line in self.path.read_bytes().splitlines():
+        try:
+            lines = read_file(self.path).splitlines()
+        except Damaged as error:
+            raise UsageError(f"{self.path} is damaged ({error}); delete it and run again") from error
+        for line in lines:
             content, _, checksum = line.rpartition(b" ")
-            if checksum != _checksum(content):
-                continue
-            part, block = json.loads(content)
-            if block["reading"] is not None:
-                block["reading"] = Reading(**block["reading"] | {"throttled": tuple(block["reading"]["throttled"])})
-            found.setdefault(part, []).append(Block(**block))
+            if checksum == _checksum(content) and (whole := _block(content)):
+                found.setdefault(whole[0], []).append(whole[1])
         return found
 
     def add(self, part: str, block: Block) -> None:
         if self.path is not None:
             line = json.dumps([part, asdict(block)]).encode()
-            with writing(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("ab") as file:
-                    file.write(b"\n" + line + b" " + _checksum(line))  # newline first: a line cut short ends there
+            append_file(self.path, b"\n" + line + b" " + _checksum(line))  # newline first: a line cut short ends there
 
     def clear(self) -> None:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def _block(content: bytes) -> tuple[str, Block] | None:
+    """(the cell's part, the block) of a line; None where the line holds something else."""
+    try:
+        part, block = json.loads(content)
+        if block["reading"] is not None:
+            block["reading"] = Reading(**block["reading"] | {"throttled": tuple(block["reading"]["throttled"])})
+        return str(part), Block(**block)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _checksum(line: bytes) -> bytes:

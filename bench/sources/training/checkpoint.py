@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ...rows import Quantity
-from ...store.files import UNSEALED, is_sound, replace_file, sealed
+from ...store.files import UNSEALED, Damaged, is_sound, read_file, read_object, replace_file, sealed
 from ..source import InFlight
 
+MOST_BYTES = 2**34
 _SEAL = b'"sha256":"'  # in the header, which precedes the tensors
 
 
@@ -46,16 +49,19 @@ class Checkpoint(InFlight):
 
     def load(self) -> dict[str, Any] | None:
         """The state saved last; None when there is none, and when it is damaged, which sets `damaged`."""
-        if self.path is None or not self.path.is_file():
+        if self.path is None or not os.path.lexists(self.path):
             return None
-        content = self.path.read_bytes()
-        place = content.find(_SEAL)
-        self.damaged = place < 0 or not is_sound(content, place + len(_SEAL))
-        if self.damaged:
+        try:
+            content = read_file(self.path, MOST_BYTES)
+            place = content.find(_SEAL)
+            if place < 0 or not is_sound(content, place + len(_SEAL)):
+                raise Damaged("its checksum does not match its content")
+            length = int.from_bytes(content[:8], "little")
+            header = read_object(content[8 : 8 + length])
+            return _restore(json.loads(header["__metadata__"]["state"]), load(content))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError):
+            self.damaged = True
             return None
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-        return _restore(json.loads(header["__metadata__"]["state"]), load(content))
 
     def clear(self) -> None:
         if self.path is not None:
