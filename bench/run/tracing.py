@@ -15,7 +15,7 @@ from ..sources import CLOCK, STEPS
 from ..sources.build import build_task
 from ..sources.timing.clock import CpuClock, Timeline
 from ..sources.timing.timing import timed
-from ..store.files import replace_file
+from ..store.files import Unwritable, replace_file
 from .cell import Cell
 from .executors.limits import Limits
 from .executors.process import Lost, Process, Send
@@ -51,6 +51,8 @@ def write_traces(cells: Iterable[Cell], folder: Path, say: Callable[[str], None]
             continue
         try:
             paths.append(_apart(cell, folder) if cell.origins else _write(cell, folder))
+        except Unwritable:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             say(f"no trace of {cell.estimator} on {cell.task}: {reason}")
