@@ -21,6 +21,7 @@ from ....tasks.vae.datasets import data_folder, look_in
 from ...sources.timing.clock import steady_host
 from ...store.files import Unwritable
 from ...store.store import Store
+from ..output import harden_output
 from ..runner import Ended, Progress, Unit, measure_unit
 from .limits import Limits
 from .scheduling import Lost
@@ -153,6 +154,7 @@ def _work(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    harden_output()
     look_in(data)
     limits.limit_memory()
     steady_host(threads)
