@@ -47,7 +47,8 @@ class Setting(NamedTuple):
 @cache
 def shared_state(device: str) -> tuple[Setting, ...]:
     """Every setting that is guarded when measuring on this type of device, in the order in which they are restored."""
-    import_module("torch._dynamo")  # torch imports it on first use, which changes environment and warning filters
+    for name in ("torch._dynamo", "scipy.stats"):  # imported on first use, they change environment and warning filters
+        import_module(name)
     return (*_torch(device), *_python())
 
 

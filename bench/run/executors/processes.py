@@ -7,9 +7,7 @@ that a fresh process costs milliseconds instead of the seconds of an import.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -24,12 +22,13 @@ from ...store.store import Store
 from ..output import harden_output
 from ..runner import Ended, Progress, Unit, measure_unit
 from .limits import Limits
+from .orphans import end_with_run
 from .scheduling import Lost
 
 REGISTRIES = (ESTIMATORS, TASKS, COLLECTORS)
 FORKSERVER = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKSERVER else "spawn")
-IMPORTED = f"{__package__}.imported"
+PRELOADED = f"{__package__}.fork_server"
 DIED = "the process that measured it died"
 
 
@@ -40,7 +39,7 @@ class Processes:
 
     def __init__(self, store: Store, threads: int, jobs: int, limits: Limits) -> None:
         if FORKSERVER:
-            CONTEXT.set_forkserver_preload([IMPORTED])
+            CONTEXT.set_forkserver_preload([PRELOADED])
         self.slots, self.limits = jobs, limits
         self.work = (store.folder, data_folder(), threads, plugin_files(), limits)
         self.idle: list[Process] = []
@@ -153,7 +152,7 @@ def _work(
     Interrupts are left to the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_run()
     harden_output()
     look_in(data)
     limits.limit_memory()
@@ -164,10 +163,3 @@ def _work(
     with suppress(EOFError, Unwritable):  # the parent fails to write too, and reports it
         while True:
             connection.send(measure_unit(connection.recv(), store, heartbeat))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
