@@ -167,7 +167,7 @@ class TestRefusals:
         for name in (TRAIN, TEST):
             (tmp_path / name).write_bytes(b"\0" * 800)
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
-        assert ended.refused(f"{tmp_path / TRAIN} is corrupt", "checksum")
+        assert ended.refused(f"{tmp_path / TRAIN} is not MNIST's", "expected 60000 images", "found 800 bytes")
 
     @pytest.mark.parametrize("verb", ["run", "report"])
     def test_a_folder_of_a_newer_version_is_refused(self, command: Command, tmp_path: Path, verb: str) -> None:
