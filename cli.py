@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from dvae_bench import __version__
 from dvae_bench.bench.escapes import terminal
+from dvae_bench.bench.run.output import complete_output, lasting_output
 from dvae_bench.bench.store.files import NO_ROOM
 from dvae_bench.commands import catalogue, check, compare, merge, new, report, run
 from dvae_bench.commands.exits import INTERRUPTED, USAGE
@@ -32,8 +33,13 @@ app.command()(compare.history)
 
 def main() -> None:
     """The console script. Exit codes: 0 ok, 1 failing verdict, 2 bad usage, 3 some cells failed, 130 interrupted."""
+    with lasting_output():
+        _main()
+
+
+def _main() -> None:
     try:
-        with stoppable():
+        with stoppable(), complete_output():
             app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

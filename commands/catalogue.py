@@ -49,7 +49,7 @@ def show(
     name: Annotated[str, typer.Argument(help="An estimator, task, collector or protocol.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show one plugin (formula, facts, costs, reference, hyper-parameters) or one protocol."""
+    """Show one plugin (formula, facts, costs, reference, hyper-parameters), or the TOML file of one protocol."""
     family = Name.parse(name).family
     everything = {p.name: p for p in chain(*KINDS.values(), protocols.plugins())}
     everything |= {alias: p for p in list(everything.values()) for alias in p.names if alias not in everything}
@@ -60,6 +60,9 @@ def show(
     facts = _facts(everything[family])
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
+        return
+    if everything[family].family == "protocols":
+        typer.echo(facts["doc"], nl=False)
         return
     typer.echo(f"{facts.pop('name')}  ({facts.pop('family')})\n{facts.pop('about', '')}\n\n{facts.pop('doc', '')}\n")
     rules = facts.pop("hyperparameters", {})

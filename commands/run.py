@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ..bench.run.screen import Screen
     from ..bench.run.session import Session
 
+MOST = 1000
+"""Of seeds and of threads, so that a mistyped number is refused before the plan takes all memory."""
+
 
 def run(
     estimators: Annotated[
@@ -36,7 +40,7 @@ def run(
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PRESET.")
     ] = None,
     preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to N - 1 for draws and training.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=MOST, help="Seeds 0 to N - 1 for draws and training.")] = 1,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps instead of the preset's; evaluated ten times.")
     ] = None,
@@ -55,7 +59,7 @@ def run(
     shard: Annotated[
         str | None, typer.Option(help="I/N: measure the I-th of N shards, without a report; see `merge`.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads per process; use 1 for timings.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MOST, help="CPU threads per process; use 1 for timings.")] = 1,
     autocast: Autocast = "no",
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,
@@ -73,6 +77,8 @@ def run(
 
     if preset not in PRESETS:
         raise UsageError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
+    if target_elbo is not None and not math.isfinite(target_elbo):
+        raise UsageError(f"--target-elbo must be a finite number, got {target_elbo}")
     for path in plugin:
         add_plugins(path)
     excluded = set[str]()
@@ -130,7 +136,9 @@ def reproduce(
     estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these estimators.")] = ["*"],
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps of a scaled-down run.")] = None,
     budget: Annotated[str | None, typer.Option(help="Scale down to this time: 90s, 2m, 1.5h.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Reporting seeds; default: the protocol's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Reporting seeds; default: the protocol's.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PROTOCOL.")
@@ -141,7 +149,7 @@ def reproduce(
     isolate: Isolate = False,
     timeout: Timeout = None,
     memory: Memory = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads per process.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MOST, help="CPU threads per process.")] = 1,
     autocast: Autocast = "no",
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import subprocess
@@ -127,7 +128,7 @@ def test_corrupt_embedded_file_says_to_reinstall(tmp_path: Path, monkeypatch: py
     damaged.write_bytes(datasets.EMBEDDED.read_bytes()[:-9])
     monkeypatch.setattr(datasets, "EMBEDDED", damaged)
     monkeypatch.setenv(DATA_VARIABLE, "embedded")
-    with pytest.raises(UsageError, match=r"checksum.*reinstall"):
+    with pytest.raises(UsageError, match=r"expected 5000 images.*found nothing that can be read.*reinstall"):
         load_mnist()
 
 
@@ -216,7 +217,40 @@ def test_damaged_file_is_named_and_never_used(damage: str, name: str, folder: Pa
     path.write_bytes(DAMAGES[damage](small[name]))
     with pytest.raises(UsageError) as caught:
         load_mnist()
-    assert all(word in str(caught.value) for word in (str(path), "checksum", "delete it", DATA_VARIABLE))
+    told = str(caught.value)
+    assert all(word in told for word in (str(path), f"expected {datasets.COUNTS[name]} images", "found", DATA_VARIABLE))
+    assert "delete" not in told, "the file may be the user's own"
+
+
+def idx(*shape: int) -> bytes:
+    return struct.pack(f">{1 + len(shape)}i", 0x800 + len(shape), *shape) + bytes(math.prod(shape))
+
+
+OWN = {
+    "small": (idx(7, 28, 28), "7 images of 28 x 28 pixels"),
+    "wide": (idx(3, 32, 40), "3 images of 32 x 40 pixels"),
+    "cut": (idx(3, 28, 28)[:-9], "2359 of the 2368 bytes of 3 images of 28 x 28 pixels"),
+    "labels": (idx(60), "68 bytes that are no IDX file of images"),
+    "text": (b"label,pixel0\n", "13 bytes that are no IDX file of images"),
+}
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("given", [DATA_VARIABLE, "--data-dir"])
+def test_own_images_are_described_and_never_to_be_deleted(
+    own: str, given: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, (content, description) = folder / "mnist" / f"{TRAIN}.gz", OWN[own]
+    path.write_bytes(gzip.compress(content))
+    if given == "--data-dir":
+        monkeypatch.setenv(DATA_VARIABLE, "embedded")
+        datasets.look_in(str(folder))
+    with pytest.raises(UsageError) as caught:
+        load_mnist()
+    told = str(caught.value)
+    assert f"{path} is not MNIST's: expected 60000 images of 28 x 28 pixels, SHA-256 " in told
+    assert f"found {description}, SHA-256 {hashlib.sha256(content).hexdigest()[:12]}...; " in told
+    assert f"only MNIST itself can be trained on, so point {given} to" in told and "delete" not in told
 
 
 # --- user cache and download ---
@@ -295,7 +329,7 @@ def test_corrupt_file_in_the_cache_is_named_and_never_used(mirrors: Mirrors, tmp
     forget()
     (path,) = tmp_path.rglob(f"{TRAIN}.gz")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UsageError, match="checksum"):
+    with pytest.raises(UsageError, match="delete it, and it is downloaded again"):
         load_mnist()
 
 

@@ -58,7 +58,7 @@ def load(name: str) -> Protocol:
             f"{path.name!r} cannot name a results folder; rename it, with letters, digits, '.', '_' and '-' only"
         )
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path.name} is not TOML ({error}); fix it") from error
     return from_table(table, path.stem)

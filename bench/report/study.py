@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,7 +40,7 @@ class Study:
 
 def labels(folders: Sequence[Path]) -> list[str]:
     """Labels of the folders: their names, or their paths where two have the same name."""
-    names = [folder.resolve().name for folder in folders]
+    names = [Path(os.path.realpath(folder)).name for folder in folders]  # Path.resolve raises on a circle of links
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 

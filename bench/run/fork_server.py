@@ -15,7 +15,7 @@ from typing import Any
 
 FORKSERVER = "forkserver" in multiprocessing.get_all_start_methods()
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKSERVER else "spawn")
-PRELOADED = ["dvae_bench.bench.run.executors.imported", "dvae_bench.bench.check.suite"]
+PRELOADED = ["dvae_bench.bench.run.executors.preloaded", "dvae_bench.bench.check.suite"]
 
 
 def start_server() -> None:

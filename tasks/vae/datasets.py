@@ -12,6 +12,7 @@ import functools
 import gzip
 import hashlib
 import os
+import struct
 import sys
 import tempfile
 import threading
@@ -41,7 +42,8 @@ SHA256 = {
     TEST: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "mnist-5k-images-idx3-ubyte": "1d63efb4ac5ab122c73fed605a3f2897fe3ede87e9b4e9fe369abbdd36dad1e7",
 }
-_PIXELS, _HEADER = 784, 16
+COUNTS = {TRAIN: 60_000, TEST: 10_000, "mnist-5k-images-idx3-ubyte": 5_000}
+_PIXELS, _HEADER, _IMAGES = 784, 16, b"\0\0\x08\x03"
 _TIMEOUT = 3.0  # seconds to connect, and between two pieces
 _ANSWER_WITHIN = 4.0  # seconds for a mirror's first answer, name look-up included
 _PATIENCE, _SLOWEST = 15.0, 10_000  # seconds after which a download of fewer bytes per second is given up
@@ -86,6 +88,11 @@ def data_folder() -> str:
     return os.environ.get(DATA_VARIABLE, "") if _given is None else _given
 
 
+def _given_by() -> str:
+    """The option or variable that named the folder."""
+    return DATA_VARIABLE if _given is None else "--data-dir"
+
+
 def load_mnist(split: str = "60k/10k") -> Dataset:
     """MNIST, its training images whole ("60k/10k") or with the last 10,000 for validation ("50k/10k/10k").
 
@@ -103,12 +110,30 @@ def find_in_data_folder(*names: str) -> dict[str, Path]:
     return {} if folder in ("", "embedded") else _find(Path(folder).expanduser(), *names)
 
 
-def read_idx(path: Path, remedy: str = f"delete it or point {DATA_VARIABLE} elsewhere") -> Tensor:
-    """The images of an IDX file, gzipped or not, as uint8 [N, 784]. Raises UsageError on a wrong checksum."""
+def read_idx(path: Path, remedy: str) -> Tensor:
+    """The images of an IDX file of MNIST, gzipped or not, as uint8 [N, 784].
+
+    Raises UsageError, which says what was expected and what was found, with the remedy, on a wrong checksum.
+    """
     name, payload = path.name.removesuffix(".gz"), uncompressed(path)
-    if hashlib.sha256(payload).hexdigest() != SHA256[name]:
-        raise UsageError(f"{path} is corrupt: its checksum is not that of the real {name}; {remedy}")
+    found = hashlib.sha256(payload).hexdigest()
+    if found != SHA256[name]:
+        raise UsageError(
+            f"{path} is not MNIST's: expected {COUNTS[name]} images of 28 x 28 pixels, SHA-256 {SHA256[name][:12]}..., "
+            f"found {_contents(payload)}, SHA-256 {found[:12]}...; {remedy}"
+        )
     return torch.frombuffer(bytearray(payload), dtype=torch.uint8, offset=_HEADER).view(-1, _PIXELS)
+
+
+def _contents(payload: bytes) -> str:
+    """What the uncompressed bytes of a file are, in words."""
+    if not payload:
+        return "nothing that can be read (an empty file, or a damaged gzip)"
+    count, height, width = struct.unpack(">3i", payload[4:_HEADER]) if len(payload) >= _HEADER else (0, 0, 0)
+    if payload[:4] != _IMAGES or min(count, height, width) < 1:
+        return f"{len(payload)} bytes that are no IDX file of images"
+    images, size = f"{count} images of {height} x {width} pixels", _HEADER + count * height * width
+    return images if len(payload) == size else f"{len(payload)} of the {size} bytes of {images}"
 
 
 def uncompressed(path: Path) -> bytes:
@@ -144,14 +169,15 @@ def _images(given: str) -> tuple[str, Tensor, Tensor]:
     if given:
         folder = Path(given).expanduser()
         files = _find(folder, TRAIN, TEST)
+        remedy = f"only MNIST itself can be trained on, so point {_given_by()} to a folder of it, or leave it out"
         if len(files) < 2:
             raise UsageError(
-                f"{DATA_VARIABLE} is {folder}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there or in its "
-                f"mnist/: put them there, or unset {DATA_VARIABLE} to have them downloaded"
+                f"{_given_by()} is {folder}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there or in its "
+                f"mnist/: put them there, or leave {_given_by()} out to have them downloaded"
             )
     else:
         try:
-            files = _cached()
+            files, remedy = _cached(), "delete it, and it is downloaded again"
         except OSError as error:
             print(
                 f"WARNING: MNIST is not in the user cache and cannot be downloaded ({error}), so the "
@@ -160,7 +186,7 @@ def _images(given: str) -> tuple[str, Tensor, Tensor]:
                 file=sys.stderr,
             )
             return _embedded()
-    return "mnist", read_idx(files[TRAIN]), read_idx(files[TEST])
+    return "mnist", read_idx(files[TRAIN], remedy), read_idx(files[TEST], remedy)
 
 
 def _embedded() -> tuple[str, Tensor, Tensor]:
@@ -203,7 +229,7 @@ def _download(url: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as unchecked:
         path = Path(unchecked) / url.rpartition("/")[2]
         _within_reason(lambda: _fetch(url, path), path)
-        read_idx(path)
+        read_idx(path, "try again")
         path.replace(folder / path.name)
 
 

@@ -127,6 +127,7 @@ class TestRefusals:
             ("run -e rloo -t bit -x disarm", ["--exclude 'disarm' matches none"]),
             ("run -e rloo -t bit --basket rlo", ["unknown estimator 'rlo'", "nearest: rloo"]),
             ("run -e rloo -t bit --plugin nowhere.py", ["no plugin file nowhere.py"]),
+            ("run -e rloo -t bit --target-elbo nan", ["--target-elbo must be a finite number, got nan"]),
             ("list estimator", ["cannot list 'estimator'", "estimators, tasks, collectors, protocols, figures"]),
             ("list --plugin nowhere.py", ["no plugin file nowhere.py"]),
             ("show rebra", ["no plugin or protocol is called 'rebra'", "nearest: rebar"]),
@@ -167,7 +168,7 @@ class TestRefusals:
         for name in (TRAIN, TEST):
             (tmp_path / name).write_bytes(b"\0" * 800)
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data-dir", tmp_path, "-o", tmp_path / "r")
-        assert ended.refused(f"{tmp_path / TRAIN} is corrupt", "checksum")
+        assert ended.refused(f"{tmp_path / TRAIN} is not MNIST's", "expected 60000 images", "found 800 bytes")
 
     @pytest.mark.parametrize("verb", ["run", "report"])
     def test_a_folder_of_a_newer_version_is_refused(self, command: Command, tmp_path: Path, verb: str) -> None:
@@ -175,6 +176,15 @@ class TestRefusals:
         arguments = ["report", tmp_path] if verb == "report" else ["run", "-e", "rloo", "-t", "bit", "-o", tmp_path]
         assert command(*arguments).refused(f"schema {SCHEMA + 1}", "9.9.9", __version__, "upgrade")
         assert not list((tmp_path / "cells").iterdir())
+
+    @pytest.mark.parametrize("option", ["--threads", "--seeds"])
+    def test_a_mistyped_number_is_refused_before_anything_is_planned(self, command: Command, option: str) -> None:
+        ended = command("run", "-e", "rloo", "-t", "bit", "--dry-run", option, "9" * 24)
+        assert ended.code == 2 and ended.out == "" and option in ended.err and "1000" in ended.err
+
+    def test_a_circle_of_links_holds_no_results(self, command: Command, tmp_path: Path) -> None:
+        (tmp_path / "circle").symlink_to("circle")
+        assert command("report", tmp_path / "circle").refused("circle holds no results")
 
     def test_a_damaged_part_is_named_and_left_out(self, command: Command, tmp_path: Path) -> None:
         Store(tmp_path).write_context({"schema": SCHEMA})

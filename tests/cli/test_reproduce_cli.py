@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -123,3 +124,12 @@ def test_protocols_are_listed_and_shown(command: Command) -> None:
     assert [line.split()[0] for line in lines] == protocols.names()
     assert "Table 1" in command("show", "jang-2017-vae").out
     assert json.loads(command("list", "protocols", "--json").out)[0]["about"]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte-order-mark"])
+def test_what_show_prints_of_a_protocol_is_one(command: Command, tmp_path: Path, mark: str) -> None:
+    """`show PROTOCOL > mine.toml`, for an editor, and `reproduce mine.toml`."""
+    mine = tmp_path / "mine.toml"
+    for name in protocols.names():
+        mine.write_text(mark + command("show", name).out, encoding="utf-8")
+        assert protocols.load(str(mine)) == replace(protocols.load(name), name="mine")

@@ -7,6 +7,7 @@ import random
 import re
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +150,35 @@ def test_a_second_signal_ends_what_swallows_the_first(
     for word in ("asleep", "go away"):
         wait_for(lambda printed, word=word: word in printed, folder)
         os.kill(run, how)
-    assert forks.wait(run) == 130
+    assert forks.wait(run) == -how
+    assert len(Store(folder / "results").stored()) == 1, "what was finished before it"
+
+
+NATIVE = """
+print("in native code", flush=True)
+lock = ctypes.create_string_buffer(256)
+for _ in range(2):
+    ctypes.PyDLL(None).pthread_mutex_lock(lock)
+"""
+"""Waits for itself with the interpreter lock held, so that no Python code runs in any thread."""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_native_code_that_holds_the_interpreter_lock(
+    how: signal.Signals, tmp_path: Path, forks: Forks, plugin_file: Callable[..., Path]
+) -> None:
+    names = ["-e", "rloo", "-e", "native", "-t", "bit", "-o", "results"]
+    folder, arguments = tmp_path / "run", ["run", "--plugin", plugin_file("native", NATIVE), *names]
+    run = forks.start("run", folder, *arguments)
+    guard = threading.Timer(20, os.kill, [run, signal.SIGKILL])
+    guard.start()
+    wait_for(lambda printed: "in native code" in printed, folder)
+    for _ in range(2):
+        time.sleep(0.2)
+        os.kill(run, how)
+    code = forks.wait(run)
+    guard.cancel()
+    assert code == -how
     assert len(Store(folder / "results").stored()) == 1, "what was finished before it"
 
 

@@ -1,4 +1,4 @@
-"""Imported by the fork server: every module that measuring a cell needs, so that forked processes import nothing."""
+"""Every module that measuring a cell needs, imported so that forked processes import nothing."""
 
 from __future__ import annotations
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -19,7 +17,9 @@ from ....tasks.vae.datasets import data_folder, look_in
 from ...sources.timing.clock import steady_host
 from ...store.files import Unwritable
 from ..fork_server import CONTEXT, start_server, without_main
+from ..output import harden_output
 from .limits import Limits
+from .orphans import end_with_run
 
 REGISTRIES = (ESTIMATORS, TASKS, COLLECTORS)
 DIED = "the process that measured it died"
@@ -134,7 +134,8 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_run()
+    harden_output()
     look_in(data)
     limits.limit_memory()
     steady_host(threads)
@@ -147,10 +148,3 @@ def _work(
             answer = Answer(call(connection.send))
             sys.stdout.flush()
             connection.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
