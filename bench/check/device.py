@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import torch
+
 from ...estimators.names import Name
 from ...estimators.registry import Plugin
 from .case import Case, Failed, Skipped
@@ -43,7 +45,7 @@ class Device:
 
     @functools.cached_property
     def outcomes(self) -> dict[str, dict[str, str]]:
-        """For each name and kind of latent "" or the error, in one line; waits for the process."""
+        """For each name and kind of latent "" or the error, in one line; under "" those of the control. Waits."""
         out, err = self.process.communicate()
         if self.process.returncode:
             raise Failed(f"the process of the fake device died: {(err.strip() or 'killed').splitlines()[-1]}")
@@ -54,6 +56,8 @@ class Device:
         for module, name in PRIVATE.items():
             if not hasattr(importlib.import_module(module), name):
                 raise Skipped(f"this torch has no {module}.{name}, a private API that the fake device needs")
+        if fault := self.outcomes[""][""]:
+            raise Skipped(f"the fake device does not work with torch {torch.__version__} here: {fault}")
         outcome = self.outcomes[str(case.name)]
         wrong = outcome[case.kind] if case.kind in outcome else outcome[""]
         if wrong:

@@ -4,7 +4,8 @@ Tensors of a made-up device, registered from Python and run in FakeTensorMode, h
 host syncs (.item(), `if tensor:`, boolean masks) raise where a real device would wait, and every tensor made on the CPU
 is seen. Generators of the wrong device are not seen. A device cannot be unregistered, hence the process.
 
-Its argument is [[the fields of a Plugin, name, values]] as JSON; it prints {name: {kind: "" or the error}}.
+Its argument is [[the fields of a Plugin, name, values]] as JSON; it prints {name: {kind: "" or the error}}, with the
+control's outcome under "".
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from ...estimators.latents import latent_at
 from ...estimators.names import Name
-from ...estimators.registry import Plugin
+from ...estimators.registry import ESTIMATORS, Plugin
 from ...estimators.tuning import Tuner
 from .case import Case, Skipped
 
@@ -109,6 +110,12 @@ def steps(case: Case) -> str:
     return ""
 
 
+def control() -> str:
+    """The error of a built-in estimator, which is not the estimator's: "" where the fake device works here."""
+    reinforce = ESTIMATORS.find("reinforce")
+    return steps(Case(reinforce, Name("reinforce"), reinforce.load(), "bernoulli"))
+
+
 def trials(plugin: Plugin, name: Name) -> dict[str, str]:
     """The outcome for each kind of latent that it supports; under "" the error that keeps it from being tried."""
     found = {}
@@ -124,7 +131,7 @@ def trials(plugin: Plugin, name: Name) -> dict[str, str]:
 def main() -> None:
     register()
     asked = json.loads(sys.argv[1])
-    found = {}
+    found = {"": {"": control()}}
     for (name, family, module, attribute, path), text, values in asked:
         plugin = Plugin(name, family, module, attribute, Path(path) if path else None)
         found[text] = trials(plugin, Name(name, tuple(values.items())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from dvae_bench.bench.check import check
-from dvae_bench.bench.check.case import Case, Failed
+from dvae_bench.bench.check.case import Case, Failed, Skipped
+from dvae_bench.bench.check.device import Device
 from dvae_bench.bench.check.rows import rows
 from dvae_bench.bench.check.suite import DEVICE, PROPERTIES
 from dvae_bench.estimators.names import Name
@@ -43,6 +45,19 @@ def test_every_fault_is_caught_by_its_property_alone() -> None:
     assert Counter(result.about for result in results if result.estimator == "no-fault") == Counter(
         [*PROPERTIES, DEVICE]
     )
+
+
+def test_a_fake_device_that_does_not_work_blames_no_estimator() -> None:
+    """Where a torch runs no step on the fake device, not even a built-in estimator's, nothing can be said of others."""
+    fault = "train(): RuntimeError: Unhandled FakeTensor Device Propagation"
+    case = Case(FAULTY["no-fault"], Name("no-fault"), FAULTY["no-fault"].load(), "bernoulli")
+    with Device([]) as device:
+        device.outcomes = {"": {"": fault}, "no-fault": {"bernoulli": fault}}
+        with pytest.raises(Skipped, match=f"the fake device does not work with torch .*: {re.escape(fault)}"):
+            device.ran(case)
+        device.outcomes = {"": {"": ""}, "no-fault": {"bernoulli": fault}}
+        with pytest.raises(Failed, match=re.escape(fault)):
+            device.ran(case)
 
 
 def test_every_property_has_a_fault() -> None:
