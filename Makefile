@@ -1,12 +1,13 @@
 # make run      install into .venv and run the quick benchmark, JOBS processes side by side (2)
 # make test     the tests, at most 7 minutes on two cores; make test-full adds the long ones
+# make test-lowest   the tests on the lowest versions that pyproject.toml declares; make test-highest, on the newest
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full lint bench docs seed calibrate reference training which regress baseline peers speed clean
+.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training which regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -16,6 +17,15 @@ test: $(READY)
 
 test-full: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Each in a new venv of its own, about 7 GB. What an old package calls of a newer one may be deprecated: not our fault.
+test-lowest: RESOLUTION := lowest-direct
+test-highest: RESOLUTION := highest
+test-lowest test-highest:
+	$(PYTHON) -m venv --clear build/$@
+	build/$@/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+	build/$@/bin/uv pip install --quiet --python build/$@/bin/python --resolution $(RESOLUTION) --editable ".[dev]"
+	build/$@/bin/python -m pytest -n 2 -m "not full" -W ignore::DeprecationWarning
 
 lint: $(READY)
 	$(BIN)/ruff check .

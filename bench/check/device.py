@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+import torch
+
 from .case import Case, Failed, Skipped
 
 PRIVATE = {
@@ -17,9 +19,11 @@ def device(case: Case) -> str:
     for module, name in PRIVATE.items():
         if not hasattr(importlib.import_module(module), name):
             raise Skipped(f"this torch has no {module}.{name}, a private API that the fake device needs")
-    from .fake_device import register, steps
+    from .fake_device import control, register, steps
 
     register()
+    if fault := control():
+        raise Skipped(f"the fake device does not work with torch {torch.__version__} here: {fault}")
     if wrong := steps(case):
         raise Failed(f"on a device that is not the CPU, {wrong}")
     return ""

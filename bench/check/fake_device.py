@@ -21,6 +21,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from ...estimators.latents import latent_at
+from ...estimators.names import Name
+from ...estimators.registry import ESTIMATORS
 from ...estimators.tuning import Tuner
 from .case import Case
 
@@ -101,3 +103,10 @@ def steps(case: Case) -> str:
         if wrong:
             return f"{'train' if train else 'eval'}(): {wrong}"
     return ""
+
+
+@functools.cache
+def control() -> str:
+    """The error of a built-in estimator, which is not the estimator's: "" where the fake device works here."""
+    reinforce = ESTIMATORS.find("reinforce")
+    return steps(Case(reinforce, Name("reinforce"), reinforce.load(), "bernoulli"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dvae_bench.bench.check import check
-from dvae_bench.bench.check.case import Case, Failed
+from dvae_bench.bench.check import check, fake_device
+from dvae_bench.bench.check.case import Case, Failed, Skipped
+from dvae_bench.bench.check.device import device
 from dvae_bench.bench.check.rows import rows
 from dvae_bench.bench.check.suite import DEVICE, PROPERTIES
 from dvae_bench.estimators.names import Name
@@ -43,6 +45,20 @@ def test_every_fault_is_caught_by_its_property_alone() -> None:
     assert Counter(result.about for result in results if result.estimator == "no-fault") == Counter(
         [*PROPERTIES, DEVICE]
     )
+
+
+def test_a_fake_device_that_does_not_work_blames_no_estimator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a torch runs no step on the fake device, not even a built-in estimator's, nothing can be said of others."""
+    fault = "train(): RuntimeError: Unhandled FakeTensor Device Propagation"
+    case = Case(FAULTY["no-fault"], Name("no-fault"), FAULTY["no-fault"].load(), "bernoulli")
+    monkeypatch.setattr(fake_device, "register", lambda: None)
+    monkeypatch.setattr(fake_device, "steps", lambda case: fault)
+    monkeypatch.setattr(fake_device, "control", lambda: fault)
+    with pytest.raises(Skipped, match=f"the fake device does not work with torch .*: {re.escape(fault)}"):
+        device(case)
+    monkeypatch.setattr(fake_device, "control", lambda: "")
+    with pytest.raises(Failed, match=re.escape(fault)):
+        device(case)
 
 
 def test_every_property_has_a_fault() -> None:

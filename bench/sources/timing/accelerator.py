@@ -34,7 +34,7 @@ def launches(gradient: Callable[[], object], device: torch.device) -> int:
     if supported_activities() <= {ProfilerActivity.CPU}:
         raise RuntimeError("this build's profiler sees no accelerator")
     torch.accelerator.synchronize(device)
-    with profile(activities=supported_activities()) as profiler:
+    with profile(activities=supported_activities(), acc_events=True) as profiler:  # see bench/run/tracing.py
         gradient()
         torch.accelerator.synchronize(device)
     return sum(event.device_type != DeviceType.CPU for event in profiler.events())
