@@ -22,7 +22,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from .latents import Latent, LatentSpec, Objective, expectation
+from .latents import Latent, LatentSpec, Objective, expectation, kept_wide
+from .modes import apart, ordinary
 from .names import Name, Unsupported, resolve
 from .validation import check_latent, checked
 
@@ -181,11 +182,22 @@ class Estimator(nn.Module, ABC):
         Raises UsageError for a latent of another spec, and if f returns anything but [n, *batch].
         """
         check_latent(self.name, self.spec, latent)
+        f = checked(f, latent)
+        if ordinary(latent.params):
+            return self._estimate(f, latent, generator)
+        with apart(f, latent) as (f, latent):
+            return self._estimate(f, latent, generator)
+
+    def _estimate(self, f: Objective, latent: Latent, generator: Generator | None) -> Estimate:
         draw = self.sample(latent, generator)
-        estimate = self.gradient(checked(f, latent), latent, draw)
+        estimate = self.gradient(f, latent, draw)
         if self.training:
             self.update(draw, estimate)
         return estimate
+
+    def _apply(self, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Averages in half precision stop moving, so the estimator of a model in half precision stays in float32."""
+        return super()._apply(kept_wide(convert), recurse)
 
     def forward(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Tensor:
         """The differentiable loss [*batch]: f maps z [n, *batch, *event] to [n, *batch]."""

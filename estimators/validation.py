@@ -34,18 +34,18 @@ def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
 
 
 def checked(f: Objective, latent: Latent) -> Objective:
-    """f with its values checked: one per z, [n, *batch], in floating point; integers and booleans are converted.
+    """f with its values checked: one per z, [n, *batch], converted to the dtype that the estimator computes in.
 
-    It raises UsageError for any other shape. A scalar would broadcast, and minus a baseline made of itself give a
-    gradient of 0.
+    f sees z in the dtype of the parameters given. It raises UsageError for a value of any other shape. A scalar would
+    broadcast, and minus a baseline made of itself give a gradient of 0.
     """
-    event_dims = len(latent.spec.event_shape)
+    event_dims, given, own = len(latent.spec.event_shape), latent.dtype, latent.params.dtype
 
     def objective(z: Tensor) -> Tensor:
-        value = f(z)
-        if isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.is_floating_point():
+        value = f(z if given is own else z.to(given))
+        if isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.dtype is own:
             return value
-        return _convertible(value, z, z.shape[:-event_dims]).to(latent.params.dtype)
+        return _convertible(value, z, z.shape[:-event_dims]).to(own)
 
     return objective
 

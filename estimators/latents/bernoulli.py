@@ -21,7 +21,7 @@ class Bernoulli(Discrete):
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
-        self.logits = logits
+        self.logits = self.params
 
     @classmethod
     def of(cls, **natural: Any) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from dvae_bench.estimators.contract import Claim, Estimate, Estimator, expand_right
 from dvae_bench.estimators.latents import Latent, LatentSpec, Objective
+from dvae_bench.estimators.validation import checked
 from torch import Generator, Tensor, nn
 
 
@@ -138,6 +139,19 @@ class SinglePrecision(Faulty):
         right = reinforce(f, latent, draw)
         assert right.grad is not None
         return Estimate(right.value, right.grad.float())
+
+
+class NoiseInHalf(Faulty):
+    """Uniforms in the dtype of the caller's parameters."""
+
+    name = "noise-in-half"
+    caught_by = "dtypes"
+    latents = ("bernoulli",)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        p = latent.probs.detach().to(latent.dtype)
+        u = torch.rand((1, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
+        return (u < p).to(latent.params.dtype)
 
 
 class NotInLogSpace(Faulty):
@@ -311,7 +325,7 @@ class AnyLatent(Faulty):
     caught_by = "latent"
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
-        return self.gradient(f, latent, self.sample(latent, generator))
+        return self.gradient(checked(f, latent), latent, self.sample(latent, generator))
 
 
 class AnalyticPartLost(Faulty):
