@@ -14,6 +14,11 @@ from torch import Tensor
 from .latents import Latent, LatentSpec, Objective
 from .names import UsageError
 
+IN_PLACE = "f must leave its z as it is, which the gradient needs: write z = 2 * z in place of z.mul_(2) or z *= 2"
+
+OF_TORCH_IN_PLACE = ("in-place operation", "modified inplace", "written-to tensor")
+"""Torch's words where it refuses to change z in place: a leaf, an expanded tensor, the output of a Function."""
+
 
 def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
     """Raises UsageError unless the latent has the spec that the estimator of this name was made for.
@@ -36,13 +41,24 @@ def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
 def checked(f: Objective, latent: Latent) -> Objective:
     """f with its values checked: one per z, [n, *batch], converted to the dtype that the estimator computes in.
 
-    f sees z in the dtype of the parameters given. It raises UsageError for a value of any other shape. A scalar would
-    broadcast, and minus a baseline made of itself give a gradient of 0.
+    f sees z in the dtype of the parameters given. It raises UsageError for a value of any other shape, since a scalar
+    would broadcast, and minus a baseline made of itself give a gradient of 0; and if f changes z in place, unless
+    through z.data or numpy, which keep no count of changes.
     """
     event_dims, given, own = len(latent.spec.event_shape), latent.dtype, latent.params.dtype
 
     def objective(z: Tensor) -> Tensor:
-        value = f(z if given is own else z.to(given))
+        seen = z if given is own else z.to(given)
+        counted = not torch.compiler.is_compiling()  # a compiled graph would break at the comparison
+        version = seen._version if counted else 0
+        try:
+            value = f(seen)
+        except RuntimeError as error:
+            if any(words in str(error) for words in OF_TORCH_IN_PLACE):
+                raise UsageError(f"{IN_PLACE} ({error})") from error
+            raise
+        if counted and seen._version != version:
+            raise UsageError(IN_PLACE)
         if isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.dtype is own:
             return value
         return _convertible(value, z, z.shape[:-event_dims]).to(own)

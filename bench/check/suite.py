@@ -17,6 +17,7 @@ from .costs import cost
 from .device import Device
 from .facts import declared, facts
 from .numbers import dtypes, shapes
+from .objective import objective
 from .randomness import determinism
 from .rows import rows
 from .splicing import splice
@@ -38,6 +39,7 @@ PROPERTIES: dict[str, Property] = {
     "state": state,
     "splice": splice,
     "latent": latent,
+    "objective": objective,
 }
 DEVICE = "device"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from dvae_bench.estimators.contract import Claim, Estimate, Estimator, expand_right
 from dvae_bench.estimators.latents import Latent, LatentSpec, Objective
-from dvae_bench.estimators.validation import checked
+from dvae_bench.estimators.validation import check_latent, checked
 from torch import Generator, Tensor, nn
 
 
@@ -326,6 +326,20 @@ class AnyLatent(Faulty):
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
         return self.gradient(checked(f, latent), latent, self.sample(latent, generator))
+
+
+class AnyObjective(Faulty):
+    """Its own estimate() asks nothing of f."""
+
+    name = "any-objective"
+    caught_by = "objective"
+    latents = ("bernoulli",)
+
+    def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
+        check_latent(self.name, self.spec, latent)
+        return self.gradient(
+            lambda z: f(z.to(latent.dtype)).to(latent.params.dtype), latent, self.sample(latent, generator)
+        )
 
 
 class AnalyticPartLost(Faulty):

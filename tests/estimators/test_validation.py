@@ -109,3 +109,44 @@ def test_validation_asks_nothing_of_the_device() -> None:
 def test_logits_in_place_of_a_latent_are_refused() -> None:
     with pytest.raises(UsageError, match=r"disarm takes a latent, such as Bernoulli\(logits\), not a Tensor"):
         estimator("disarm", BITS)(lambda z: z.sum(-1), torch.zeros(6))
+
+
+def tripled(z: Tensor) -> Tensor:
+    z.mul_(3)
+    return z
+
+
+def first_set(z: Tensor) -> Tensor:
+    z[..., 0] = 1
+    return z
+
+
+def shifted_unseen(z: Tensor) -> Tensor:
+    with torch.no_grad():
+        z.sub_(1)
+    return z
+
+
+@every_estimator
+@pytest.mark.parametrize("change", [tripled, first_set, shifted_unseen])
+def test_an_f_that_changes_z_in_place_is_refused(plugin: Plugin, change: Objective) -> None:
+    """36 pairs of estimator and latent returned another gradient, `reinforce` of z.mul_(2) twice the right one."""
+    for kind in plugin.facts["latents"]:
+        case = Case(plugin, Name(plugin.name), plugin.load(), kind)
+        for train in (False, True):
+            latent = case.latent(case.params(3, dtype=torch.float32).requires_grad_())
+            with pytest.raises(UsageError, match=r"f must leave its z as it is.*write z = 2 \* z"):
+                case.fresh().train(train)(lambda z: change(z).flatten(2).sum(-1), latent)
+
+
+def test_an_f_may_change_its_own_tensors_in_place() -> None:
+    latent = Bernoulli(torch.zeros(2, 6, requires_grad=True))
+    found = [
+        torch.autograd.grad(estimator("rebar", BITS)(f, latent, torch.Generator().manual_seed(0)).sum(), latent.params)[
+            0
+        ]
+        for f in (lambda z: z.clone().sub_(0.45).square_().sum(-1), lambda z: (z - 0.45).square().sum(-1))
+    ]
+    assert torch.equal(*found)
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        estimator("rebar", BITS)(lambda z: z.sum(-1) + torch.zeros(7), latent)
