@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import Latent, Objective, expectation
 from ..estimators.names import Name, UsageError
 from ..estimators.registry import ESTIMATORS
+from ..estimators.validation import unsettled
 from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
 from .collectors.evaluations import Evaluations
@@ -94,6 +96,8 @@ def measure(
     Raises UsageError for anything else, for an estimator of another latent, and for an f of another shape.
     """
     task = Given(f, latent)
+    if problem := unsettled(f, latent):
+        warnings.warn(problem, stacklevel=2)
     settings = DrawSettings(rows=max(8, draws // 64), elements=float("inf"))
     rows: list[dict[str, Any]] = []
     for name, make in makers(estimators, task).items():

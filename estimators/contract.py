@@ -179,7 +179,8 @@ class Estimator(nn.Module, ABC):
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
         """Sample, estimate and, in train(), update the running state.
 
-        Raises UsageError for a latent of another spec, and if f returns anything but [n, *batch].
+        Raises UsageError for a latent of another spec, and if f returns anything but [n, *batch] or changes z in place;
+        Unsupported if it differentiates f and the value of f has no gradient in z.
         """
         check_latent(self.name, self.spec, latent)
         f = checked(f, latent)

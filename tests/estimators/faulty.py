@@ -271,7 +271,7 @@ class MovesInEval(Faulty):
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
         advantage = f_z.detach() - self.total
-        self.total = self.total + 0.1 * advantage.mean()
+        self.total = (self.total + 0.1 * advantage.mean()).nan_to_num(0.0, 0.0, 0.0)
         return Estimate(f_z.mean(0), (expand_right(advantage, score) * score).mean(0))
 
 
