@@ -22,10 +22,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
+from .costs import documented
 from .latents import Latent, LatentSpec, Objective, expectation, kept_wide
 from .modes import apart, ordinary
 from .names import Name, Unsupported, resolve
-from .validation import check_latent, checked
+from .validation import check_latent, checked, memory_hint, out_of_memory
 
 Lower = Callable[[Objective, Any], Tensor]
 """How f is averaged over a lower stochastic layer: (f, latent) -> [*batch], by an estimator or by `expectation`."""
@@ -190,8 +191,13 @@ class Estimator(nn.Module, ABC):
             return self._estimate(f, latent, generator)
 
     def _estimate(self, f: Objective, latent: Latent, generator: Generator | None) -> Estimate:
-        draw = self.sample(latent, generator)
-        estimate = self.gradient(f, latent, draw)
+        try:
+            draw = self.sample(latent, generator)
+            estimate = self.gradient(f, latent, draw)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                error.add_note(memory_hint(repr(self), documented(self)[0], latent))
+            raise
         if self.training:
             self.update(draw, estimate)
         return estimate

@@ -6,6 +6,7 @@ finite is checked elsewhere (`Latent.validate`, the statistics).
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,8 @@ WITHOUT_GRADIENT = (
     "this estimator differentiates f in z, but the value of f does not depend on z differentiably (it is constant, "
     "whole numbers or detached): make f differentiable, or take an estimator that only evaluates it, such as rloo"
 )
+MOST = 2**28
+"""1 GiB in float32."""
 SETTLE = (
     "Put its model into eval() if it has dropout or batch norm; bias and variance are now those of the estimator and "
     "of f together"
@@ -107,6 +110,26 @@ def _convertible(value: Any, z: Tensor, wanted: torch.Size) -> Tensor:
             f'{list(value.shape)}: sum over the event dimensions only, and give a torch loss reduction="none"'
         )
     return value
+
+
+def check_room(name: str, spec: LatentSpec, numbers: int, instead: str) -> None:
+    """Raises Unsupported if an estimator holds more than MOST numbers at once for each data point."""
+    if numbers > MOST:
+        size = f"{4 * numbers / 2**30:.1f} GiB in float32"
+        raise Unsupported(f"{name} on {spec} needs {size} for each data point, since it grows as K³: take {instead}")
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def memory_hint(name: str, evaluations: int, latent: Latent) -> str:
+    """What the memory of an estimator goes into, in one sentence."""
+    points, event = latent.batch_shape.numel(), math.prod(latent.spec.event_shape)
+    return (
+        f"{name} evaluates f at {evaluations} z of {event} numbers for each of {points} data points: "
+        "take a smaller batch, a smaller latent, or an estimator with fewer evaluations"
+    )
 
 
 def _described(spec: LatentSpec) -> str:

@@ -83,7 +83,11 @@ def _unspoilt(case: Case) -> None:
         latent = case.latent(case.params(BATCH, dtype=torch.float32).requires_grad_())
         f = case.objective(latent)
         factor = torch.tensor([bad] + [1.0] * (BATCH - 1))
-        estimate = estimator.estimate(lambda z, f=f, factor=factor: f(z) * factor, latent, seeded())
+
+        def once_bad(z: Tensor, f: Change = f, factor: Tensor = factor) -> Tensor:
+            return f(z) * factor
+
+        estimate = estimator.estimate(once_bad, latent, seeded())
         Tuner(estimator).step(estimate.tuning_loss)
         for key, tensor in estimator.state_dict().items():
             require(tensor.isfinite().all(), f"{key} is not finite after one value of f was {bad}")

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
 from .discrete import Discrete
-from .latent import LatentSpec, uniform
+from .latent import LatentSpec, finite, uniform
 from .natural import PROBABILITY, unconstrained
 
 
@@ -41,7 +41,7 @@ class Bernoulli(Discrete):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Σ_d z_d φ_d + log σ(-φ_d)."""
-        return (z * self.logits + logsigmoid(-self.logits)).sum(-1)
+        return (z * finite(self.logits) + finite(logsigmoid(-self.logits))).sum(-1)
 
     def score(self, z: Tensor) -> Tensor:
         """z - p."""
@@ -97,7 +97,7 @@ class Bernoulli(Discrete):
 
     @staticmethod
     def class_logits(logits: Tensor) -> Tensor:
-        return torch.stack([torch.zeros_like(logits), logits], -1)
+        return torch.stack([torch.zeros_like(logits), finite(logits)], -1)
 
     @staticmethod
     def class_weights(z: Tensor) -> Tensor:
@@ -135,6 +135,7 @@ class _KlToPrior(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
+        logits = finite(logits)
         ctx.save_for_backward(logits)
         return torch.addcmul(logsigmoid(-logits), logits.sigmoid(), logits).sum(-1) + logits.shape[-1] * math.log(2)
 

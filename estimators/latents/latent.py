@@ -81,6 +81,15 @@ def widened(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype.itemsize >= 4 else tensor.float()
 
 
+def finite(logits: Tensor) -> Tensor:
+    """Infinite logits as very large ones, so that 0 · ∞ is 0 where a certain or an impossible event has no share.
+
+    No gradient reaches an infinite logit.
+    """
+    largest = torch.finfo(logits.dtype).max / 4
+    return logits.clamp(-largest, largest)
+
+
 def out_of_autocast(like: Tensor) -> AbstractContextManager[Any]:
     """Autocast off on the device of `like`; nothing where it is off already, as on devices without it."""
     device = like.device.type
