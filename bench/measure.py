@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from ..estimators.contract import Estimator, Unsupported
 from ..estimators.latents import Latent, Objective, expectation
 from ..estimators.names import Name, UsageError
 from ..estimators.registry import ESTIMATORS
-from ..estimators.validation import check_latent, checked
+from ..estimators.validation import check_latent, checked, unsettled
 from ..tasks.contract import Average, Lower, Toy
 from .collectors.bias import Bias
 from .collectors.evaluations import Evaluations
@@ -125,6 +126,8 @@ def measure(
     if not latent.params.numel():
         raise UsageError(f"the latent {latent!r} is empty: give it at least one element")
     task = Given(f, latent)
+    if problem := unsettled(f, latent):
+        warnings.warn(problem, stacklevel=2)
     settings = DrawSettings(rows=draws // BLOCK, elements=float("inf"))
     rows: list[dict[str, Any]] = []
     errors: list[Exception] = []

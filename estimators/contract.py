@@ -22,11 +22,13 @@ from typing import Any, ClassVar
 from torch import Generator, Tensor, nn
 
 from .backward import attach, recomputing, transformed
-from .latents import Latent, LatentSpec, Objective, expectation
+from .costs import documented
+from .latents import Latent, LatentSpec, Objective, expectation, kept_wide
+from .modes import apart, ordinary
 from .names import Name, Unsupported, UsageError, resolve
 from .settings import Made, set_values
 from .steps import Steps
-from .validation import check_latent, checked
+from .validation import check_latent, checked, memory_hint, out_of_memory
 
 Lower = Callable[[Objective, Any], Tensor]
 """How f is averaged over a lower stochastic layer: (f, latent) -> [*batch], by an estimator or by `expectation`."""
@@ -201,16 +203,28 @@ class Estimator(nn.Module, metaclass=Made):
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
         """Sample, estimate and, in train(), update the running state, which checkpointing does once only.
 
-        Raises UsageError for a latent of another spec, if f returns anything but [n, *batch], for a generator under
-        checkpointing, and if state would be updated inside a transform of torch.func.
+        Raises UsageError for a latent of another spec, if f returns anything but [n, *batch] or changes z in place, for
+        a generator under checkpointing, and if state would be updated inside a transform of torch.func; Unsupported if
+        it differentiates f and the value of f has no gradient in z.
         """
         check_latent(self.name, self.spec, latent)
-        again = recomputing()
-        if again and generator is not None:
+        if recomputing() and generator is not None:
             raise UsageError("checkpointing restores torch's global generator only: pass no generator inside it")
-        draw = self.sample(latent, generator)
-        estimate = self.gradient(checked(f, latent), latent, draw)
-        if self.training and not again:
+        f = checked(f, latent)
+        if ordinary(latent.params):
+            return self._estimate(f, latent, generator)
+        with apart(f, latent) as (f, latent):
+            return self._estimate(f, latent, generator)
+
+    def _estimate(self, f: Objective, latent: Latent, generator: Generator | None) -> Estimate:
+        try:
+            draw = self.sample(latent, generator)
+            estimate = self.gradient(f, latent, draw)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                error.add_note(memory_hint(repr(self), documented(self)[0], latent))
+            raise
+        if self.training and not recomputing():
             self._move(draw, estimate)
         return estimate
 
@@ -225,6 +239,10 @@ class Estimator(nn.Module, metaclass=Made):
                 f"{self.name} in train() updates its running state, which torch.func (grad, vmap) does not allow: call "
                 f"eval() on it first"
             ) from error
+
+    def _apply(self, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Averages in half precision stop moving, so the estimator of a model in half precision stays in float32."""
+        return super()._apply(kept_wide(convert), recurse)
 
     def forward(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Tensor:
         """The differentiable loss [*batch]: f maps z [n, *batch, *event] to [n, *batch]."""

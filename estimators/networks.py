@@ -9,6 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import linear
 
+LARGEST = 1e6
+"""Inputs beyond, such as a logit of -inf, count as this: 0 · ∞ is NaN."""
+
 
 class Network(nn.Module):
     """Linear layers of the given sizes, [*, sizes[0]] -> [*, sizes[-1]], with an activation between them.
@@ -31,6 +34,7 @@ class Network(nn.Module):
             nn.init.zeros_(self.biases[-1])
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.clamp(-LARGEST, LARGEST)
         *hidden, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden:
             x = self.activation(linear(x, weight.to(x.dtype), bias.to(x.dtype)))

@@ -28,5 +28,6 @@ class Tuner:
             tuning_loss, self.parameters, retain_graph=True, allow_unused=True, materialize_grads=True
         )
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = gradient.nan_to_num(0.0, 0.0, 0.0)  # Adam would keep a NaN or an infinity for good
         self.optimizer.step()
+        self.optimizer.zero_grad()  # a model's optimizer that holds the estimator too must not find these gradients

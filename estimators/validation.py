@@ -6,13 +6,30 @@ finite is checked elsewhere (`Latent.validate`, the statistics).
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .latents import Latent, LatentSpec, Objective
-from .names import UsageError
+from .names import Unsupported, UsageError
+
+IN_PLACE = "f must leave its z as it is, which the gradient needs: write z = 2 * z in place of z.mul_(2) or z *= 2"
+
+WITHOUT_GRADIENT = (
+    "this estimator differentiates f in z, but the value of f does not depend on z differentiably (it is constant, "
+    "whole numbers or detached): make f differentiable, or take an estimator that only evaluates it, such as rloo"
+)
+MOST = 2**28
+"""1 GiB in float32."""
+SETTLE = (
+    "Put its model into eval() if it has dropout or batch norm; bias and variance are now those of the estimator and "
+    "of f together"
+)
+OF_TORCH_IN_PLACE = ("in-place operation", "modified inplace", "written-to tensor")
+"""Torch's words where it refuses to change z in place: a leaf, an expanded tensor, the output of a Function."""
 
 
 def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
@@ -34,32 +51,85 @@ def check_latent(name: str, own: LatentSpec, latent: Any) -> None:
 
 
 def checked(f: Objective, latent: Latent) -> Objective:
-    """f with its values checked: one per z, [n, *batch], in floating point; integers and booleans are converted.
+    """f with its values checked: one per z, [n, *batch], converted to the dtype that the estimator computes in.
 
-    It raises UsageError for any other shape. A scalar would broadcast, and minus a baseline made of itself give a
-    gradient of 0.
+    f sees z in the dtype of the parameters given. It raises UsageError for a value of any other shape, since a scalar
+    would broadcast, and minus a baseline made of itself give a gradient of 0; and if f changes z in place, unless
+    through z.data or numpy, which keep no count of changes. It raises Unsupported for a value without a gradient where
+    the estimator differentiates f.
     """
-    event_dims = len(latent.spec.event_shape)
+    event_dims, given, own = len(latent.spec.event_shape), latent.dtype, latent.params.dtype
 
     def objective(z: Tensor) -> Tensor:
-        value = f(z)
-        if isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.is_floating_point():
-            return value
-        return _convertible(value, z, z.shape[:-event_dims]).to(latent.params.dtype)
+        seen = z if given is own else z.to(given)
+        # A compiled graph would break at the comparison; tensors of inference mode keep no count.
+        counted = not (torch.compiler.is_compiling() or seen.is_inference())
+        version = seen._version if counted else 0
+        try:
+            value = f(seen)
+        except RuntimeError as error:
+            if any(words in str(error) for words in OF_TORCH_IN_PLACE):
+                raise UsageError(f"{IN_PLACE} ({error})") from error
+            raise
+        if counted and seen._version != version:
+            raise UsageError(IN_PLACE)
+        if not (isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.dtype is own):
+            value = _convertible(value, z, z.shape[:-event_dims]).to(own)
+        if z.requires_grad and not value.requires_grad and torch.is_grad_enabled():
+            raise Unsupported(WITHOUT_GRADIENT)
+        return value
 
     return objective
 
 
+@torch.no_grad()
+def unsettled(f: Objective, latent: Latent) -> str:
+    """Why f is not a function of each z alone, in one sentence, or "" if nothing shows it.
+
+    f is evaluated at four draws, twice and at two of them: dropout draws anew, batch norm averages over all.
+    """
+    z = latent.sample(4, torch.Generator(latent.params.device).manual_seed(0))
+    f = checked(f, latent)
+    first, again, few = f(z), f(z), f(z[:2])
+    close = partial(torch.allclose, rtol=torch.finfo(first.dtype).eps ** 0.5, equal_nan=True)
+    if not close(first, again):
+        return f"f is random: two evaluations at the same z differ. {SETTLE}"
+    return "" if close(first[:2], few) else f"f mixes draws: its value at one z depends on the others. {SETTLE}"
+
+
 def _convertible(value: Any, z: Tensor, wanted: torch.Size) -> Tensor:
-    """A value that is not floating, to be converted. Raises UsageError unless it is a tensor of the wanted shape."""
+    """A value of another dtype, to be converted. Raises UsageError unless it is a tensor of the wanted shape."""
     if not isinstance(value, Tensor):
-        raise UsageError(f"f must return a tensor, not a {type(value).__name__}")
+        raise UsageError(
+            f"f must return a tensor {list(wanted)}, one number per z, not a {type(value).__name__}: "
+            "make it one with torch.as_tensor"
+        )
     if value.shape != wanted:
         raise UsageError(
             f"f must return one number per z, here {list(wanted)} for z of shape {list(z.shape)}, not "
             f'{list(value.shape)}: sum over the event dimensions only, and give a torch loss reduction="none"'
         )
     return value
+
+
+def check_room(name: str, spec: LatentSpec, numbers: int, instead: str) -> None:
+    """Raises Unsupported if an estimator holds more than MOST numbers at once for each data point."""
+    if numbers > MOST:
+        size = f"{4 * numbers / 2**30:.1f} GiB in float32"
+        raise Unsupported(f"{name} on {spec} needs {size} for each data point, since it grows as K³: take {instead}")
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def memory_hint(name: str, evaluations: int, latent: Latent) -> str:
+    """What the memory of an estimator goes into, in one sentence."""
+    points, event = latent.batch_shape.numel(), math.prod(latent.spec.event_shape)
+    return (
+        f"{name} evaluates f at {evaluations} z of {event} numbers for each of {points} data points: "
+        "take a smaller batch, a smaller latent, or an estimator with fewer evaluations"
+    )
 
 
 def _described(spec: LatentSpec) -> str:

@@ -58,7 +58,7 @@ class Softplus:
     x: Tensor
 
     def __call__(self, z: Tensor) -> Tensor:
-        spec, dtype = self.latent.spec, self.latent.params.dtype
+        spec, dtype = self.latent.spec, self.latent.dtype
         shape = (*self.latent.batch_shape, *spec.event_shape)
         require(
             z.dim() == len(shape) + 1 and tuple(z.shape[1:]) == shape,
@@ -113,11 +113,10 @@ class Case:
 
     def objective(self, latent: Latent, x: Tensor | None = None) -> Softplus:
         """A nonlinear f with its own data x [*batch, FEATURES] for each replicate."""
-        params = latent.params
         if x is None:
             x = torch.randn(*latent.batch_shape, FEATURES, generator=seeded(4), dtype=torch.float64)
         weight = torch.randn(math.prod(self.spec.event_shape), FEATURES, generator=seeded(2), dtype=torch.float64)
-        return Softplus(latent, weight.to(params.dtype), x.to(params.dtype))
+        return Softplus(latent, weight.to(latent.dtype), x.to(latent.dtype))
 
 
 @dataclass(frozen=True)

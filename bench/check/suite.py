@@ -26,6 +26,7 @@ from .costs import cost
 from .device import device
 from .facts import declared, facts
 from .numbers import dtypes, shapes
+from .objective import objective
 from .randomness import determinism
 from .rows import rows
 from .splicing import splice
@@ -47,6 +48,7 @@ PROPERTIES: dict[str, Property] = {
     "state": state,
     "splice": splice,
     "latent": latent,
+    "objective": objective,
 }
 DEVICE = "device"
 CPU = torch.device("cpu")

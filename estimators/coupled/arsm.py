@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Generator
 
 from ..contract import Estimate, Estimator
-from ..latents import Discrete, Objective
-from .swaps import AllSwaps, centred, swap_all, table
+from ..latents import Discrete, LatentSpec, Objective
+from ..validation import check_room
+from .swaps import AllSwaps, centred, numbers, swap_all, table
 
 
 class Arsm(Estimator):
@@ -25,6 +28,10 @@ class Arsm(Estimator):
     latents = ("categorical",)
     cost = "K * (K - 1) / 2 + 1 evaluations"
     reference = "Yin, Yue & Zhou 2019, ARSM: Augment-REINFORCE-Swap-Merge Estimator"
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        check_room(self.name, spec, numbers(spec), "ars-plus, of K evaluations")
 
     def sample(self, latent: Discrete, generator: Generator | None) -> AllSwaps:
         return swap_all(latent, generator)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Generator
 
 from ..contract import Estimate, Estimator
-from ..latents import Discrete, Objective
-from .swaps import AllSwaps, centred, swap_all, table
+from ..latents import Discrete, LatentSpec, Objective
+from ..validation import check_room
+from .swaps import AllSwaps, centred, numbers, swap_all, table
 
 
 class ArsmPlus(Estimator):
@@ -27,6 +30,10 @@ class ArsmPlus(Estimator):
     latents = ("categorical",)
     cost = "K * (K - 1) / 2 + 1 evaluations"
     reference = "Dong, Mnih & Tucker 2021, Coupled Gradient Estimators for Discrete Latent Variables (ARSM+)"
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        check_room(self.name, spec, numbers(spec), "ars-plus, of K evaluations")
 
     def sample(self, latent: Discrete, generator: Generator | None) -> AllSwaps:
         return swap_all(latent, generator)

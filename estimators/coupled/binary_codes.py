@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from ..backward import leaf_of
 from ..latents import Discrete
-from ..latents.latent import uniform
+from ..latents.latent import finite, uniform
 
 
 class Code(NamedTuple):
@@ -46,15 +46,17 @@ def balanced_tree(logits: Tensor) -> Code:
         if high - low > 1:
             splits.append((low, middle, high))
             spans += [(low, middle), (middle, high)]
-    classes = torch.arange(logits.shape[-1], device=logits.device)
-    yes = torch.stack([(classes >= middle) & (classes < high) for _, middle, high in splits])
-    no = torch.stack([(classes >= low) & (classes < middle) for low, middle, _ in splits])
-    return Code(yes, no)
+    nothing = torch.zeros(len(splits), logits.shape[-1], dtype=torch.bool, device=logits.device)
+    code = Code(nothing, nothing.clone())
+    for node, (low, middle, high) in enumerate(splits):
+        code.yes[node, middle:high] = True
+        code.no[node, low:middle] = True
+    return code
 
 
 def node_logits(code: Code, logits: Tensor) -> Tensor:
     """v = logsumexp φ_yes - logsumexp φ_no, [*batch, N, K - 1]."""
-    logits = logits.unsqueeze(-2)
+    logits = finite(logits).unsqueeze(-2)
     yes, no = (logits.masked_fill(~mask, -torch.inf).logsumexp(-1) for mask in code)
     return yes - no
 

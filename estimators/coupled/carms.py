@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective
-from .couplings import COUPLINGS, pairs
+from ..latents import Discrete, LatentSpec, Objective
+from ..validation import check_room
+from .couplings import COUPLINGS, ends, pairs
 
 
 class CoupledDraws(NamedTuple):
@@ -47,6 +48,11 @@ class Carms(Estimator):
 
     n: int
     coupling: str
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if self.coupling == "inverse-cdf":
+            check_room(self.name, spec, ends(spec), "coupling=stick-breaking")
 
     def sample(self, latent: Discrete, generator: Generator | None) -> CoupledDraws:
         return CoupledDraws(*COUPLINGS[self.coupling](latent, self.n, generator))

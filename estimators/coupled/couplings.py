@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ..latents import Discrete
+from ..latents import Discrete, LatentSpec
 from ..latents.latent import uniform
 from .binary_codes import decode, node_logits, path, stick_breaking
 
@@ -42,6 +42,8 @@ def inverse_cdf(latent: Discrete, n: int, generator: Generator | None) -> tuple[
     them first, the other last, and the rest between them in ascending order of their logits. P is the mean over all
     orders, so that no two classes have P = 0.
     """
+    if latent.spec.classes == 1:  # no two classes to couple
+        return independent(latent, n, generator)
     logits = latent.params.detach()
     pi = logits.softmax(-1).double()  # P below is a difference of cdfs, whose digits cancel in float32
     left = left_ends(logits, pi)
@@ -64,6 +66,12 @@ def inverse_cdf(latent: Discrete, n: int, generator: Generator | None) -> tuple[
     below = cdf(root_b[i], root_a[j]) - cdf(root_a[i], root_a[j])
     ratio = pi_z[i] * pi_z[j] / (above - below).mean(-1)
     return z.to(logits.dtype), ratio.to(logits.dtype)
+
+
+def ends(spec: LatentSpec) -> int:
+    """The numbers of `left_ends` for one data point, in float32: they are in float64."""
+    count, classes = spec.event_shape
+    return 2 * count * classes * classes * (classes - 1) // 2
 
 
 def left_ends(logits: Tensor, pi: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ..latents import Discrete
+from ..latents import Discrete, LatentSpec
 from ..latents.latent import uniform
 
 
@@ -57,6 +57,12 @@ def swapped(latent: Discrete, noise: Tensor, m: Tensor, j: Tensor) -> Tensor:
         return latent.harden(latent.perturb(noise.gather(-1, index)))
 
 
+def numbers(spec: LatentSpec) -> int:
+    """The numbers of all z^{m⇄j} of one data point."""
+    count, classes = spec.event_shape
+    return (classes * (classes - 1) // 2 + 1) * count * classes
+
+
 def pairs(classes: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """m and j of the K (K - 1) / 2 + 1 different swaps, the first of which swaps nothing (m = j = 0)."""
     m, j = torch.triu_indices(classes, classes, 1, device=device)
@@ -85,6 +91,8 @@ def integrated_reference(latent: Discrete, noise: Tensor, ref: Tensor) -> Tensor
     1 - π'_j = Σ_{c≠j} E_c / (x + Σ_{c≠j} E_c), which is Beta(K - 1, 1), lies between its values b and a at the upper
     and the lower end. With q = b / a, 1 - K E[π'_j | ...] = (K - 1) (a Σ_{i<K} qⁱ / Σ_{i<K-1} qⁱ - 1).
     """
+    if noise.shape[-1] == 1:  # one class: π'_j = 1
+        return torch.zeros_like(noise)
     log_e, log_pi = -noise, latent.params.detach().log_softmax(-1)
     classes = torch.arange(noise.shape[-1], device=noise.device)
     ref = ref.expand(*noise.shape[:-1], 1)

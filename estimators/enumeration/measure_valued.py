@@ -65,6 +65,8 @@ class MeasureValued(Estimator):
         assert isinstance(latent, Discrete)
         pi = latent.log_class_probs.exp()
         count, classes = pi.shape[-2:]
+        if classes == 1:  # no class has a derivative, and f is evaluated for its value alone
+            return Estimate(f(latent.from_classes(draw.own)).squeeze(0), torch.zeros_like(pi))
         every = torch.arange(1, classes, device=pi.device).view(-1, *[1] * (draw.own.dim() - 1))
         parts = torch.cat([every.expand_as(draw.negative), draw.negative])
         z = latent.from_classes(sites.one_replaced(draw.own, parts).flatten(0, 1))

@@ -11,6 +11,9 @@ from torch import Generator, Tensor
 from ..contract import Claim, Estimate, Estimator, Unsupported
 from ..latents import Discrete, LatentSpec, Objective
 
+LARGEST = 2.0**20
+"""Logits beyond, such as -inf, count as this, to which 1 can be added in float32."""
+
 
 def sparsemax(logits: Tensor) -> Tensor:
     """The Euclidean projection of `logits` [..., K] on the simplex, max(φ - τ, 0) with τ = (Σ_{c in S} φ_c - 1) / |S|.
@@ -55,7 +58,7 @@ class Sparsemax(Estimator):
 
     def target(self, f: Objective, latent: Discrete) -> Tensor:
         """Σ_z s(z) f(z), [*batch]."""
-        s = sparsemax(latent.class_logits(latent.params))
+        s = sparsemax(latent.class_logits(latent.params.clamp(-LARGEST, LARGEST)))
         value = torch.zeros((), device=s.device, dtype=s.dtype)
         for z in latent.blocks(self.block):
             site = (latent.class_weights(z) * s).sum(-1)

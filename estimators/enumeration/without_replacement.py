@@ -62,12 +62,16 @@ def subtrees(log_pi: Tensor, taken: Tensor) -> Tensor:
 
 
 def log_rest(log_pi: Tensor, taken: Tensor) -> Tensor:
-    """log of the mass outside `taken`, [*batch]; -inf where nothing is left."""
+    """log of the mass outside `taken`, [*batch]; -inf where nothing is left, 0 where nothing is taken."""
+    if not len(taken):
+        return log_pi.new_zeros(log_pi.shape[:-2])
     return subtrees(log_pi, taken).movedim(0, -1).flatten(-3).logsumexp(-1)
 
 
 def draw_rest(latent: Discrete, taken: Tensor, generator: Generator | None) -> Tensor:
     """One configuration [1, *batch, D] from q given that it is not in `taken`; arbitrary if nothing is left."""
+    if not len(taken):
+        return latent.classes(latent.sample(1, generator))
     log_pi = latent.log_class_probs
     count, classes = log_pi.shape[-2:]
     log_q = subtrees(log_pi, taken).movedim(0, -3).flatten(-3)

@@ -8,7 +8,7 @@ from .codebook import CODEBOOKS, Codebook, LinearCodebook
 from .continuous import FAMILIES, Continuous, Gaussian
 from .discrete import Discrete
 from .encodings import Encodings
-from .latent import Latent, LatentSpec, Objective, expectation
+from .latent import Latent, LatentSpec, Objective, expectation, kept_wide
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
 OF_KIND: dict[str, type[Latent]] = {**LATENTS, "encodings": Encodings}
@@ -43,5 +43,6 @@ __all__ = [
     "Objective",
     "class_of",
     "expectation",
+    "kept_wide",
     "latent_at",
 ]

@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 
 from ..backward import transformed
 from .discrete import Discrete
-from .latent import LatentSpec, uniform
+from .latent import LatentSpec, finite, uniform
 from .natural import PROBABILITY, unconstrained
 
 
@@ -22,7 +22,7 @@ class Bernoulli(Discrete):
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
-        self.logits = logits
+        self.logits = self.params
 
     @classmethod
     def of(cls, **natural: Any) -> Self:
@@ -42,7 +42,7 @@ class Bernoulli(Discrete):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Σ_d z_d φ_d + log σ(-φ_d)."""
-        return (z * self.logits + logsigmoid(-self.logits)).sum(-1)
+        return (z * finite(self.logits) + finite(logsigmoid(-self.logits))).sum(-1)
 
     def score(self, z: Tensor) -> Tensor:
         """z - p."""
@@ -98,7 +98,7 @@ class Bernoulli(Discrete):
 
     @staticmethod
     def class_logits(logits: Tensor) -> Tensor:
-        return torch.stack([torch.zeros_like(logits), logits], -1)
+        return torch.stack([torch.zeros_like(logits), finite(logits)], -1)
 
     @staticmethod
     def class_weights(z: Tensor) -> Tensor:
@@ -141,6 +141,7 @@ class _KlToPrior(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor) -> Tensor:
+        logits = finite(logits)
         ctx.save_for_backward(logits)
         return kl_to_uniform(logits)
 

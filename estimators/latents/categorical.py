@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from .discrete import Discrete
-from .latent import LatentSpec, gumbel, log_exponential
+from .latent import LatentSpec, finite, gumbel, log_exponential
 from .natural import SIMPLEX, unconstrained
 
 LANES = 16
@@ -35,7 +35,7 @@ class Categorical(Discrete):
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__(logits)
-        self.logits = logits
+        self.logits = self.params
 
     @classmethod
     def of(cls, **natural: Any) -> Self:
@@ -54,7 +54,7 @@ class Categorical(Discrete):
         return softmax(self.logits / tau)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return (z * log_softmax(self.logits)).sum((-2, -1))
+        return (z * finite(log_softmax(self.logits))).sum((-2, -1))
 
     def score(self, z: Tensor) -> Tensor:
         """z - π."""
@@ -147,5 +147,5 @@ class Categorical(Discrete):
     def kl_to_prior(self) -> Tensor:
         """KL(q || uniform) = Σ π log π + N log K, [*batch]."""
         sites, classes = self.logits.shape[-2:]
-        log_pi = log_softmax(self.logits)
+        log_pi = finite(log_softmax(self.logits))
         return (log_pi.exp() * log_pi).sum((-2, -1)) + sites * math.log(classes)

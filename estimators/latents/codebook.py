@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import ClassVar, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ..names import UsageError
+from .latent import kept_wide, out_of_autocast
 
 BLOCK = 64
 
@@ -22,8 +23,7 @@ def distances(points: Tensor, vectors: Tensor) -> Tensor:
     flat, codes = points.flatten(0, -2).to(dtype), vectors.to(dtype)
     origin = codes.detach().mean(0)
     flat, codes = flat - origin, codes - origin
-    kind = points.device.type
-    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
+    with out_of_autocast(codes):
         found = torch.addmm(codes.square().sum(-1), flat, codes.mT, alpha=-2)
     return found.view(*points.shape[:-1], len(vectors))
 
@@ -71,6 +71,10 @@ class Codebook(nn.Module):
         self.vectors = nn.Parameter(_table(vectors))
         self.register_buffer("counts", vectors.new_ones(len(vectors)))
         self.register_buffer("sums", _table(vectors))
+
+    def _apply(self, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Averages in half precision stop moving, so the codebook of a model in half precision stays in float32."""
+        return super()._apply(kept_wide(convert), recurse)
 
     @classmethod
     def random(cls, codes: int, width: int, like: Tensor) -> Self:
@@ -142,6 +146,10 @@ class LinearCodebook(nn.Module):
         super().__init__()
         self.register_buffer("base", _table(base))
         self.map = nn.Parameter(torch.eye(base.shape[1], dtype=base.dtype, device=base.device))
+
+    def _apply(self, convert: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """As for `Codebook`."""
+        return super()._apply(kept_wide(convert), recurse)
 
     @classmethod
     def random(cls, codes: int, width: int, like: Tensor) -> Self:

@@ -11,7 +11,7 @@ from torch.nn.functional import embedding
 from ..names import UsageError
 from .categorical import Categorical
 from .codebook import CODEBOOKS, Codebook, LinearCodebook, distances, nearest
-from .latent import Enumerable, LatentSpec
+from .latent import Enumerable, LatentSpec, widened
 
 
 class Encodings(Enumerable):
@@ -26,7 +26,7 @@ class Encodings(Enumerable):
     def __init__(self, params: Tensor, codebook: Codebook | LinearCodebook, temperature: float = 1.0) -> None:
         """Raises UsageError if encodings and codes differ in width, or the temperature is not above 0."""
         super().__init__(params)
-        self.codebook, self.temperature, self.vectors = codebook, temperature, codebook.vectors
+        self.codebook, self.temperature, self.vectors = codebook, temperature, widened(codebook.vectors)
         width = self.vectors.shape[1]
         if params.dim() < 2 or params.shape[-1] != width:
             raise UsageError(
@@ -38,14 +38,14 @@ class Encodings(Enumerable):
     @classmethod
     def from_spec(cls, spec: LatentSpec, params: Tensor) -> Encodings:
         """With a random codebook."""
-        return cls(params, CODEBOOKS[spec.family].random(spec.codes, spec.event_shape[-1], params.detach()))
+        return cls(params, CODEBOOKS[spec.family].random(spec.codes, spec.event_shape[-1], widened(params.detach())))
 
     @property
     def spec(self) -> LatentSpec:
         sites, width = self.params.shape[-2:]
         return LatentSpec.encodings(sites, width, len(self.vectors), self.codebook.family)
 
-    def at(self, params: Tensor) -> Encodings:
+    def _at(self, params: Tensor) -> Encodings:
         return Encodings(params, self.codebook, self.temperature)
 
     @property

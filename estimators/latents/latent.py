@@ -7,8 +7,9 @@ import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, ParamSpec, Self, TypeVar, cast
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
 import torch
 from torch import Generator, Tensor
@@ -81,15 +82,53 @@ class LatentSpec:
         return f"{self.family or self.kind} {'x'.join(map(str, self.event_shape))}"
 
 
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in float32 if its dtype is narrower, else itself; differentiable.
+
+    Eight bits of mantissa hold neither a uniform near 0 nor a sum of many terms.
+    """
+    return tensor if tensor.dtype.itemsize >= 4 else tensor.float()
+
+
+def finite(logits: Tensor) -> Tensor:
+    """Infinite logits as very large ones, so that 0 · ∞ is 0 where a certain or an impossible event has no share.
+
+    No gradient reaches an infinite logit.
+    """
+    largest = torch.finfo(logits.dtype).max / 4
+    return logits.clamp(-largest, largest)
+
+
+def out_of_autocast(like: Tensor) -> AbstractContextManager[Any]:
+    """Autocast off on the device of `like`; nothing where it is off already, as on devices without it."""
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+
+
+def kept_wide(convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A conversion of a module's tensors that leaves out a narrowing below float32, as of `module.half()`."""
+
+    def converted(tensor: Tensor) -> Tensor:
+        found = convert(tensor)
+        narrow = found.is_floating_point() and found.dtype.itemsize < 4
+        return widened(tensor).to(found.device) if narrow else found
+
+    return converted
+
+
 class Latent(ABC):
     """A distribution over z [*batch, *event] with one packed tensor `params` [*batch, *param_shape].
 
     Shapes follow torch.distributions: n draws have shape [n, *batch, *event]. `score` and `sample` see detached
     parameters; `log_prob` and `kl_to_prior` are differentiable.
+
+    `params` holds float16 and bfloat16 parameters as float32, so that noise, z, scores and log-probabilities are in
+    float32 or better. An estimator hands z to f in `dtype`, that of the parameters given.
     """
 
     def __init__(self, params: Tensor) -> None:
-        self.params = params
+        self.params = widened(params)
+        self.dtype = params.dtype
 
     axes: ClassVar[tuple[str, ...]] = ()
     """The names of the dimensions of one z."""
@@ -119,7 +158,13 @@ class Latent(ABC):
         return f"{type(self).__name__}(batch={tuple(self.batch_shape)}, {shown})"
 
     def at(self, params: Tensor) -> Self:
-        """The same distribution at other parameters."""
+        """The same distribution at other parameters; in half precision f still sees z in `dtype`."""
+        moved = self._at(params)
+        if self.dtype != self.params.dtype:
+            moved.dtype = self.dtype
+        return moved
+
+    def _at(self, params: Tensor) -> Self:
         return type(self)(params)
 
     @property
@@ -186,7 +231,7 @@ def expectation(f: Objective, latent: Latent) -> Tensor:
     if not isinstance(latent, Enumerable):
         raise TypeError(f"a {latent.spec} latent cannot be enumerated")
     z = latent.support()
-    return (latent.log_prob(z).exp() * f(z)).sum(0)
+    return (latent.log_prob(z).exp() * f(z.to(latent.dtype))).sum(0)
 
 
 def uniform(shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:

@@ -65,5 +65,6 @@ def entmax(x: Tensor, alpha: float) -> Tensor:
         above = (scaled - threshold.gather(-1, support - 1)).clamp_min(0)
         y = above ** (1 / (alpha - 1))
         s = torch.where(above > 0, y ** (2 - alpha), 0)
+    x = x.masked_fill(s == 0, 0)
     moved = s * (x - (s * x).sum(-1, keepdim=True) / s.sum(-1, keepdim=True))
     return y + (moved - moved.detach())

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from ..averages import move
 from ..contract import Claim, Estimate, Estimator, expand_right
 from ..latents import Latent, LatentSpec, Objective, class_of
 from ..networks import Network
@@ -84,12 +85,13 @@ class Nvil(Estimator):
 
     @torch.no_grad()
     def update(self, draw: Draw, estimate: Estimate) -> None:
-        if estimate.tuning_loss is None or estimate.value.numel() == 0:
+        if estimate.tuning_loss is None:
             return
-        residual = estimate.value.detach() - self._baseline(draw.params).detach()
-        self.total.lerp_(residual.mean().to(self.total.dtype), 1 - self.decay)
-        self.square.lerp_(estimate.tuning_loss.detach().to(self.square.dtype), 1 - self.decay)
-        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
+        mean = (estimate.value.detach() - self._baseline(draw.params).detach()).mean()
+        square = estimate.tuning_loss.detach()
+        known = 1 + 0 * (mean + square)  # NaN, which is left out, where one of the two is not finite
+        for average, towards in ((self.total, mean * known), (self.square, square * known), (self.weight, known)):
+            move(average, towards, self.decay)
 
     def _baseline(self, params: Tensor) -> Tensor:
         return self.baseline(params.flatten(-len(self.spec.param_shape))).squeeze(-1)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..averages import move
 from ..contract import Claim, Estimate, Estimator, expand_right
 from ..latents import Latent, LatentSpec, Objective, class_of
 
@@ -48,5 +49,6 @@ class ReinforceEma(Estimator):
         return Estimate(f_z.mean(0), (expand_right(f_z.detach() - mean, score) * score).mean(0))
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
-        self.total.lerp_(estimate.value.detach().mean().to(self.total.dtype), 1 - self.decay)
-        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
+        mean = estimate.value.detach().mean()
+        move(self.total, mean, self.decay)
+        move(self.weight, 1 + 0 * mean, self.decay)  # NaN, which is left out, where the mean is left out

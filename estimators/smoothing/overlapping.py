@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from ..latents.latent import uniform
+from ..latents.latent import finite, uniform
 from ..quadrature import smoothed_expectation
 
 
@@ -58,11 +58,12 @@ class Overlapping(Estimator):
         return Draw(latent.sample(1, generator), uniform((1, *latent.params.shape), latent.params, generator))
 
     def gradient(self, f: Objective, latent: Discrete, draw: Draw) -> Estimate:
-        at, logits = self.overlap(draw.s), latent.params.detach()
+        params = finite(latent.params)
+        at, logits = self.overlap(draw.s), params.detach()
         own = (2 * draw.z - 1) * logits
         log_density = torch.logaddexp(logsigmoid(own) + at.near, logsigmoid(-own) + at.far)
         slope = (at.within - at.crossed) * (logsigmoid(logits) + logsigmoid(-logits) - log_density).exp()
-        return Estimate(f(around(draw.z, at.delta) + slope * (latent.params - logits)).squeeze(0))
+        return Estimate(f(around(draw.z, at.delta) + slope * (params - logits)).squeeze(0))
 
     def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
         return smoothed_expectation(f, latent, lambda z, s: around(z, self.overlap(s).delta), self.breaks)

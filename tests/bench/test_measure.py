@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from dvae_bench import Bernoulli, Estimate, Estimator, LatentSpec, UsageError, e
 from dvae_bench.estimators.control_variates.rebar import Rebar
 from dvae_bench.estimators.coupled.disarm import Disarm
 from dvae_bench.estimators.score_function.rloo import Rloo
-from torch import Tensor
+from torch import Tensor, nn
 
 SPEC = LatentSpec.bernoulli(3)
 
@@ -171,3 +172,28 @@ def test_an_empty_latent_is_refused(shape: tuple[int, ...]) -> None:
 def test_an_f_that_fails_is_the_callers_own_error_before_anything_is_measured() -> None:
     with pytest.raises(RuntimeError, match="size mismatch"):
         measure(lambda z: z @ torch.zeros(7), LATENT, draws=640)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"), [(nn.Dropout(), "f is random"), (nn.BatchNorm1d(3), "f mixes draws")], ids=["dropout", "norm"]
+)
+def test_a_model_in_train_mode_is_named_as_the_reason(layer: nn.Module, words: str) -> None:
+    """It looked as if `exact` were biased."""
+
+    def f(z: Tensor) -> Tensor:
+        return layer(z.flatten(0, -2)).unflatten(0, z.shape[:-1]).square().sum(-1)
+
+    latent = Bernoulli(torch.zeros(3))
+    with pytest.warns(UserWarning, match=f"{words}.*eval"):
+        measure(f, latent, "exact", draws=640)
+    layer.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(f, latent, "exact", draws=640)
+
+
+def test_an_objective_without_derivative_leaves_the_others() -> None:
+    """Nothing came back."""
+    found = measure(lambda z: (z.sum(-1) > 1).float(), Bernoulli(torch.zeros(3)), ["rloo", "rebar"], draws=640)
+    assert [*found["estimator"]] == ["rloo", "rebar"]
+    assert found.set_index("estimator")["bias_rel"].notna().to_dict() == {"rloo": True, "rebar": False}

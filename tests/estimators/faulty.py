@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from dvae_bench.estimators.contract import Claim, Estimate, Estimator, expand_right
 from dvae_bench.estimators.latents import Latent, LatentSpec, Objective
+from dvae_bench.estimators.validation import check_latent, checked
 from torch import Generator, Tensor, nn
 
 
@@ -209,6 +210,19 @@ class SinglePrecision(Faulty):
         return Estimate(right.value, right.grad.float())
 
 
+class NoiseInHalf(Faulty):
+    """Uniforms in the dtype of the caller's parameters."""
+
+    name = "noise-in-half"
+    caught_by = "dtypes"
+    latents = ("bernoulli",)
+
+    def sample(self, latent: Latent, generator: Generator | None) -> Tensor:
+        p = latent.probs.detach().to(latent.dtype)
+        u = torch.rand((1, *p.shape), generator=generator, dtype=p.dtype, device=p.device)
+        return (u < p).to(latent.params.dtype)
+
+
 class NotInLogSpace(Faulty):
     """The score as the derivative of log p, written with p: 0 / 0 at logits of 50."""
 
@@ -326,7 +340,7 @@ class MovesInEval(Faulty):
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
         advantage = f_z.detach() - self.total
-        self.total = self.total + 0.1 * advantage.mean()
+        self.total = (self.total + 0.1 * advantage.mean()).nan_to_num(0.0, 0.0, 0.0)
         return Estimate(f_z.mean(0), (expand_right(advantage, score) * score).mean(0))
 
 
@@ -380,7 +394,21 @@ class AnyLatent(Faulty):
     caught_by = "latent"
 
     def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
-        return self.gradient(f, latent, self.sample(latent, generator))
+        return self.gradient(checked(f, latent), latent, self.sample(latent, generator))
+
+
+class AnyObjective(Faulty):
+    """Its own estimate() asks nothing of f."""
+
+    name = "any-objective"
+    caught_by = "objective"
+    latents = ("bernoulli",)
+
+    def estimate(self, f: Objective, latent: Latent, generator: Generator | None = None) -> Estimate:
+        check_latent(self.name, self.spec, latent)
+        return self.gradient(
+            lambda z: f(z.to(latent.dtype)).to(latent.params.dtype), latent, self.sample(latent, generator)
+        )
 
 
 class AnalyticPartLost(Faulty):
