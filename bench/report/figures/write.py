@@ -63,7 +63,7 @@ def write_figures(
     files: list[Path] = []
     below = folder if below is None else below
     drawn = Drawn(memory, rows, look, columns)
-    rows = rows.assign(**{name: rows[name].map(_mathtext(rows[name])) for name in _SHOWN})
+    rows = rows.assign(**{name: rows[name].map(_mathtext(rows[name])).astype(object) for name in _SHOWN})
     for name in names:
         paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
         reason = drawn.found(name, paths)
@@ -71,7 +71,7 @@ def write_figures(
             for path in paths:
                 remove_file(path, below)
             with style(look, columns):
-                reason = _draw(name, rows, paths, below)
+                reason = _draw(name, rows, paths)
             drawn.add(name, reason)
         if reason:
             notes.append(f"{name}: skipped, {reason}")
@@ -84,7 +84,7 @@ def _mathtext(texts: pd.Series) -> dict[str, str]:
     return {text: mathtext(text) for text in texts.unique()}
 
 
-def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], below: Path) -> str:
+def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
     """Draw one figure to all paths; returns "", or the reason why these rows give none."""
     figure = import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
     if isinstance(figure, str):
@@ -94,5 +94,5 @@ def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], below: Path) -> 
     for path, metadata in zip(paths, _ENDINGS.values(), strict=True):
         content = io.BytesIO()
         figure.savefig(content, format=path.suffix[1:], metadata=metadata)
-        replace_file(path, content.getvalue(), below)
+        replace_file(path, content.getvalue())
     return ""
