@@ -1,6 +1,6 @@
-"""Measures how often the statistical tests err, with a fresh seed, and writes docs/calibration.md.
+"""Measures how often the statistical tests and the ranking err, with a fresh seed, and writes docs/calibration.md.
 
---page only rewrites the page from the stored results.
+--page only rewrites the page from the stored results; --ranking only measures the ranking.
 """
 
 from __future__ import annotations
@@ -14,23 +14,29 @@ import torch
 from dvae_bench.bench.calibration.cases import cases
 from dvae_bench.bench.calibration.levels import calibrate
 from dvae_bench.bench.calibration.page import write_page
+from dvae_bench.bench.calibration.ranking import PROBLEMS
+from dvae_bench.bench.calibration.ranking import calibrate as calibrate_ranking
 
 ROOT = Path(__file__).resolve().parent.parent
-STORED = ROOT / "results" / "reference" / "calibration.csv"
+REFERENCE = ROOT / "results" / "reference"
+STORED, RANKINGS = REFERENCE / "calibration.csv", REFERENCE / "calibration-ranking.csv"
 NULL_RUNS, POWER_RUNS, VARIANCE_RUNS = 20_000, 2_000, 6_000
 
 
 def main() -> None:
-    if "--page" not in sys.argv:
-        torch.set_num_threads(1)
-        seed = secrets.randbits(32)
-        print(f"seed {seed}", flush=True)
+    torch.set_num_threads(1)
+    seed = secrets.randbits(32)
+    print(f"seed {seed}", flush=True)
+    if not {"--page", "--ranking"} & set(sys.argv):
         rows = []
         for case in cases():
             print(f"{case.name}, n = {case.n:,}: {', '.join(case.parts)}", flush=True)
             rows += [row | {"seed": seed} for row in calibrate(case, seed, NULL_RUNS, POWER_RUNS, VARIANCE_RUNS)]
         pd.DataFrame(rows).convert_dtypes().to_csv(STORED, index=False)
-    write_page(pd.read_csv(STORED, dtype={"quantity": str}), ROOT / "docs")
+    if "--page" not in sys.argv:
+        judged = calibrate_ranking(range(seed, seed + PROBLEMS), say=lambda text: print(text, flush=True))
+        pd.DataFrame(judged).to_csv(RANKINGS, index=False)
+    write_page(pd.read_csv(STORED, dtype={"quantity": str}), pd.read_csv(RANKINGS), ROOT / "docs")
 
 
 if __name__ == "__main__":

@@ -29,12 +29,6 @@ class Budget:
         if not (self.evaluations if self.seconds is None else self.seconds) > 0:
             raise UsageError("a budget must be positive")
 
-    def cost(self, evaluations: float, differentiations: float, seconds: float) -> float:
-        """The cost of one gradient draw in the unit of this budget; NaN where it was not measured."""
-        if self.seconds is not None:
-            return seconds
-        return evaluations + (differentiations if self.differentiation == COUNTS else 0.0)
-
     def draws(self, cost: float) -> int:
         """How many whole draws of that cost it affords; 0 where the cost is not known."""
         total = self.evaluations if self.seconds is None else self.seconds

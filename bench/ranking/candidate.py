@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..statistics.products import Products
+from .budget import COUNTS, Budget
 
 EXPECTATION = "E f"
 """The objective E_q f; every other objective is ranked for itself."""
@@ -28,6 +29,12 @@ class Candidate:
     objective: str = EXPECTATION
     noise: str = ""
     untrusted: str = ""
+
+    def cost(self, budget: Budget) -> float:
+        """The cost of one gradient draw in the unit of the budget; NaN where it was not measured."""
+        if budget.seconds is not None:
+            return self.seconds
+        return self.evaluations + (self.differentiations if budget.differentiation == COUNTS else 0.0)
 
     def shares_noise(self, other: Candidate) -> bool:
         """Whether the draws of both come from the same random numbers, block by block."""

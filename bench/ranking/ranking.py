@@ -128,7 +128,7 @@ class _Entrant:
 
     @classmethod
     def of(cls, candidate: Candidate, budget: Budget) -> _Entrant:
-        cost = budget.cost(candidate.evaluations, candidate.differentiations, candidate.seconds)
+        cost = candidate.cost(budget)
         m, products = budget.draws(cost), candidate.products
         reason = candidate.untrusted
         if not m:

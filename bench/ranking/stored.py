@@ -48,7 +48,9 @@ def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
         int(along["n"].sum()),
         np.concatenate(along["blocks"].tolist()),
         np.concatenate(mean["blocks"].tolist()),
-        np.concatenate([_variances(line, count) for line, count in zip(variance.to_dict("records"), blocks, strict=True)]),
+        np.concatenate(
+            [_variances(line, count) for line, count in zip(variance.to_dict("records"), blocks, strict=True)]
+        ),
         float(norm["value"].mean()) ** 2,
     )
     yield Candidate(
