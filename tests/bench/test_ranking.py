@@ -11,21 +11,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from dvae_bench.bench.calibration import problems as problems_module
+from dvae_bench.bench.calibration import ranking as calibration
 from dvae_bench.bench.calibration.problems import CANDIDATES, Problem
-from dvae_bench.bench.calibration.ranking import CLEARLY, Truth, calibrate, judge, rates
+from dvae_bench.bench.calibration.ranking import CLEARLY, Truth, judge, rates
+from dvae_bench.bench.collectors.bias import Bias
+from dvae_bench.bench.collectors.evaluations import Evaluations
 from dvae_bench.bench.collectors.products import InnerProducts
+from dvae_bench.bench.collectors.variance import Variance
 from dvae_bench.bench.ranking import ranking as ranking_module
 from dvae_bench.bench.ranking.budget import Budget
 from dvae_bench.bench.ranking.candidate import Candidate
-from dvae_bench.bench.ranking.error import root, scale, squared_error
-from dvae_bench.bench.ranking.ranking import NO_BETTER, Ranking, rank
+from dvae_bench.bench.ranking.error import scale, squared_error
+from dvae_bench.bench.ranking.ranking import NO_BETTER, rank
 from dvae_bench.bench.ranking.stored import candidates, objective
+from dvae_bench.bench.sources import DRAWS as SOURCE
+from dvae_bench.bench.sources.build import build_layers, build_task
+from dvae_bench.bench.sources.draws.draws import draw_gradients
 from dvae_bench.bench.statistics import products as products_module
 from dvae_bench.bench.statistics.moments import Accumulator
 from dvae_bench.bench.statistics.products import Products
 from dvae_bench.estimators.names import UsageError
 from tiny import TINY, grid
 
+ROOT = Path(__file__).resolve().parents[2]
 DRAWS = 400
 
 
@@ -37,8 +46,8 @@ def brute_force(draws: np.ndarray, reference: np.ndarray, known: bool) -> list[f
     columns = [(0, 0)] if known else list(itertools.permutations(range(m), 2))
     return [
         float(across.mean()),
-        float(np.mean([across[i, k] * across[j, l] for i, j in pairs for k, l in columns])),
-        float(np.mean([reference[k] @ reference[l] for k, l in columns])),
+        float(np.mean([across[i, k] * across[j, h] for i, j in pairs for k, h in columns])),
+        float(np.mean([reference[k] @ reference[h] for k, h in columns])),
         float(np.mean([own[i, j] for i, j in pairs])),
         float(draws.var(0, ddof=1).sum()),
     ]
@@ -209,17 +218,11 @@ def test_candidates_come_back_from_stored_rows(rng: np.random.Generator) -> None
 
 
 def measured_rows(*names: str, seed: int = 0) -> pd.DataFrame:
-    from dvae_bench.bench.collectors.bias import Bias
-    from dvae_bench.bench.collectors.evaluations import Evaluations
-    from dvae_bench.bench.collectors.variance import Variance
-    from dvae_bench.bench.sources import DRAWS as source
-    from dvae_bench.bench.sources.build import build_layers, build_task
-    from dvae_bench.bench.sources.draws.draws import draw_gradients
-
+    """Rows as a run would store them, of draws on three bits."""
     rows = []
     for cell in grid(*names, tasks="bit-table:d=3", sources="draws"):
         task = build_task(cell)
-        draws = draw_gradients(build_layers(cell, task), task, TINY.settings[source], seed)
+        draws = draw_gradients(build_layers(cell, task), task, TINY.settings[SOURCE], seed)
         for collector in (Bias(), Variance(), Evaluations(), InnerProducts()):
             identity = {"estimator": str(cell.estimator), "seed": seed, "source": "draws", "collector": collector.name}
             rows += [identity | row for row in collector.rows(draws)]
@@ -232,8 +235,6 @@ def test_heavy_tails_in_stored_rows_win_nothing() -> None:
     found = rank(candidates(rows))
     assert found.groups == [["disarm"]] and found.table().set_index("estimator").loc["rloo", "reason"] == "why"
 
-
-# -- calibration --------------------------------------------------------------------------------------------------------
 
 MANY = dict(size=400, draws=16, spread=0.9, biases=(0.0, 0.0, 0.5, 1.0))
 """Few draws in many coordinates, as on a VAE's minibatch: the noise of the mean is as large as the mean."""
@@ -284,7 +285,9 @@ def test_calibration_fails_without_the_noise_correction(monkeypatch: pytest.Monk
         return np.append((means.mean(0) ** 2).sum(), (without**2).sum(1))
 
     monkeypatch.setattr(products_module, "_squared_mean", squared_mean)
-    monkeypatch.setattr(products_module, "_pairs", lambda across, known: products_module._without_each(across, known) ** 2)
+    monkeypatch.setattr(
+        products_module, "_pairs", lambda across, known: products_module._without_each(across, known) ** 2
+    )
     assert shares(**MANY)["covered"] < 0.5
 
 
@@ -293,3 +296,31 @@ def test_calibration_fails_without_the_intervals_of_ties(monkeypatch: pytest.Mon
     monkeypatch.setattr(ranking_module, "_difference", lambda a, b: (difference(a, b)[0], 0.0, difference(a, b)[2]))
     found = shares(**CLOSE)
     assert found["false_winner"] > 0.1 and found["best_tied"] < 0.9
+
+
+def test_random_problems_are_judged_by_their_true_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calibration of `make calibrate` in small: bits and classes, the exact gradient known and estimated."""
+    monkeypatch.setattr(problems_module, "CHUNK", 1000)
+    monkeypatch.setattr(calibration, "CONDITIONS", ((1000, calibration.EXACT), (1000, calibration.ESTIMATED)))
+    rows = pd.DataFrame(calibration.calibrate((0, 3), 10_000, say=lambda text: None))
+    assert len(rows) == 4 and set(rows["kind"]) == {"bits", "classes"} and rows["budget"].nunique() > 1
+    assert (rows["pick"] <= CLEARLY).all() and not rows["false_winner"].any()
+    assert rows["covered"].sum() >= 0.85 * rows["intervals"].sum()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_random_problem_knows_its_exact_gradient(seed: int) -> None:
+    problem = Problem.random(seed)
+    draws = problem.first("rloo:n=4", "test", 20_000)
+    error = draws.mean(0) - problem.exact
+    assert (error**2).sum() < 3 * draws.var(0).sum() / len(draws)
+    assert set(CANDIDATES) == {"bits", "classes"} and problem.kind in CANDIDATES
+
+
+def test_the_stored_calibration_meets_its_target_and_is_what_the_documents_state() -> None:
+    rows = pd.read_csv(ROOT / "results" / "reference" / "calibration-ranking.csv")
+    found = calibration.rates(rows)
+    assert rows["problem"].nunique() == calibration.PROBLEMS
+    picks = found[(found["quantity"] == "pick") & (found["n"] >= 4096)]
+    assert len(picks) == 3 and (picks["hits"] >= 0.95 * picks["runs"]).all()
+    assert calibration.table(rows) in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
