@@ -13,6 +13,7 @@ from ..ranking.budget import Budget
 from ..ranking.candidate import EXPECTATION, Candidate
 from ..ranking.error import root, squared_error
 from ..ranking.ranking import Ranking, rank
+from ..statistics.intervals import share_interval
 from ..statistics.products import Products
 from .problems import CANDIDATES, REFERENCE, Problem
 
@@ -22,11 +23,11 @@ EXACT, ESTIMATED = "exact", "estimated"
 CONDITIONS = ((256, EXACT), (4096, EXACT), (32_000, EXACT), (4096, ESTIMATED))
 """Gradient draws per candidate, and whether the exact gradient is known or a mean of as many draws of REFERENCE."""
 RATES = {
-    "pick": "pick at most 1.1 × the best error",
-    "false_winner": "false winner",
-    "false_tie": "false ties",
+    "pick": f"pick ≤ {CLEARLY:g} × best",
     "best_tied": "best in the first group",
-    "covered": "intervals that cover the error",
+    "false_winner": "false winners",
+    "false_tie": "false ties",
+    "covered": "intervals that cover",
 }
 
 Row = dict[str, Any]
@@ -117,3 +118,20 @@ def rates(rows: pd.DataFrame) -> pd.DataFrame:
                 {"n": n, "gradient": gradient, "quantity": quantity, "hits": int(hits.sum()), "runs": int(runs)}
             )
     return pd.DataFrame(found)
+
+
+def table(rows: pd.DataFrame) -> str:
+    """The rates in percent with their exact 95 % intervals, in Markdown, one line per condition."""
+    lines = ["| draws | gradient | " + " | ".join(RATES.values()) + " |", "|--:|:--|" + "--:|" * len(RATES)]
+    for (n, gradient), part in rates(rows).groupby(["n", "gradient"], sort=False):
+        counts = part.set_index("quantity")
+        cells = [_percent(*counts.loc[quantity, ["hits", "runs"]]) for quantity in RATES]
+        lines.append(f"| {n:,} | {gradient} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _percent(hits: int, runs: int) -> str:
+    if not runs:
+        return "–"
+    lo, hi = share_interval(hits, runs)
+    return f"{100 * hits / runs:.1f} [{100 * lo:.1f}, {100 * hi:.1f}] of {runs:,}"
