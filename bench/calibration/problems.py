@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...estimators.latents import Bernoulli, Categorical, Latent, Objective
+from ...estimators.latents import Bernoulli, Categorical, Latent, Objective, expectation
 from ...estimators.names import Name
 from ...estimators.registry import ESTIMATORS
 from ..measure import Given
@@ -56,10 +56,7 @@ class Problem:
     def exact(self) -> np.ndarray:
         """The exact gradient, by enumeration in float64 [D]."""
         params = self.latent.params.double().requires_grad_()
-        latent = self.latent.at(params)
-        z = latent.support()
-        value = (latent.log_prob(z).exp() * self.f(z)).sum(0)
-        (gradient,) = torch.autograd.grad(value, params)
+        (gradient,) = torch.autograd.grad(expectation(self.f, self.latent.at(params)), params)
         return gradient.flatten().numpy()
 
     def layers(self, name: str) -> Layers:

@@ -86,7 +86,8 @@ def table(found: pd.DataFrame) -> str:
     metrics = list(dict.fromkeys(found["metric"]))
     lines = ["| task | steps | estimators | seeds | " + " | ".join(f"`{metric}`" for metric in metrics) + " |"]
     lines.append("|:--|--:|:--|--:|" + ":--|" * len(metrics))
-    for (task, steps, floors), part in found.groupby(["task", "steps", "floors"], sort=False):
+    groups: Any = found.groupby(["task", "steps", "floors"], sort=False)
+    for (task, steps, floors), part in groups:
         cells = {line["metric"]: _cell(line) for line in part.to_dict("records")}
         among = "all" if math.isinf(floors) else f"within {floors:g} sd of the best"
         shown = [f"`{task}`", str(steps), f"{part['estimators'].max()}, {among}", str(part["seeds"].max())]

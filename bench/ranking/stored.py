@@ -29,7 +29,7 @@ def candidates(rows: pd.DataFrame, group: str = "cut") -> list[Candidate]:
     metrics = rows["metric"].isin(["evaluations", "differentiations", "time_total", "targets_expectation"])
     kept = rows[rows["source"].isin([DRAWS.name, CLOCK.name]) & ((rows["group"] == group) | metrics)]
     kept = kept.sort_values("seed", kind="stable")
-    found = []
+    found: list[Candidate] = []
     for name, own in kept.groupby("estimator", sort=True):
         lines: Any = dict(iter(own.groupby(["source", "metric"])))
         found += _candidate(str(name), lines)
@@ -42,8 +42,10 @@ def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
     )
     if along is None or mean is None or norm is None or variance is None or not norm["value"].mean() > 0:
         return
-    doubts = variance.loc[~variance["status"].isin(["ok", NOT_APPLICABLE]), "reason"]
-    blocks = map(len, along["blocks"])
+    doubts = variance.loc[~variance["status"].isin(["ok", NOT_APPLICABLE]), "reason"].tolist()
+    blocks = [len(pseudo_values) for pseudo_values in along["blocks"]]
+    if int(along["n"].sum()) <= sum(blocks):
+        doubts.append("one gradient draw per block: too few to estimate its variance")
     products = Products.of_blocks(
         int(along["n"].sum()),
         np.concatenate(along["blocks"].tolist()),
@@ -56,21 +58,22 @@ def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
     yield Candidate(
         name,
         products,
-        *(_mean(lines, DRAWS.name, metric) for metric in ("evaluations", "differentiations")),
+        _mean(lines, DRAWS.name, "evaluations"),
+        _mean(lines, DRAWS.name, "differentiations"),
         seconds=_mean(lines, CLOCK.name, "time_total") / 1e6,
         objective=objective(name, lines[DRAWS.name, "targets_expectation"]["reason"].iloc[0]),
         noise="seeds " + ", ".join(map(str, along["seed"])),
-        untrusted=doubts.iloc[0] if len(doubts) else "",
+        untrusted=doubts[0] if doubts else "",
     )
 
 
 def _variances(line: dict[Any, Any], blocks: int) -> np.ndarray:
-    """The variance of each block of draws, without bias; 0 for an estimator that draws nothing."""
+    """The variance within each block of draws, without bias; 0 for an estimator that draws nothing."""
     if line["status"] == NOT_APPLICABLE:
         return np.zeros(blocks)
     spread = np.asarray(line["blocks"], dtype=float)
     draws = line["n"] / len(spread)
-    return spread * draws / (draws - 1)
+    return spread * draws / max(draws - 1, 1)
 
 
 def _mean(lines: Lines, source: str, metric: str) -> float:

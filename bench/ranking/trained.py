@@ -146,10 +146,10 @@ def _trained(at: str, reached: pd.DataFrame, rows: pd.DataFrame, missing: str) -
     An estimator without an ELBO there at one of its seeds has none: the other seeds are not a fair sample.
     """
     seeds, failed = _curves(rows).groupby("estimator")["seed"].nunique(), _failed(rows)
-    reasons = {name: missing for name, n in seeds.items() if n > (reached["estimator"] == name).sum()}
+    reasons = {str(name): missing for name, n in seeds.items() if n > (reached["estimator"] == name).sum()}
     for name, part in failed.groupby("estimator"):
         count = part["seed"].nunique()
-        reasons[name] = f"{count} seed{'s' * (count > 1)} {', '.join(sorted(set(part['status'])))}"
+        reasons[str(name)] = f"{count} seed{'s' * (count > 1)} {', '.join(sorted(set(part['status'])))}"
     whole = reached[~reached["estimator"].isin(list(reasons))]
     scores = whole.pivot(index="estimator", columns="seed", values="value")
     images = whole.groupby("estimator")["se"].mean().reindex(scores.index)
