@@ -20,6 +20,7 @@ FLOORS = (
     ("bench/rows",),
     ("bench/statistics", "bench/store"),
     ("bench/sources",),
+    ("bench/ranking",),
     ("bench/collectors", "bench/report"),
     ("bench/page", "bench/measure"),
     ("bench/run",),

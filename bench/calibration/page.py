@@ -17,6 +17,7 @@ from ..compare.metrics import MARGINS
 from ..report.figures.style import GREY, WIDTH, style
 from ..statistics.bias_test import POWER
 from ..statistics.holm import ALPHA
+from ..statistics.intervals import share_interval
 from .levels import LEVELS, PROMISED
 
 JUDGED = ("0.05", "0.01")
@@ -114,10 +115,10 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
                 return MISSED if hits > most * planned else DECLINED
             return MISSED if share > most else MET
         if quantity == PROMISED:
-            return MISSED if interval(hits, runs, 0.05 / promises)[1] < POWER else MET
+            return MISSED if share_interval(hits, runs, 0.05 / promises)[1] < POWER else MET
         if quantity == "covered":
             tight = kurtosis[tuple(row[_KEYS])] > KURTOSIS
-            most, (lo, hi) = OVERCOVERED if tight else 1.0, interval(hits, runs)
+            most, (lo, hi) = OVERCOVERED if tight else 1.0, share_interval(hits, runs)
             if runs < ENOUGH:
                 return MISSED if hi < COVERED or lo > most else TOO_FEW
             return MET if COVERED <= share <= most else MISSED
@@ -127,13 +128,6 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 
     found = rows.assign(verdict=[verdict(row) for _, row in rows.iterrows()])
     return found[found["verdict"] != ""]
-
-
-def interval(hits: float, runs: float, level: float = 0.05) -> tuple[float, float]:
-    """The exact interval of a share (Clopper & Pearson 1934) at confidence 1 - level."""
-    lo = stats.beta.ppf(level / 2, hits, runs - hits + 1) if hits > 0 else 0.0
-    hi = stats.beta.ppf(1 - level / 2, hits + 1, runs - hits) if hits < runs else 1.0
-    return float(lo), float(hi)
 
 
 def text(rows: pd.DataFrame) -> str:
@@ -197,7 +191,7 @@ def _cell(case: pd.DataFrame, quantity: str) -> str:
         return f"{100 * value:.2f}"
     if not runs > 0:
         return "–" if np.isnan(value) else f"{value:.3g}"
-    lo, hi = interval(hits, runs)
+    lo, hi = share_interval(hits, runs)
     return f"{100 * hits / runs:.2f} [{100 * lo:.2f}, {100 * hi:.2f}]"
 
 
@@ -249,7 +243,7 @@ def _variance_figure(rows: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     axes.axvspan(COVERED, OVERCOVERED, color="0.9", lw=0)
     axes.axvline(0.95, color=GREY, lw=0.8)
-    bounds = np.array([interval(*counts) for counts in shown[["hits", "runs"]].to_numpy(dtype=float)]).T
+    bounds = np.array([share_interval(*counts) for counts in shown[["hits", "runs"]].to_numpy(dtype=float)]).T
     axes.errorbar(shown["value"], shown.index, xerr=np.abs(bounds - shown["value"].to_numpy()), fmt="o", color="C0")
     axes.set_yticks(shown.index, _labels(shown))
     axes.invert_yaxis()

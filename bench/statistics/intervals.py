@@ -145,3 +145,10 @@ def mean(samples: np.ndarray) -> Quantity:
     se = float(np.std(samples, ddof=1) / np.sqrt(n))
     t = float(stats.t.isf(0.025, n - 1))
     return Quantity(value, se, value - t * se, value + t * se)
+
+
+def share_interval(hits: float, runs: float, level: float = 0.05) -> tuple[float, float]:
+    """The exact interval of a share (Clopper & Pearson 1934) at confidence 1 - level."""
+    lo = stats.beta.ppf(level / 2, hits, runs - hits + 1) if hits > 0 else 0.0
+    hi = stats.beta.ppf(1 - level / 2, hits + 1, runs - hits) if hits < runs else 1.0
+    return float(lo), float(hi)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import stats
 
 from ..rows import Quantity
 
@@ -36,6 +37,21 @@ def probability_of_improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.n
         return float(np.mean([_above(a, b) for a, b in halves]))
 
     return _bootstrap(mean_over_strata, [[a, b] for a, b in zip(ours, theirs, strict=True)])
+
+
+def seed_floor(scores: np.ndarray) -> float:
+    """The standard deviation of a score [estimators, seeds] over seeds, without what all scores of a seed share.
+
+    The root of the median over estimators of their variances, so that a few unstable trainings do not set it, over
+    that of χ² per degree of freedom. NaN with fewer than two seeds or estimators; NaN scores are left out.
+    """
+    complete = scores[np.isfinite(scores).all(1)] if scores.size else scores
+    if min(complete.shape) < 2:
+        return float("nan")
+    seeds = complete.shape[1]
+    deviation = complete - np.median(complete, axis=0)
+    variances = deviation.var(1, ddof=1)
+    return float(np.sqrt(np.median(variances) * (seeds - 1) / stats.chi2.median(seeds - 1)))
 
 
 def _above(a: np.ndarray, b: np.ndarray) -> float:

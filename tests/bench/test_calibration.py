@@ -22,12 +22,12 @@ from dvae_bench.bench.calibration.page import (
     MISSED,
     OVERCOVERED,
     WORSE,
-    interval,
     judged,
     text,
     write_page,
 )
 from dvae_bench.bench.statistics import bias_test as ub
+from dvae_bench.bench.statistics.intervals import share_interval
 from dvae_bench.bench.statistics.moments import Moments
 from scipy import stats
 
@@ -127,7 +127,7 @@ def test_declined_cases_are_judged_over_all_runs() -> None:
 @pytest.mark.parametrize(("hits", "runs"), [(0, 50), (50, 50), (7, 50)])
 def test_the_interval_of_a_share_is_clopper_and_pearsons(hits: int, runs: int) -> None:
     expected = stats.binomtest(hits, runs).proportion_ci(method="exact")
-    assert interval(hits, runs) == pytest.approx((expected.low, expected.high))
+    assert share_interval(hits, runs) == pytest.approx((expected.low, expected.high))
 
 
 def test_the_page_is_what_is_stored(tmp_path: Path) -> None:

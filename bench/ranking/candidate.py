@@ -1,0 +1,42 @@
+"""A candidate of a ranking: an estimator, what was measured of its gradient, and what one draw costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..statistics.products import Products
+from .budget import COUNTS, Budget
+
+EXPECTATION = "E f"
+"""The objective E_q f; every other objective is ranked for itself."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """evaluations, differentiations: of f per gradient draw. seconds: per gradient draw, NaN if not measured.
+
+    objective: what its gradient is of; candidates of one objective are compared with each other. noise: names the
+    random numbers behind the draws; candidates with the same name and n share them, "" shares with none. Where the
+    exact gradient is a mean of draws, these are the same for all candidates. untrusted: why its variance cannot be
+    trusted, if so.
+    """
+
+    name: str
+    products: Products
+    evaluations: float
+    differentiations: float = 0.0
+    seconds: float = float("nan")
+    objective: str = EXPECTATION
+    noise: str = ""
+    untrusted: str = ""
+
+    def cost(self, budget: Budget) -> float:
+        """The cost of one gradient draw in the unit of the budget; NaN where it was not measured."""
+        if budget.seconds is not None:
+            return self.seconds
+        return self.evaluations + (self.differentiations if budget.differentiation == COUNTS else 0.0)
+
+    def shares_noise(self, other: Candidate) -> bool:
+        """Whether the draws of both come from the same random numbers, block by block."""
+        same = (self.products.n, self.products.blocks) == (other.products.n, other.products.blocks)
+        return same and bool(self.noise) and self.noise == other.noise

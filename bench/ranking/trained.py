@@ -1,0 +1,177 @@
+"""What trainings reached: the test ELBO at equal steps and at equal training time, in groups, from stored rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..rows import Quantity
+from ..sources import STEPS
+from ..statistics.seeds import seed_floor
+from .ranking import LEVEL
+
+ELBO, SECONDS, UNSUPPORTED = "elbo_test", "seconds", "unsupported"
+
+
+@dataclass(frozen=True)
+class Finish:
+    """One estimator's place. elbo: mean over seeds in nats, with its interval. group: 1 if tied with the best, 0 if it
+    has no ELBO there, for which `reason` says why.
+    """
+
+    estimator: str
+    group: int
+    elbo: Quantity
+    seeds: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The estimators of one training task by test ELBO, best first. at: "500 steps" or "4 s of training".
+
+    scores: [estimator, seed] -> ELBO. images: estimator -> its standard error over test images, the mean of its seeds.
+    floor: the standard deviation of an ELBO over seeds (`seed_floor`), NaN with one seed.
+    """
+
+    at: str
+    finishes: Sequence[Finish]
+    scores: pd.DataFrame
+    images: pd.Series
+    floor: float
+
+    @property
+    def tied(self) -> list[str]:
+        """All that may be the best, the best first; empty where nothing was trained."""
+        return [x.estimator for x in self.finishes if x.group == 1]
+
+    def lead(self, one: str, other: str) -> Quantity:
+        """By how many nats the ELBO of `one` is above that of `other`, with a 95 % interval; seeds are paired."""
+        value, se, degrees = self.difference(one, other)
+        half = float(stats.t.isf(0.025, degrees)) * se
+        return Quantity(value, se, value - half, value + half)
+
+    def difference(self, one: str, other: str) -> tuple[float, float, float]:
+        """The mean difference of two ELBOs over the seeds of both, its standard error, and the degrees of freedom.
+
+        The error is that of the differences or, if larger, that of two scores that vary by `floor`: the differences of
+        two or three seeds alone can be small by chance. With one seed it is over test images.
+        """
+        differences = (self.scores.loc[one] - self.scores.loc[other]).dropna().to_numpy(dtype=float)
+        estimators, seeds = len(self.scores), len(differences)
+        if seeds < 2:
+            return (
+                float(differences.mean()) if seeds else math.nan,
+                float(np.hypot(*self.images[[one, other]])),
+                math.inf,
+            )
+        spread = float(np.nanmax([differences.std(ddof=1), math.sqrt(2) * self.floor]))
+        return float(differences.mean()), spread / math.sqrt(seeds), (estimators - 1) * (seeds - 1)
+
+    def finish(self, estimator: str, group: int) -> Finish:
+        """An estimator's place, with the mean of its seeds and its interval."""
+        scores = self.scores.loc[estimator].dropna().to_numpy(dtype=float)
+        seeds = len(scores)
+        value, degrees = float(scores.mean()), (seeds - 1) or math.inf
+        se = float(scores.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else float(self.images[estimator])
+        half = float(stats.t.isf(0.025, degrees)) * se
+        return Finish(estimator, group, Quantity(value, se, value - half, value + half), seeds)
+
+    def table(self) -> pd.DataFrame:
+        """One line per estimator: estimator, group, tied, elbo, lo, hi, seeds, reason."""
+        rows = [
+            (x.estimator, x.group, x.group == 1, x.elbo.value, x.elbo.lo, x.elbo.hi, x.seeds, x.reason)
+            for x in self.finishes
+        ]
+        return pd.DataFrame(rows, columns=["estimator", "group", "tied", "elbo", "lo", "hi", "seeds", "reason"])
+
+
+def at_steps(rows: pd.DataFrame, steps: int | None = None) -> Trained:
+    """The test ELBO after `steps` steps; default: the last step of most trainings. rows: of one task and device."""
+    curves = _curves(rows)
+    if steps is None:
+        steps = int(curves.groupby(["estimator", "seed"])["step"].max().mode().max()) if len(curves) else 0
+    there = curves[curves["step"] == steps]
+    return _trained(f"{steps} steps", there, rows, f"not evaluated after {steps} steps")
+
+
+def at_seconds(rows: pd.DataFrame, seconds: float | None = None) -> Trained:
+    """The test ELBO after so many seconds of training, between evaluations by interpolation in log time.
+
+    Default: the seconds of the training that ended first, so that nothing is extrapolated. rows: as for `at_steps`.
+    """
+    curves = _curves(rows)
+    if seconds is None:
+        seconds = float(curves.groupby(["estimator", "seed"])["seconds"].max().min()) if len(curves) else 0.0
+    there = [
+        (estimator, seed, *_at(curve, seconds)) for (estimator, seed), curve in curves.groupby(["estimator", "seed"])
+    ]
+    reached = pd.DataFrame(there, columns=["estimator", "seed", "value", "se"]).dropna(subset="value")
+    return _trained(f"{seconds:.3g} s of training", reached, rows, f"no evaluations on both sides of {seconds:.3g} s")
+
+
+def _curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """estimator, seed, step -> value, se, seconds of every evaluation, without trainings that failed."""
+    steps = rows[(rows["source"] == STEPS.name) & (rows["group"] == "")]
+    keys = ["estimator", "seed", "step"]
+    elbo = steps.loc[steps["metric"] == ELBO, [*keys, "value", "se"]]
+    spent = steps.loc[steps["metric"] == SECONDS, [*keys, "value"]].rename(columns={"value": "seconds"})
+    curves = elbo.merge(spent, on=keys).sort_values(keys, kind="stable")
+    failed = pd.MultiIndex.from_frame(_failed(rows)[["estimator", "seed"]])
+    return curves[~pd.MultiIndex.from_frame(curves[["estimator", "seed"]]).isin(failed)]
+
+
+def _failed(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trainings that ended badly; what does not apply to the task was never a training."""
+    bad = (rows["metric"] == "") & ~rows["status"].isin(["ok", UNSUPPORTED])
+    return rows[bad & rows["source"].isin([STEPS.name, ""])]
+
+
+def _at(curve: pd.DataFrame, seconds: float) -> tuple[float, float]:
+    """ELBO and its error over images at that time; NaN before the first and after the last evaluation."""
+    spent = np.log(curve["seconds"].to_numpy(dtype=float))
+    columns = (curve[name].to_numpy(dtype=float) for name in ("value", "se"))
+    value, se = (np.interp(math.log(seconds), spent, y, left=np.nan, right=np.nan) for y in columns)
+    return float(value), float(se)
+
+
+def _trained(at: str, reached: pd.DataFrame, rows: pd.DataFrame, missing: str) -> Trained:
+    """reached: estimator, seed, value, se of those with an ELBO there. missing: why the others have none.
+
+    An estimator without an ELBO there at one of its seeds has none: the other seeds are not a fair sample.
+    """
+    seeds, failed = _curves(rows).groupby("estimator")["seed"].nunique(), _failed(rows)
+    reasons = {str(name): missing for name, n in seeds.items() if n > (reached["estimator"] == name).sum()}
+    for name, part in failed.groupby("estimator"):
+        count = part["seed"].nunique()
+        reasons[str(name)] = f"{count} seed{'s' * (count > 1)} {', '.join(sorted(set(part['status'])))}"
+    whole = reached[~reached["estimator"].isin(list(reasons))]
+    scores = whole.pivot(index="estimator", columns="seed", values="value")
+    images = whole.groupby("estimator")["se"].mean().reindex(scores.index)
+    found = Trained(at, (), scores, images, seed_floor(scores.to_numpy(dtype=float)))
+    last = [Finish(name, 0, Quantity(math.nan), 0, reasons[name]) for name in sorted(reasons)]
+    return replace(found, finishes=[*_finishes(found), *last])
+
+
+def _finishes(found: Trained) -> list[Finish]:
+    """The estimators with an ELBO, in groups as in `ranking`."""
+    rest = list(found.scores.mean(axis=1).sort_values(ascending=False, kind="stable").index)
+    level, finishes, group = LEVEL / max(1, len(rest) - 1), [], 0
+    while rest:
+        group += 1
+        tied = [name for name in rest if _tie(found, rest[0], name, level)]
+        finishes += [found.finish(name, group) for name in tied]
+        rest = [name for name in rest if name not in tied]
+    return finishes
+
+
+def _tie(found: Trained, best: str, other: str, level: float) -> bool:
+    if best == other:
+        return True
+    value, se, degrees = found.difference(best, other)
+    return not value - float(stats.t.isf(level, degrees)) * se > 0
