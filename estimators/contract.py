@@ -184,7 +184,6 @@ class Estimator(nn.Module, ABC):
         Unsupported if it differentiates f and the value of f has no gradient in z.
         """
         check_latent(self.name, self.spec, latent)
-        f = checked(f, latent)
         if ordinary(latent.params):
             return self._estimate(f, latent, generator)
         with apart(f, latent) as (f, latent):
@@ -193,7 +192,7 @@ class Estimator(nn.Module, ABC):
     def _estimate(self, f: Objective, latent: Latent, generator: Generator | None) -> Estimate:
         try:
             draw = self.sample(latent, generator)
-            estimate = self.gradient(f, latent, draw)
+            estimate = self.gradient(checked(f, latent), latent, draw)
         except RuntimeError as error:
             if out_of_memory(error):
                 error.add_note(memory_hint(repr(self), documented(self)[0], latent))

@@ -82,7 +82,7 @@ def test_an_impossible_class_has_no_share(kind: str) -> None:
 @pytest.mark.parametrize("sites", [1, 3])
 @pytest.mark.parametrize("plugin", OF["categorical"], ids=lambda plugin: plugin.name)
 def test_one_class_has_no_gradient(plugin: Plugin, sites: int, train: bool) -> None:
-    """`ars-plus`, `carms`, `disarm-tree` and `sum-and-sample` raised torch's words; `measure-valued`'s value was NaN."""
+    """`ars-plus`, `carms`, `disarm-tree` and `sum-and-sample` raised; the value of `measure-valued` was NaN."""
     latent = Categorical(torch.randn(5, sites, 1, generator=seeded()).requires_grad_())
     try:
         made = estimator(plugin.name, latent.spec).train(train)
