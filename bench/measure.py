@@ -85,9 +85,9 @@ def sloped(f: Objective, z: Tensor) -> bool:
     with torch.enable_grad():
         try:
             value = f(leaf.clone())
-        except RuntimeError:  # f leaves torch, such as by z.numpy()
+        except (RuntimeError, Unsupported):  # f leaves torch, such as by z.numpy(), or its value has no gradient
             return False
-        return value.requires_grad and torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] is not None
+        return torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] is not None
 
 
 class Own(Layers):

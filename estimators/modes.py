@@ -19,7 +19,7 @@ from .names import UsageError
 def ordinary(params: Tensor) -> bool:
     """Whether neither autocast nor inference mode is on."""
     # The type of a device as a string takes torch longer to make than all else here.
-    device = "cpu" if params.is_cpu else "cuda" if params.is_cuda else params.device.type
+    device = "cpu" if params.is_cpu else params.device.type
     return not (torch.is_autocast_enabled(device) or torch.is_inference_mode_enabled() or params.is_inference())
 
 
