@@ -62,11 +62,11 @@ def checked(f: Objective, latent: Latent) -> Objective:
     event_dims, given, own = len(latent.spec.event_shape), latent.dtype, latent.params.dtype
 
     # Tensors of inference mode keep no count of changes, and a compiled graph would break at the comparison.
-    counts = not torch.is_inference_mode_enabled()
+    counts = not (is_compiling() or torch.is_inference_mode_enabled())
 
     def objective(z: Tensor) -> Tensor:
         seen = z if given is own else z.to(given)
-        version = seen._version if counts and not is_compiling() else None
+        version = seen._version if counts else None
         try:
             value = f(seen)
         except RuntimeError as error:
