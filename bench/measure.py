@@ -125,6 +125,7 @@ def measure(
         raise UsageError(f"measure needs a whole number of draws, at least {LEAST}, not draws={draws!r}")
     if not latent.params.numel():
         raise UsageError(f"the latent {latent!r} is empty: give it at least one element")
+    latent.validate()
     task = Given(f, latent)
     if problem := unsettled(f, latent):
         warnings.warn(problem, stacklevel=2)
