@@ -85,9 +85,9 @@ def sloped(f: Objective, z: Tensor) -> bool:
     with torch.enable_grad():
         try:
             value = f(leaf.clone())
-        except RuntimeError:  # f leaves torch, such as by z.numpy()
+        except (RuntimeError, Unsupported):  # f leaves torch, such as by z.numpy(), or its value has no gradient
             return False
-        return value.requires_grad and torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] is not None
+        return torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] is not None
 
 
 class Own(Layers):
@@ -125,6 +125,7 @@ def measure(
         raise UsageError(f"measure needs a whole number of draws, at least {LEAST}, not draws={draws!r}")
     if not latent.params.numel():
         raise UsageError(f"the latent {latent!r} is empty: give it at least one element")
+    latent.validate()
     task = Given(f, latent)
     if problem := unsettled(f, latent):
         warnings.warn(problem, stacklevel=2)

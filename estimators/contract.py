@@ -210,7 +210,6 @@ class Estimator(nn.Module, metaclass=Made):
         check_latent(self.name, self.spec, latent)
         if recomputing() and generator is not None:
             raise UsageError("checkpointing restores torch's global generator only: pass no generator inside it")
-        f = checked(f, latent)
         if ordinary(latent.params):
             return self._estimate(f, latent, generator)
         with apart(f, latent) as (f, latent):
@@ -219,7 +218,7 @@ class Estimator(nn.Module, metaclass=Made):
     def _estimate(self, f: Objective, latent: Latent, generator: Generator | None) -> Estimate:
         try:
             draw = self.sample(latent, generator)
-            estimate = self.gradient(f, latent, draw)
+            estimate = self.gradient(checked(f, latent), latent, draw)
         except RuntimeError as error:
             if out_of_memory(error):
                 error.add_note(memory_hint(repr(self), documented(self)[0], latent))

@@ -8,12 +8,11 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .names import UsageError
 
 if TYPE_CHECKING:
-    from .contract import Estimator
     from .latents import LatentSpec
 
 OPERATIONS: dict[type[ast.AST], Callable[..., Any]] = {
@@ -63,7 +62,18 @@ class Cost:
         return _whole(self.evaluations, known), _whole(self.differentiations, known)
 
 
-def documented(estimator: Estimator) -> tuple[int, int]:
+class Priced(Protocol):
+    """What of an estimator its costs depend on."""
+
+    @property
+    def cost(self) -> str: ...
+    @property
+    def spec(self) -> LatentSpec: ...
+    @property
+    def hyperparameters(self) -> Mapping[str, Any]: ...
+
+
+def documented(estimator: Priced) -> tuple[int, int]:
     """Evaluations and differentiations of f for its latent and hyper-parameters. Raises UsageError as `Cost` does."""
     values = {key: getattr(estimator, key) for key in estimator.hyperparameters}
     return Cost.parse(estimator.cost).at(*_sites_and_classes(estimator.spec), values)

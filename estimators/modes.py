@@ -19,8 +19,10 @@ from .names import UsageError
 def ordinary(params: Tensor) -> bool:
     """Whether neither autocast nor inference mode is on."""
     # The type of a device as a string takes torch longer to make than all else here.
-    device = "cpu" if params.is_cpu else "cuda" if params.is_cuda else params.device.type
-    return not (torch.is_autocast_enabled(device) or torch.is_inference_mode_enabled() or params.is_inference())
+    if torch.is_autocast_enabled("cpu" if params.is_cpu else params.device.type):
+        return False
+    # A compiled graph would break at the questions for inference mode.
+    return torch.compiler.is_compiling() or not (torch.is_inference_mode_enabled() or params.is_inference())
 
 
 @contextmanager

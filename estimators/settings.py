@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABCMeta
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .names import Unsupported, UsageError, resolve
 
-if TYPE_CHECKING:
-    from .contract import Estimator
+Estimator = Any
+"""estimators.contract.Estimator, which imports this file."""
 
 
 class Made(ABCMeta):

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from .latents import Latent, LatentSpec, Objective
 from .names import Unsupported, UsageError
@@ -60,18 +61,19 @@ def checked(f: Objective, latent: Latent) -> Objective:
     """
     event_dims, given, own = len(latent.spec.event_shape), latent.dtype, latent.params.dtype
 
+    # Tensors of inference mode keep no count of changes, and a compiled graph would break at the comparison.
+    counts = not (is_compiling() or torch.is_inference_mode_enabled())
+
     def objective(z: Tensor) -> Tensor:
         seen = z if given is own else z.to(given)
-        # A compiled graph would break at the comparison; tensors of inference mode keep no count.
-        counted = not (torch.compiler.is_compiling() or seen.is_inference())
-        version = seen._version if counted else 0
+        version = seen._version if counts else None
         try:
             value = f(seen)
         except RuntimeError as error:
             if any(words in str(error) for words in OF_TORCH_IN_PLACE):
                 raise UsageError(f"{IN_PLACE} ({error})") from error
             raise
-        if counted and seen._version != version:
+        if version is not None and seen._version != version:
             raise UsageError(IN_PLACE)
         if not (isinstance(value, Tensor) and value.shape == z.shape[:-event_dims] and value.dtype is own):
             value = _convertible(value, z, z.shape[:-event_dims]).to(own)

@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from dvae_bench.bench.check import suite
 from dvae_bench.bench.check.device import PRIVATE
-from dvae_bench.bench.check.suite import Tester, run_on_device
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
 
@@ -31,8 +31,8 @@ def _private_api() -> None:
 
 
 def test_every_estimator_runs_on_a_device_that_does_not_exist() -> None:
-    with closing(Tester()) as tester:
-        results = [result for plugin in ESTIMATORS for result in tester.results(run_on_device, Name(plugin.name))]
+    with closing(suite.Tester()) as tester:
+        results = [result for plugin in ESTIMATORS for result in tester.results(suite.run_on_device, Name(plugin.name))]
     assert len(results) == len(list(ESTIMATORS))
     assert not [str(result) for result in results if result.status != "ok"]
 

@@ -44,7 +44,7 @@ def test_readme_code_runs(block: str) -> None:
 def test_the_readmes_plugin_conforms(command: Command, plugin_file: Callable[..., Path]) -> None:
     (block,) = [block for block in BLOCKS if "(Estimator)" in block]
     lines = command("check", "--plugin", plugin_file("two-draws", source=block)).out.splitlines()
-    assert len(lines) == 12 and all(line.startswith("two-draws ") for line in lines)
+    assert len(lines) == 13 and all(line.startswith("two-draws ") for line in lines)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/seed-document.md"])

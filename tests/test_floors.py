@@ -17,7 +17,7 @@ ROOT = Path(dvae_bench.__file__).resolve().parent
 FLOORS = (
     ("estimators",),
     ("tasks",),
-    ("bench/rows",),
+    ("bench/rows", "bench/escapes"),
     ("bench/statistics", "bench/store"),
     ("bench/sources",),
     ("bench/ranking",),

@@ -9,7 +9,7 @@ import pytest
 from command_line import Command
 from plugin_files import estimator
 
-PROPERTIES = 12
+PROPERTIES = 13
 
 
 def test_an_estimator_that_conforms_has_a_line_for_each_property(command: Command) -> None:

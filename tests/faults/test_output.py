@@ -61,7 +61,7 @@ def test_a_reader_that_goes_away_costs_no_cell_and_changes_no_exit_code(
 ) -> None:
     """`| head -1`: a run measures all, and a verdict stays a verdict."""
     results = [Result("rloo", "bias", status, "") for status in ["ok"] * 1000 + ["FAILED"]]
-    monkeypatch.setattr("dvae_bench.bench.check.check", lambda names: iter(results))
+    monkeypatch.setattr("dvae_bench.bench.check.check", lambda names, timeout: iter(results))
     assert into(without_reader(), *RUN, tmp_path / "run") == 0
     store = Store(tmp_path / "run")
     assert [store.status(key) for key in store.stored()] == ["ok"] * 2
