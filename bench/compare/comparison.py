@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..sources import STEPS
-from .effect import SAME
+from .effect import SAME, UNCLEAR
 from .gate import DEFAULT, MISSING, STATUS, VERDICTS, Gate
 from .judge import Cells, Key, Sides, Verdict, judge
 from .metrics import MARGINS
@@ -52,8 +52,10 @@ def compare(base: Run, new: Run, look_again: LookAgain, gate: Gate = DEFAULT) ->
     sides = {subject: (cells, new.cells[subject]) for subject, cells in base.cells.items() if subject in new.cells}
 
     def verdicts_on(sides: Sides) -> list[Verdict]:
+        """An unclear verdict is no advice."""
         found = judge(sides, base.context, new.context, gate.margins)
-        return [replace(verdict, word=gate.word(verdict.metric, verdict.word)) for verdict in found]
+        heard = [verdict for verdict in found if gate.covers(verdict.metric) or verdict.word != UNCLEAR]
+        return [replace(verdict, word=gate.word(verdict.metric, verdict.word)) for verdict in heard]
 
     first = verdicts_on(sides)
     doubtful = dict.fromkeys(verdict.subject for verdict in first if verdict.doubtful)

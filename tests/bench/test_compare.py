@@ -389,6 +389,13 @@ class TestGate:
         assert not self.judged(base, new)[0]
         assert self.judged(base, new, Gate.parse("syncs", "worse", []))[0]
 
+    def test_an_unclear_metric_is_no_advice(self, given: Given) -> None:
+        one, other = ([row("time_total", st.Quantity(t, math.nan, 0.99 * t, 1.01 * t), 30)] for t in (1.0, 1.5))
+        evaluated = self.counted(evaluations=1)
+        base, new = given([[*one, *evaluated]]), given([[*other, *evaluated]])
+        for kinds, count in (("evaluations", {"same": 1}), ("evaluations,time", {"same": 1, "unclear": 1})):
+            assert compare(base, new, lambda _: "", Gate.parse(kinds, "worse", [])).count() == count
+
     def test_doubt_fails_where_it_is_asked_to(self, given: Given) -> None:
         generator = np.random.default_rng(11)
         base, new = given([drawn(generator, 1.0)]), given([drawn(generator, 1.0)])

@@ -106,9 +106,11 @@ def test_a_cell_that_fails_now_is_worse(command: Command, runs: Runs) -> None:
 
 
 def test_a_gate_passes_a_refactoring_and_fails_a_small_bias_and_missing_evidence(
-    command: Command, tmp_path: Path
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """w s₀ - w s₁ for w (s₀ - s₁) rounds differently and takes an operation more."""
+    draws = DrawSettings(rows=8000, tuning_steps=2)
+    monkeypatch.setitem(PRESETS, "quick", Preset("quick", {**TINY.settings, DRAWS: draws}))
     versions = {
         "base": "weight * (score[0] - score[1])",
         "refactored": "weight * score[0] - weight * score[1]",
