@@ -7,19 +7,26 @@ from typing import Annotated
 
 import typer
 
-from ..estimators.names import UsageError
 from .exits import FAILED, VERDICT
 from .plugins import add_plugins
-
-FAIL_ON: dict[str, tuple[str, ...]] = {"worse": ("worse",), "unclear": ("worse", "unclear"), "error": ()}
 
 
 def compare(
     base: Annotated[Path, typer.Argument(help="The results folder to compare with; with --rerun, a git commit.")],
     new: Annotated[Path, typer.Argument(help="The results folder to judge; with --rerun, a git commit.")],
     fail_on: Annotated[
-        str, typer.Option(help="worse: exit 1 on worse; unclear: also on unclear; error: only exit 3, if cells failed.")
-    ] = "error",
+        str, typer.Option(help="worse: exit 1 on worse; unclear: also on unclear; error: on neither; each on missing.")
+    ] = "worse",
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            help="The metrics that can fail, as bias,variance; the others advise. "
+            "Default: all but operations, bytes and, without --rerun, time."
+        ),
+    ] = None,
+    margin: Annotated[
+        list[str], typer.Option(help="METRIC=SIZE: a change of this size is the same, as operations=5%.")
+    ] = [],
     md: Annotated[
         Path | None, typer.Option(help="Write the verdicts as Markdown; $GITHUB_STEP_SUMMARY gets them too.")
     ] = None,
@@ -31,13 +38,13 @@ def compare(
     estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="The estimators of --rerun.")] = ["all"],
     tasks: Annotated[list[str], typer.Option("-t", "--tasks", help="The tasks of --rerun.")] = ["bit-table"],
 ) -> None:
-    """Report what got better or worse from BASE to NEW; doubtful cells are measured once more, with fresh draws."""
-    if fail_on not in FAIL_ON:
-        raise UsageError(f"unknown --fail-on {fail_on!r}; choose one of {', '.join(FAIL_ON)}")
+    """Report what is missing, worse or better in NEW; doubtful cells are measured once more, with fresh draws."""
+    from ..bench.compare import GATING, Gate, compare_folders
+
+    default = [*GATING, "time"] if rerun else GATING
+    judged_by = Gate.parse(",".join(default) if gate is None else gate, fail_on, margin)
     for path in plugin:
         add_plugins(path)
-
-    from ..bench.compare import compare_folders
 
     if rerun:
         from ..bench.compare.rerun import rerun as measure_again
@@ -46,8 +53,8 @@ def compare(
         arguments = [text for option, values in options.items() for value in values for text in (option, value)]
         base, new = measure_again((str(base), str(new)), arguments, Path("results") / "rerun", typer.echo)
 
-    comparison = compare_folders(base, new, md, junit)
-    if any(comparison.count()[word] for word in FAIL_ON[fail_on]):
+    comparison = compare_folders(base, new, judged_by, md, junit)
+    if not comparison.passed:
         raise typer.Exit(VERDICT)
     if comparison.failed:
         raise typer.Exit(FAILED)

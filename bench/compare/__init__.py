@@ -10,21 +10,25 @@ from rich.console import Console
 
 from ..escapes import terminal
 from .comparison import Comparison, compare
+from .gate import GATING, Gate
 from .runs import Run
 from .second_look import SecondLook
 from .show import junit, markdown, show
 
-__all__ = ["Comparison", "Run", "compare", "compare_folders"]
+__all__ = ["GATING", "Comparison", "Gate", "Run", "compare", "compare_folders"]
 
 _WIDTH = 200
 
 
-def compare_folders(base: Path, new: Path, markdown_file: Path | None, junit_file: Path | None) -> Comparison:
+def compare_folders(
+    base: Path, new: Path, gate: Gate, markdown_file: Path | None, junit_file: Path | None
+) -> Comparison:
     """Compare two results folders; print the verdicts and write them to the given files and $GITHUB_STEP_SUMMARY."""
     wide = not sys.stdout.isatty()
     console = Console(file=sys.stdout, highlight=False, width=_WIDTH if wide else None, soft_wrap=wide)
     run = Run.open(new)
-    comparison = compare(Run.open(base), run, SecondLook(run, lambda text: console.print(terminal(text), markup=False)))
+    look_again = SecondLook(run, lambda text: console.print(terminal(text), markup=False))
+    comparison = compare(Run.open(base), run, look_again, gate)
     show(comparison, console)
     text = markdown(comparison, str(base), str(new))
     if markdown_file is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..report.numbers import with_interval
+from ..report.numbers import plain, with_interval
 from ..report.tables.table import one_line
 from .bias import Tests, bias_tests, judge_bias
 from .effect import BETTER, SAME, UNCLEAR, WORSE, Effect
+from .gate import MISSING, STATUS
 from .metrics import BY_TORCH, DRAWN, MARGINS, TIMES, Side, effect
 from .runs import StoredCell, Subject
 
@@ -17,6 +19,7 @@ Context = Mapping[str, Any]
 Cells = list[StoredCell]
 Key = tuple[Subject, str, str]
 Sides = Mapping[Subject, tuple[Cells, Cells]]
+_NOT_MEASURED = "not measured in NEW"
 _MACHINE = ("device_name", "cpu", "threads")
 
 
@@ -43,7 +46,9 @@ class Verdict:
         return self.subject, self.metric, self.group
 
 
-def judge(sides: Sides, base_context: Context, new_context: Context) -> list[Verdict]:
+def judge(
+    sides: Sides, base_context: Context, new_context: Context, margins: Mapping[str, float] = MARGINS
+) -> list[Verdict]:
     """All verdicts; the bias tests of each side form one family."""
     before = bias_tests(cell for base, _ in sides.values() for cell in base)
     after = bias_tests(cell for _, new in sides.values() for cell in new)
@@ -56,7 +61,8 @@ def judge(sides: Sides, base_context: Context, new_context: Context) -> list[Ver
         verdicts += _bias(subject, before, after)
         for metric in MARGINS:
             for group in base[0].measured(metric):
-                found = _metric(subject, metric, group, base, new, _differ(metric, base_context, new_context))
+                differ = _differ(metric, base_context, new_context)
+                found = _metric(subject, metric, group, base, new, margins[metric], differ)
                 verdicts += [] if found is None else [found]
     return verdicts
 
@@ -66,23 +72,33 @@ def _outcome(subject: Subject, base: StoredCell | None, new: StoredCell | None) 
     before, after = ("ok" if cell is None else cell.status for cell in (base, new))
     if before != after:
         reason = one_line(str(new.rows[-1]["reason"])) if new is not None else ""
-        yield Verdict(subject, "status", "", BETTER if after == "ok" else WORSE, before, after, reason=reason)
+        yield Verdict(subject, STATUS, "", BETTER if after == "ok" else WORSE, before, after, reason=reason)
 
 
 def _bias(subject: Subject, before: Tests, after: Tests) -> Iterator[Verdict]:
     for owner, group in before:
-        if owner == subject and (subject, group) in after:
-            base, new = before[subject, group], after[subject, group]
+        if owner != subject:
+            continue
+        base, new = before[subject, group], after.get((subject, group))
+        if new is not None:
             word, reason = judge_bias(base, new)
             yield Verdict(subject, "bias", group, word, str(base), str(new), reason=reason)
+        elif not math.isnan(base.p):
+            yield Verdict(subject, "bias", group, MISSING, str(base), reason=_NOT_MEASURED)
 
 
-def _metric(subject: Subject, metric: str, group: str, base: Cells, new: Cells, differ: str) -> Verdict | None:
+def _metric(
+    subject: Subject, metric: str, group: str, base: Cells, new: Cells, margin: float, differ: str
+) -> Verdict | None:
     base_rows, new_rows = ([row for cell in cells if (row := cell.find(metric, group))] for cells in (base, new))
-    if not new_rows:
-        return Verdict(subject, metric, group, UNCLEAR, reason="not measured in NEW")
-    before, after = Side.of(base_rows), Side.of(new_rows)
-    found = effect(metric, group, base, new, before, after)
+    before = Side.of(base_rows)
+    if math.isnan(before.value):
+        return None
+    if not new_rows or math.isnan(sum(row["value"] for row in new_rows)):
+        reason = new_rows[0]["reason"] if new_rows else ""
+        return Verdict(subject, metric, group, MISSING, plain(before.value), reason=reason or _NOT_MEASURED)
+    after = Side.of(new_rows)
+    found = effect(metric, group, base, new, before, after, margin)
     if found is None:
         return None
     word, reason = found.word, ""

@@ -1,4 +1,4 @@
-"""The metrics that are compared: the margin of each, and its effect from the rows of both sides."""
+"""The metrics that are compared: the default margin of each, and its effect from the rows of both sides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..rows import Row
-from .effect import Effect, difference, exact, log_ratio, paired_ratio, percent, ratio, rounds_ratio, unknown
+from .effect import Effect, difference, exact, log_ratio, paired_ratio, ratio, rounds_ratio, unknown
 from .runs import StoredCell
 
 DRAWN = ("var_total", "bias_norm")
@@ -18,20 +18,16 @@ TIMES = ("time_total", "time_device", "time_graph")
 MARGINS = (
     {"var_total": 0.05, "bias_norm": 0.05} | dict.fromkeys(COUNTS, 0.0) | {"bytes": 0.02} | dict.fromkeys(TIMES, 0.1)
 )
+KINDS: dict[str, tuple[str, ...]] = {
+    "variance": ("var_total",),
+    "bias": ("bias", "bias_norm"),
+    **{count: (count,) for count in COUNTS},
+    "bytes": ("bytes",),
+    "time": TIMES,
+}
+"""The stored metrics by the names that a user chooses; `bias` is the verdict of the bias test."""
 _ROUNDING = 1e-10  # of the squared norm of the gradient: a smaller variance is float32 rounding
 _AGREE = 50  # numbers from the same draws that differ by less than margin / _AGREE differ by rounding only
-
-
-def margins() -> str:
-    """The margins as text, printed above every comparison."""
-    parts = [
-        f"variance {percent(MARGINS['var_total'])}",
-        f"bias {percent(MARGINS['bias_norm'])} of the gradient",
-        "evaluations, differentiations, operations and syncs 0",
-        f"bytes {percent(MARGINS['bytes'])}",
-        f"time {percent(MARGINS['time_total'])}",
-    ]
-    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -69,9 +65,9 @@ class Side:
 
 
 def effect(
-    metric: str, group: str, base: list[StoredCell], new: list[StoredCell], before: Side, after: Side
+    metric: str, group: str, base: list[StoredCell], new: list[StoredCell], before: Side, after: Side, margin: float
 ) -> Effect | None:
-    """The change of a metric; None where it cannot be judged.
+    """The change of a metric, with a relative margin; None where it cannot be judged.
 
     It cannot where a number is missing, a bias has no exact gradient to scale it, or draws were stored only as sums:
     the variance from m block sums has a relative error of sqrt(2/m), however many draws there are, so it is judged only
@@ -81,23 +77,22 @@ def effect(
     if math.isnan(before.value) or math.isnan(after.value) or (metric == "bias_norm" and not scale):
         return None
     if metric in COUNTS:
-        return exact("count", after.value - before.value, MARGINS[metric])
+        return exact("count", after.value - before.value, margin * before.value)
     paired = before.n == after.n and len(base) == len(new) and all(map(StoredCell.same_draws, base, new))
     if metric == "var_total" and not paired and (before.blocks is None or after.blocks is None):
         return None
     if metric == "bias_norm":
         base_bounds, new_bounds = ((s.value / scale, s.lo / scale, s.hi / scale) for s in (before, after))
-        found = difference("gradient", base_bounds, new_bounds, MARGINS[metric])
+        found = difference("gradient", base_bounds, new_bounds, margin)
     else:
         rounding = _ROUNDING * max(scale, _gradient(base, "value")) ** 2
-        found = _ratio(metric, before, after, paired, rounding)
+        found = _ratio(metric, before, after, paired, rounding, math.log1p(margin))
     if paired and abs(found.change) <= found.margin / _AGREE:
         return exact(found.form, found.change, found.margin)
     return found
 
 
-def _ratio(metric: str, before: Side, after: Side, paired: bool, rounding: float) -> Effect:
-    margin = math.log1p(MARGINS[metric])
+def _ratio(metric: str, before: Side, after: Side, paired: bool, rounding: float, margin: float) -> Effect:
     if metric == "bytes":
         return exact("ratio", log_ratio(before.value, after.value), margin)
     if metric in TIMES and not (before.positive and after.positive):

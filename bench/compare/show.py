@@ -11,34 +11,37 @@ from rich.text import Text
 
 from ..escapes import markdown as escaped
 from ..escapes import terminal, xml
-from ..report.numbers import MISSING
+from ..report import numbers
+from .answer import answer, shortened
 from .comparison import Comparison
-from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORDS, WORSE
+from .effect import BETTER, CONFIDENCE, SAME, UNCLEAR, WORSE
+from .gate import ADVICE, MISSING, STATUS, VERDICTS
 from .judge import Verdict
-from .metrics import margins
+from .metrics import KINDS
 
-_MOST_NAMED = 8
+_JUNIT = {MISSING: "failure", WORSE: "failure", UNCLEAR: "skipped", BETTER: "system-out", ADVICE: "system-out"}
 
 
 def summary(comparison: Comparison) -> list[str]:
     """The counts, the margins, and what the verdicts do not cover; one sentence per line."""
     count = comparison.count()
     lines = [
-        f"{count.total()} compared: " + ", ".join(f"{count[word]} {word}" for word in WORDS),
-        f"margins: {margins()}; intervals at {100 * CONFIDENCE:.0f} %",
+        f"{count.total()} compared: " + ", ".join(f"{count[word]} {word}" for word in VERDICTS),
+        f"margins: {comparison.gate.margins_text()}; intervals at {100 * CONFIDENCE:.0f} %",
     ]
+    if advising := [kind for kind in KINDS if kind not in comparison.gate.kinds]:
+        lines.append(f"advice, which cannot fail: {', '.join(advising)}")
     for text, subjects in (("only in NEW", comparison.only_new), ("failed in NEW", comparison.failed)):
         if subjects:
-            more = len(subjects) - _MOST_NAMED
-            named = "; ".join(map(str, subjects[:_MOST_NAMED])) + (f"; and {more} more" if more > 0 else "")
-            lines.append(f"{text}: {named}")
+            lines.append(f"{text}: {shortened(map(str, subjects), '; ')}")
     return lines + comparison.notes
 
 
 def lines(comparison: Comparison) -> pd.DataFrame:
     """One line per verdict that is not `same`, all text."""
     columns = ["verdict", "task", "estimator", "metric", "BASE", "NEW", "change", "reason"]
-    return pd.DataFrame([_line(v) for v in comparison.verdicts if v.word != SAME], columns=columns).replace("", MISSING)
+    changed = [_line(verdict) for verdict in comparison.verdicts if verdict.word != SAME]
+    return pd.DataFrame(changed, columns=columns).replace("", numbers.MISSING)
 
 
 def _line(verdict: Verdict) -> tuple[str, ...]:
@@ -51,11 +54,11 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
 
 def _metric(verdict: Verdict) -> str:
     """`var_total cut`, `status (draws)`."""
-    return f"{verdict.metric} {verdict.group}".strip() if verdict.metric != "status" else f"({verdict.subject.source})"
+    return f"{verdict.metric} {verdict.group}".strip() if verdict.metric != STATUS else f"({verdict.subject.source})"
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    for sentence in summary(comparison):
+    for sentence in (answer(comparison), *summary(comparison)):
         console.print(terminal(sentence), markup=False)
     table = lines(comparison)
     if len(table):
@@ -68,20 +71,21 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def markdown(comparison: Comparison, base: str, new: str) -> str:
-    head = [f"### {escaped(base)} → {escaped(new)}", *map(escaped, summary(comparison))]
+    head = [f"### {escaped(base)} → {escaped(new)}", f"**{escaped(answer(comparison))}**"]
+    head += map(escaped, summary(comparison))
     table = lines(comparison).map(escaped)
     body = table.to_markdown(index=False, disable_numparse=True) if len(table) else ""
     return "\n\n".join(filter(None, [*head, body])) + "\n"
 
 
 def junit(comparison: Comparison) -> str:
-    """JUnit XML with one test case per verdict: worse is a failure, unclear is skipped."""
+    """JUnit XML with one test case per verdict: missing and worse are failures, unclear is skipped."""
     count = comparison.count()
     suite = ET.Element(
         "testsuite",
         name="dvae-bench compare",
         tests=str(count.total()),
-        failures=str(count[WORSE]),
+        failures=str(count[MISSING] + count[WORSE]),
         errors="0",
         skipped=str(count[UNCLEAR]),
     )
@@ -89,7 +93,7 @@ def junit(comparison: Comparison) -> str:
         subject = verdict.subject
         name, of = xml(f"{subject.estimator} {_metric(verdict)}"), xml(f"{subject.task}.{subject.source}")
         case = ET.SubElement(suite, "testcase", classname=of, name=name)
-        kind = {WORSE: "failure", UNCLEAR: "skipped", BETTER: "system-out"}.get(verdict.word)
+        kind = _JUNIT.get(verdict.word)
         if kind is not None:
             text = xml(f"{verdict.base} -> {verdict.new} {verdict.change} {verdict.reason}")
             ET.SubElement(case, kind, {"message": text} if kind != "system-out" else {}).text = text

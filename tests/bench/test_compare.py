@@ -12,8 +12,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from dvae_bench.bench.compare import Comparison, Run, compare
+from dvae_bench.bench.compare.answer import answer
 from dvae_bench.bench.compare.bias import BiasTest, judge_bias
 from dvae_bench.bench.compare.effect import Effect, difference, log_ratio, paired_ratio, ratio
+from dvae_bench.bench.compare.gate import DEFAULT, Gate
 from dvae_bench.bench.compare.judge import Verdict, judge
 from dvae_bench.bench.compare.runs import StoredCell, Subject
 from dvae_bench.bench.compare.show import junit, lines, markdown, summary
@@ -193,11 +195,22 @@ class TestWords:
         assert words(one, other, seeds=(0, 0)) == {"var_total": "unclear"}
         assert words(one, one, seeds=(0, 0)) == {"var_total": "same"}
 
-    def test_a_metric_that_is_gone_is_unclear(self) -> None:
+    def test_a_metric_that_is_gone_is_missing(self) -> None:
         assert words(self.rows(evaluations=2, bytes=5), self.rows(evaluations=2)) == {
             "evaluations": "same",
-            "bytes": "unclear",
+            "bytes": "missing",
         }
+
+    @pytest.mark.parametrize("metric", ["bias_p", "var_total"])
+    def test_a_test_or_a_number_that_is_gone_is_missing(self, metric: str) -> None:
+        rows = drawn(np.random.default_rng(9))
+        without = [each for each in rows if each["metric"] != metric]
+        word = {"bias_p": "bias"}.get(metric, metric)
+        assert words(rows, without)[word] == "missing" and word not in words(without, rows)
+
+    def test_a_number_that_is_none_now_is_missing(self) -> None:
+        one, none = ([row("var_total", value, N, group="cut", reason="no draws")] for value in (1.0, math.nan))
+        assert words(one, none) == {"var_total": "missing"} and words(none, one) == words(none, none) == {}
 
     def test_a_cell_that_fails_now_is_worse(self) -> None:
         ok, failed = cell(self.rows(evaluations=1)), cell([outcome("error", "Traceback\nKeyError: 1")], status="error")
@@ -294,7 +307,7 @@ class TestCompare:
         assert [v.word for v in grown.verdicts] == ["worse", "same"]
         shrunk = compare(three, two, lambda subject: "")
         missing = shrunk.verdicts[0]
-        assert (missing.subject.estimator, missing.word, missing.reason) == ("e2", "unclear", "not in NEW")
+        assert (missing.subject.estimator, missing.word, missing.reason) == ("e2", "missing", "not in NEW")
 
     def test_the_newest_of_several_cells_counts(self, given: Given) -> None:
         run = given([[row("evaluations", 1, 1)]])
@@ -302,6 +315,92 @@ class TestCompare:
         run.store.write("later", "ok", {"settings": {"rows": 1}}, [who | row("evaluations", 2, 1)])
         (cells,) = Run.open(run.store.folder).cells.values()
         assert [c.find("evaluations", "")["value"] for c in cells] == [2.0]  # type: ignore[index]
+
+
+class TestGate:
+    def counted(self, **values: float) -> list[Row]:
+        return [row(metric, value, 1) for metric, value in values.items()]
+
+    def judged(self, base: Run, new: Run, gate: Gate = DEFAULT) -> tuple[bool, str]:
+        comparison = compare(base, new, lambda _: "one look only", gate)
+        return comparison.passed, answer(comparison)
+
+    def test_a_missing_estimator_fails_and_is_named(self, given: Given) -> None:
+        one = self.counted(evaluations=1)
+        for gate in (DEFAULT, Gate.parse("bias,evaluations", "error", [])):
+            assert self.judged(given([one, one]), given([one]), gate) == (False, "failed: missing: estimator e1")
+
+    @pytest.mark.parametrize("names", [[], ["other"]], ids=["empty", "renamed"])
+    def test_a_new_run_without_anything_of_base_fails(self, given: Given, names: list[str]) -> None:
+        one = self.counted(evaluations=1)
+        base, new = given([one]), given([])
+        new.store.write_context(CPU)
+        for name in names:
+            new.store.write(name, "ok", {}, [IDENTITY | {"estimator": name, "seed": 0, "collector": ""} | one[0]])
+        passed, sentence = self.judged(base, Run.open(new.store.folder))
+        assert not passed and sentence == "failed: missing: all that BASE holds"
+
+    def test_a_missing_task_a_missing_metric_and_another_device_are_named(self, given: Given) -> None:
+        one, two = self.counted(evaluations=1), self.counted(evaluations=1, syncs=0)
+        base, new = given([two]), given([one])
+        for store, task, device in ((base.store, "vae", "cpu"), (base.store, "flip", "cpu"), (new.store, "vae", "xpu")):
+            who = IDENTITY | {"estimator": "e0", "task": task, "device": device, "seed": 0, "collector": ""}
+            store.write(task, "ok", {}, [who | one[0]])
+        comparison = compare(*(Run.open(run.store.folder) for run in (base, new)), lambda _: "")
+        assert answer(comparison) == "failed: missing: task flip, task vae, e0 on bit (syncs)"
+        reasons = {v.subject.task: v.reason for v in comparison.verdicts if v.word == "missing"}
+        assert reasons == {
+            "bit": "not measured in NEW",
+            "flip": "not in NEW",
+            "vae": "not in NEW, which measured it on xpu instead of cpu",
+        }
+
+    def test_what_measured_nothing_is_no_evidence(self, given: Given) -> None:
+        base, new = given([self.counted(evaluations=1)]), given([self.counted(evaluations=1)])
+        who = IDENTITY | {"estimator": "never", "seed": 0, "collector": ""}
+        base.store.write("never", "unsupported", {}, [who | outcome("unsupported", "no bits")])
+        assert self.judged(Run.open(base.store.folder), new)[0]
+
+    def test_nothing_to_compare_fails(self, given: Given) -> None:
+        one = self.counted(evaluations=1)
+        passed, sentence = self.judged(given([one]), given([one]), Gate.parse("time", "worse", []))
+        assert not passed and sentence.startswith("failed: nothing was compared: ")
+        assert not self.judged(given([]), given([one]))[0]
+
+    def test_less_variance_for_eight_operations_more_is_not_worse(self, given: Given) -> None:
+        generator = np.random.default_rng(10)
+        base = given([[*drawn(generator, scale=math.sqrt(1.2)), *self.counted(operations=30, bytes=100)]])
+        new = given([[*drawn(generator), *self.counted(operations=38, bytes=200)]])
+        comparison = compare(base, new, lambda _: "one look only")
+        assert comparison.passed and comparison.count()["worse"] == 0
+        assert answer(comparison) == "passed: none of 3 verdicts is missing or worse; better: e0 on bit (variance)"
+        table = lines(comparison).set_index("metric")
+        assert table.loc["operations", ["verdict", "change"]].tolist() == ["advice", "+8"]
+
+    def test_metrics_and_margins_are_chosen(self, given: Given) -> None:
+        base, new = given([self.counted(operations=100)]), given([self.counted(operations=104)])
+        for margins, passed in ((["operations=5%"], True), (["operations=0.03"], False), ([], False)):
+            gate = Gate.parse("operations, evaluations", "worse", margins)
+            assert self.judged(base, new, gate)[0] is passed, margins
+        assert "operations 5 %" in Gate.parse("bias", "worse", ["operations=5%"]).margins_text()
+
+    def test_only_the_chosen_metrics_fail(self, given: Given) -> None:
+        base, new = given([self.counted(evaluations=1, syncs=0)]), given([self.counted(evaluations=2, syncs=0)])
+        assert not self.judged(base, new)[0]
+        assert self.judged(base, new, Gate.parse("syncs", "worse", []))[0]
+
+    def test_an_unclear_metric_is_no_advice(self, given: Given) -> None:
+        one, other = ([row("time_total", st.Quantity(t, math.nan, 0.99 * t, 1.01 * t), 30)] for t in (1.0, 1.5))
+        evaluated = self.counted(evaluations=1)
+        base, new = given([[*one, *evaluated]]), given([[*other, *evaluated]])
+        for kinds, count in (("evaluations", {"same": 1}), ("evaluations,time", {"same": 1, "unclear": 1})):
+            assert compare(base, new, lambda _: "", Gate.parse(kinds, "worse", [])).count() == count
+
+    def test_doubt_fails_where_it_is_asked_to(self, given: Given) -> None:
+        generator = np.random.default_rng(11)
+        base, new = given([drawn(generator, 1.0)]), given([drawn(generator, 1.0)])
+        for fail_on in ("worse", "error", "unclear"):
+            assert self.judged(base, new, Gate.parse("variance", fail_on, []))[0] is (fail_on != "unclear")
 
 
 class TestShow:
@@ -318,16 +417,18 @@ class TestShow:
 
     def test_counts_and_margins_come_first(self) -> None:
         text = summary(self.COMPARISON)
-        assert text[0] == "3 compared: 1 worse, 1 unclear, 0 better, 1 same"
+        assert text[0] == "3 compared: 0 missing, 1 worse, 1 unclear, 0 better, 0 advice, 1 same"
         assert "variance 5 %" in text[1] and "99 %" in text[1]
-        assert text[2:] == ["only in NEW: rloo on bit, draws", "a note"]
+        assert text[2] == "advice, which cannot fail: operations, bytes, time"
+        assert text[3:] == ["only in NEW: rloo on bit, draws", "a note"]
 
     def test_what_is_the_same_has_no_line(self) -> None:
         assert lines(self.COMPARISON)["metric"].tolist() == ["var_total cut", "evaluations"]
 
     def test_markdown_escapes_pipes(self) -> None:
         text = markdown(self.COMPARISON, "a", "b")
-        assert text.startswith("### a → b\n\n3 compared") and "a \\| b" in text
+        assert text.startswith("### a → b\n\n**failed: worse: rloo on bit (variance)**\n\n3 compared")
+        assert "a \\| b" in text
 
     def test_junit_counts_failures_and_skips(self) -> None:
         suite = ET.fromstring(junit(self.COMPARISON))

@@ -23,6 +23,22 @@ from plugin_files import REINFORCE
 from tiny import TINY
 
 pytestmark = pytest.mark.usefixtures("no_figures", "no_page", "small_presets")
+TWO_DRAWS = """
+from dvae_bench import Estimate, Estimator, expand_right
+
+
+class Pair(Estimator):
+    name = "pair"
+    latents = ("bernoulli",)
+    n = 2
+    cost = "2 evaluations"
+    reference = "the tests"
+
+    def gradient(self, f, latent, draw):
+        f_z, score = f(draw), latent.score(draw)
+        weight = expand_right((f_z[0] - f_z[1]).detach() / 2, score[0])
+        return Estimate(f_z.mean(0), FORMULA)
+"""
 Runs = Callable[..., tuple[Path, Path, Path]]
 
 
@@ -53,7 +69,7 @@ def test_equal_code_is_the_same(command: Command, runs: Runs) -> None:
     base, new, _ = runs()
     ended = command("compare", base, new, "--fail-on", "unclear")
     assert ended.code == 0, ended.out
-    assert " compared: 0 worse, 0 unclear, 0 better, " in ended.out and "margins: variance 5 %" in ended.out
+    assert " compared: 0 missing, 0 worse, 0 unclear, 0 better, " in ended.out and "margins: variance 5 %" in ended.out
 
 
 def test_a_scale_error_of_three_per_cent_is_worse(
@@ -68,7 +84,7 @@ def test_a_scale_error_of_three_per_cent_is_worse(
     assert again.code == 1 and "second look: mine on bit:t=0.0, draws" in again.out
     worse = [line.split()[3:5] for line in again.out.splitlines() if line.startswith("worse")]
     assert ["bias", "cut"] in worse and ["var_total", "cut"] in worse
-    assert command("compare", base, new).code == 0
+    assert command("compare", base, new, "--fail-on", "error").code == 0
     assert "| worse" in (tmp_path / "v.md").read_text() in (tmp_path / "summary.md").read_text()
     assert int(ET.parse(tmp_path / "v.xml").getroot().attrib["failures"]) >= 1
     assert len(list((new / "cells").iterdir())) == 1, "the second look is kept apart from the run"
@@ -84,15 +100,55 @@ def test_one_more_evaluation_is_worse(command: Command, runs: Runs) -> None:
 
 def test_a_cell_that_fails_now_is_worse(command: Command, runs: Runs) -> None:
     base, new, _ = runs(code="raise RuntimeError('no baseline yet')")
-    ended = command("compare", base, new)
+    ended = command("compare", base, new, "--fail-on", "error")
     assert ended.code == 3 and "failed in NEW: mine on bit:t=0.0, draws" in ended.out and "no baseline yet" in ended.out
-    assert command("compare", base, new, "--fail-on", "worse").code == 1
+    assert command("compare", base, new).code == 1
+
+
+def test_a_gate_passes_a_refactoring_and_fails_a_small_bias_and_missing_evidence(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """w s₀ - w s₁ for w (s₀ - s₁) rounds differently and takes an operation more."""
+    draws = DrawSettings(rows=8000, tuning_steps=2)
+    monkeypatch.setitem(PRESETS, "quick", Preset("quick", {**TINY.settings, DRAWS: draws}))
+    versions = {
+        "base": "weight * (score[0] - score[1])",
+        "refactored": "weight * score[0] - weight * score[1]",
+        "biased": "1.02 * weight * (score[0] - score[1])",
+    }
+    plugins = {name: tmp_path / f"{name}.py" for name in versions}
+    for name, formula in versions.items():
+        plugins[name].write_text(TWO_DRAWS.replace("FORMULA", formula))
+        chosen = ("-e", "pair", "-t", "bit:t=0.0", "-o", tmp_path / name)
+        assert command("run", "--plugin", plugins[name], *chosen).code == 0
+    base, refactored, biased = (tmp_path / name for name in versions)
+
+    ended = command("compare", base, refactored)
+    assert ended.code == 0 and ended.out.startswith("passed: none of "), ended.out
+    changed = [line.split() for line in ended.out.splitlines() if " bit:t=0.0 " in line]
+    assert ["advice", "operations"] in [[words[0], words[3]] for words in changed]
+
+    ended = command("compare", base, biased, "--plugin", plugins["biased"])
+    assert ended.code == 1 and "failed: worse: pair on bit:t=0.0 (bias" in ended.out, ended.out
+
+    assert command("run", "-e", "rloo", "-t", "bit:t=0.0", "-o", base).code == 0
+    ended = command("compare", base, refactored)
+    assert ended.code == 1 and ended.out.startswith("failed: missing: estimator rloo\n")
+
+    shutil.rmtree(refactored / "cells")
+    (refactored / "cells").mkdir()
+    ended = command("compare", base, refactored)
+    assert ended.code == 1 and ended.out.startswith("failed: missing: all that BASE holds\n")
 
 
 def test_bad_input_is_refused(command: Command, tmp_path: Path) -> None:
     for arguments, words in (
         (["compare", tmp_path, tmp_path], "holds no results"),
         (["compare", tmp_path, tmp_path, "--fail-on", "odd"], "choose one of worse, unclear, error"),
+        (["compare", tmp_path, tmp_path, "--gate", "bias,odd"], "--gate knows no metric 'odd'; choose from variance,"),
+        (["compare", tmp_path, tmp_path, "--margin", "odd=5%"], "--margin knows no metric 'odd'; choose from"),
+        (["compare", tmp_path, tmp_path, "--margin", "bytes"], "gives no size; write bytes=5% or bytes=0.05"),
+        (["compare", tmp_path, tmp_path, "--margin", "bytes=-1"], "gives no size; write bytes=5% or bytes=0.05"),
         (["history", "var_total", tmp_path], "holds no results"),
     ):
         ended = command(*arguments)
