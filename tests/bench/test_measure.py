@@ -23,7 +23,7 @@ def table(estimators: Any) -> pd.DataFrame:
         return (z - 0.45).square().sum(-1) * (1 + z[..., 0])
 
     latent = Bernoulli(torch.tensor([0.3, -1.0, 0.8]))
-    return measure(f, latent, estimators, draws=640)
+    return measure(f, latent, estimators, draws=640).frame()
 
 
 def numbers(estimators: Any) -> pd.DataFrame:
@@ -136,9 +136,9 @@ class Failing(Mine):
 
 
 def test_one_that_fails_is_named_and_loses_nothing() -> None:
-    found = measure(smooth, LATENT, ["rloo", Failing, "disarm"], draws=640).set_index("estimator")
+    found = measure(smooth, LATENT, ["rloo", Failing, "disarm"], draws=640).frame().set_index("estimator")
     assert found["verdict"]["failing"] == "error" and found["reason"]["failing"] == "ZeroDivisionError: no luck"
-    alone = measure(smooth, LATENT, ["rloo", "disarm"], draws=640).set_index("estimator")
+    alone = measure(smooth, LATENT, ["rloo", "disarm"], draws=640).frame().set_index("estimator")
     pd.testing.assert_frame_equal(found.drop(index="failing"), alone)
 
 
@@ -151,7 +151,7 @@ def test_if_all_fail_the_first_error_is_raised_with_its_name() -> None:
 @pytest.mark.parametrize("f", [step, outside_torch])
 def test_an_f_without_a_gradient_is_measured_by_those_that_only_evaluate_it(f: Any) -> None:
     asked = ["rloo", "gumbel-softmax", "straight-through", "rebar", estimator("reinmax", SPEC)]
-    found = measure(f, LATENT, asked, draws=640).set_index("estimator")
+    found = measure(f, LATENT, asked, draws=640).frame().set_index("estimator")
     assert found["variance"]["rloo"] > 0
     assert set(found["verdict"].drop("rloo")) == {"unsupported"}
     assert found["reason"].drop("rloo").str.endswith("this f is defined on discrete z only").all()
@@ -194,6 +194,6 @@ def test_a_model_in_train_mode_is_named_as_the_reason(layer: nn.Module, words: s
 
 def test_an_objective_without_derivative_leaves_the_others() -> None:
     """Nothing came back."""
-    found = measure(lambda z: (z.sum(-1) > 1).float(), Bernoulli(torch.zeros(3)), ["rloo", "rebar"], draws=640)
+    found = measure(lambda z: (z.sum(-1) > 1).float(), Bernoulli(torch.zeros(3)), ["rloo", "rebar"], draws=640).frame()
     assert [*found["estimator"]] == ["rloo", "rebar"]
     assert found.set_index("estimator")["bias_rel"].notna().to_dict() == {"rloo": True, "rebar": False}
