@@ -21,7 +21,7 @@ from ..sources import STEPS
 from .seeds import more_seeds
 
 HOLDS, FAILS, UNCLEAR = "holds", "fails", "unclear"
-IMAGES, FEWEST, MOST = 10_000, 2, 30
+IMAGES, FEWEST, MOST = 10_000, 2, 1000
 """Test images of the ELBO, and the fewest and the most seeds."""
 
 Run = Callable[[Session], None]

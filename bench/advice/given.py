@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...estimators.contract import Estimator
+from ...estimators.contract import Estimator, Unsupported
 from ...estimators.latents import Latent, Objective, expectation
 from ...estimators.names import Name, Sweep, UsageError
 from ...estimators.registry import ESTIMATORS
@@ -84,7 +84,7 @@ def sloped(f: Objective, z: Tensor) -> bool:
     with torch.enable_grad():
         try:
             value = f(leaf.clone())
-        except RuntimeError:  # f leaves torch, such as by z.numpy()
+        except (RuntimeError, Unsupported):  # f leaves torch, as by z.numpy(), or its value has no graph
             return False
         return value.requires_grad and torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] is not None
 

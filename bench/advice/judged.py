@@ -27,6 +27,7 @@ def judged(estimator: Estimator, generator: Generator) -> Iterator[None]:
         found = original(f, latent, own)
         with torch.no_grad():
             hard = checked(f, latent)(latent.sample(1, generator))[0]
+            hard = torch.where(latent.params.isnan().any(), torch.nan, hard)  # of which z and f may show nothing
         return replace(found, value=found.value + (hard - found.value).detach())
 
     hooked: Any = estimator.__dict__

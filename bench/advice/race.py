@@ -18,7 +18,7 @@ from .drawn import Drawn
 from .given import Given
 from .reference import Reference
 
-FIRST, FACTOR, ROUNDS = 4, 4, 7
+FIRST, FACTOR, ROUNDS = 1, 4, 8
 """Draws per block in the first round, how many times as many in each further one, and the most rounds."""
 TUNING_STEPS, TUNING_ROWS = 100, 16
 NEAR = 1.02
@@ -85,7 +85,7 @@ def race(task: Given, entrants: Sequence[Entrant], budget: Budget, seconds: floa
         left, now = _left(ranking), time.perf_counter()
         running = [entrant for entrant in running if entrant.name in left]
         late = now + FACTOR * len(running) / len(candidates) * (now - began) > start + seconds
-        if late or number + 1 == ROUNDS or _settled(ranking, running):
+        if not running or late or number + 1 == ROUNDS or _settled(ranking, running):
             break
         dropped = [line for line in ranking.lines if line.estimator not in left] + dropped
     place = max((line.group for line in ranking.lines), default=0)
