@@ -66,7 +66,8 @@ class Measurement:
     def summary(self) -> str:
         """The answer, and what the numbers rest on."""
         against = f"Bias and error against a long mean of {self.reference}, its own error included. "
-        rest = f"{self.left_out} estimators do not apply to this latent or f." if self.left_out else ""
+        apply = "does not apply" if self.left_out == 1 else "do not apply"
+        rest = f"{self.left_out} of the estimators asked for {apply} to this latent or f." if self.left_out else ""
         return f"{self.ranking.sentence()} {against if self.reference else ''}{rest}".strip()
 
     def text(self) -> pd.DataFrame:

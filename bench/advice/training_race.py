@@ -161,9 +161,9 @@ def training_race(
         scores[other] = race.losses(running, other, steps)
         race.leave(running, other)
     table = -pd.DataFrame(scores).reindex(running)
-    whole = np.isfinite(table).all(axis=1)
-    reasons = {name: "it diverged or failed at one of the seeds" for name in table.index[~whole]}
-    trained = of_scores(f"{steps} steps", table[whole], pd.Series(dtype=float), reasons)
+    whole = table[np.isfinite(table.to_numpy(dtype=float)).all(axis=1)]
+    reasons = {name: "it diverged or failed at one of the seeds" for name in running if name not in whole.index}
+    trained = of_scores(f"{steps} steps", whole, pd.Series(dtype=float), reasons)
     return TrainingRace(trained, steps, early, pace, race.failed)
 
 
