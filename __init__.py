@@ -13,9 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bench.advice.advise import advise as advise
+    from .bench.advice.measure import measure as measure
     from .bench.check import check as check
     from .bench.collectors.collector import Collector as Collector
-    from .bench.measure import measure as measure
     from .bench.rows import row as row
     from .estimators import estimator as estimator
     from .estimators.contract import Claim as Claim
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "advise": "dvae_bench.bench.advice.advise",
     "Bernoulli": "dvae_bench.estimators.latents",
     "Categorical": "dvae_bench.estimators.latents",
     "check": "dvae_bench.bench.check",
@@ -65,7 +67,7 @@ _HOME = {
     "Latent": "dvae_bench.estimators.latents",
     "LatentSpec": "dvae_bench.estimators.latents",
     "Layered": "dvae_bench.estimators.layered",
-    "measure": "dvae_bench.bench.measure",
+    "measure": "dvae_bench.bench.advice.measure",
     "Objective": "dvae_bench.estimators.latents",
     "Reparametrised": "dvae_bench.estimators.foreign",
     "row": "dvae_bench.bench.rows",

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from dvae_bench.bench.advice.candidates import SIZES
 from dvae_bench.bench.report.tables.toys import toy_table
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
@@ -36,16 +37,6 @@ from dvae_bench.tasks.vae.mnist_task import MnistTask
 from torch import Tensor
 
 OUT = Path(__file__).resolve().parent.parent / "results" / "reference" / "which"
-SIZES = (
-    "rloo:n={4,8,16}",
-    "arms:n={2,8}",
-    "carms:n={2,8}",
-    "double-cv:n=4",
-    "rodeo:n=4",
-    "unordered-set:k={2,8}",
-    "sum-and-sample:k=2",
-    "pathwise:n=4",
-)
 TOYS = ("bit-table:extension=cubic", "category-table:extension=cubic", "moments")
 TRAINED_BY = {"mnist-vae": "rloo:n=4", "mnist-vae:arch=categorical": "rloo:n=4", "mnist-vae:arch=gaussian": "pathwise"}
 TRAINED_STEPS, TOGETHER, REFERENCE = 2000, 16, 1024

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...estimators.latents import Bernoulli, Categorical, Latent, Objective, expectation
 from ...estimators.names import Name
 from ...estimators.registry import ESTIMATORS
-from ..measure import Given
+from ..advice.given import Given
 from ..ranking.budget import COUNTS, FREE, Budget
 from ..ranking.candidate import Candidate
 from ..sources.build import Layers

@@ -106,14 +106,17 @@ class Ranking:
         return f"{text} Too close to call: {joined} tie{'s' * (len(names) == 1)} with it{settle}."
 
 
-def rank(candidates: Iterable[Candidate], budget: Budget | None = None) -> Ranking:
-    """Rank the candidates of each objective at a budget (default: two evaluations of f per data point)."""
+def rank(candidates: Iterable[Candidate], budget: Budget | None = None, level: float = LEVEL) -> Ranking:
+    """Rank the candidates of each objective at a budget (default: two evaluations of f per data point).
+
+    level: the probability that the truly best is not in the first group; smaller where one of several rankings decides.
+    """
     budget = budget or Budget()
     by_objective: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         by_objective.setdefault(candidate.objective, []).append(candidate)
     order = sorted(by_objective, key=lambda objective: (objective != EXPECTATION, objective))
-    return Ranking(budget, [line for objective in order for line in _lines(by_objective[objective], budget)])
+    return Ranking(budget, [line for objective in order for line in _lines(by_objective[objective], budget, level)])
 
 
 @dataclass(frozen=True)
@@ -147,15 +150,16 @@ class _Entrant:
         return Line(*names, group, error, along, self.m, self.cost, more_draws, self.reason)
 
 
-def _lines(candidates: Sequence[Candidate], budget: Budget) -> list[Line]:
+def _lines(candidates: Sequence[Candidate], budget: Budget, level: float) -> list[Line]:
     entrants = sorted((_Entrant.of(c, budget) for c in candidates), key=lambda e: (bool(e.reason), e.squared[0]))
     rest, lines, group = [e for e in entrants if not e.reason], [], 0
-    level = LEVEL / max(1, len(rest) - 1)
+    level /= max(1, len(rest) - 1)
     while rest:
         group += 1
         first, compared = rest[0], [_difference(rest[0], other) for other in rest]
         quantiles = [float(stats.t.isf(level, degrees)) for _, _, degrees in compared]
-        ties = [d - t * se <= ROUNDING**2 for (d, se, _), t in zip(compared, quantiles, strict=True)]
+        alike = ROUNDING * (ROUNDING + 2 * math.sqrt(max(0.0, first.squared[0])))  # errors within ROUNDING, squared
+        ties = [d - t * se <= alike for (d, se, _), t in zip(compared, quantiles, strict=True)]
         for entrant, (d, se, _), t, tied in zip(rest, compared, quantiles, ties, strict=True):
             if tied:
                 n = entrant.candidate.products.n

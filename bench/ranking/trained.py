@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,6 +115,13 @@ def at_seconds(rows: pd.DataFrame, seconds: float | None = None) -> Trained:
     return _trained(f"{seconds:.3g} s of training", reached, rows, f"no evaluations on both sides of {seconds:.3g} s")
 
 
+def of_scores(at: str, scores: pd.DataFrame, images: pd.Series, reasons: Mapping[str, str]) -> Trained:
+    """From scores [estimator, seed] and their errors over images; reasons: of the estimators that have no score."""
+    found = Trained(at, (), scores, images, seed_floor(scores.to_numpy(dtype=float)))
+    last = [Finish(name, 0, Quantity(math.nan), 0, reasons[name]) for name in sorted(reasons)]
+    return replace(found, finishes=[*_finishes(found), *last])
+
+
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
     """estimator, seed, step -> value, se, seconds of every evaluation, without trainings that failed."""
     steps = rows[(rows["source"] == STEPS.name) & (rows["group"] == "")]
@@ -153,9 +160,7 @@ def _trained(at: str, reached: pd.DataFrame, rows: pd.DataFrame, missing: str) -
     whole = reached[~reached["estimator"].isin(list(reasons))]
     scores = whole.pivot(index="estimator", columns="seed", values="value")
     images = whole.groupby("estimator")["se"].mean().reindex(scores.index)
-    found = Trained(at, (), scores, images, seed_floor(scores.to_numpy(dtype=float)))
-    last = [Finish(name, 0, Quantity(math.nan), 0, reasons[name]) for name in sorted(reasons)]
-    return replace(found, finishes=[*_finishes(found), *last])
+    return of_scores(at, scores, images, reasons)
 
 
 def _finishes(found: Trained) -> list[Finish]:

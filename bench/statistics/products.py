@@ -54,10 +54,12 @@ class Products:
     @classmethod
     def of_moments(cls, moments: Moments, exact: np.ndarray) -> Self:
         """From moments whose draws were seen one by one (`block_spread` is not None), and the exact gradient [D]."""
-        assert moments.block_spread is not None
-        means = moments.block_means
-        squares = moments.block_spread + (means**2).sum(1)
-        return cls._of_blocks(moments.n, means, squares, exact[None], known=True)
+        return cls._of_blocks(moments.n, moments.block_means, _squares(moments), exact[None], known=True)
+
+    @classmethod
+    def of_two(cls, moments: Moments, reference: Moments) -> Self:
+        """The same where ∇ is the mean of independent draws, given by their moments."""
+        return cls._of_blocks(moments.n, moments.block_means, _squares(moments), reference.block_means, known=False)
 
     @classmethod
     def of_blocks(cls, n: int, along: np.ndarray, mean: np.ndarray, variance: np.ndarray, gradient: float) -> Self:
@@ -114,6 +116,12 @@ def _blocked(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     kept = n - n % blocks
     parts = draws[:kept].astype(np.float64).reshape(blocks, kept // blocks, -1)
     return parts.mean(1), np.einsum("bnd,bnd->b", parts, parts) / parts.shape[1], kept
+
+
+def _squares(moments: Moments) -> np.ndarray:
+    """The mean squared length of the draws of each block, [B]."""
+    assert moments.block_spread is not None
+    return moments.block_spread + (moments.block_means**2).sum(1)
 
 
 def _left_out(parts: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ def table(estimators: Any) -> pd.DataFrame:
         return (z - 0.45).square().sum(-1) * (1 + z[..., 0])
 
     latent = Bernoulli(torch.tensor([0.3, -1.0, 0.8]))
-    return measure(f, latent, estimators, draws=640)
+    return measure(f, latent, estimators, draws=640).frame()
 
 
 def numbers(estimators: Any) -> pd.DataFrame:
@@ -136,9 +136,9 @@ class Failing(Mine):
 
 
 def test_one_that_fails_is_named_and_loses_nothing() -> None:
-    found = measure(smooth, LATENT, ["rloo", Failing, "disarm"], draws=640).set_index("estimator")
+    found = measure(smooth, LATENT, ["rloo", Failing, "disarm"], draws=640).frame().set_index("estimator")
     assert found["verdict"]["failing"] == "error" and found["reason"]["failing"] == "ZeroDivisionError: no luck"
-    alone = measure(smooth, LATENT, ["rloo", "disarm"], draws=640).set_index("estimator")
+    alone = measure(smooth, LATENT, ["rloo", "disarm"], draws=640).frame().set_index("estimator")
     pd.testing.assert_frame_equal(found.drop(index="failing"), alone)
 
 
@@ -151,7 +151,7 @@ def test_if_all_fail_the_first_error_is_raised_with_its_name() -> None:
 @pytest.mark.parametrize("f", [step, outside_torch])
 def test_an_f_without_a_gradient_is_measured_by_those_that_only_evaluate_it(f: Any) -> None:
     asked = ["rloo", "gumbel-softmax", "straight-through", "rebar", estimator("reinmax", SPEC)]
-    found = measure(f, LATENT, asked, draws=640).set_index("estimator")
+    found = measure(f, LATENT, asked, draws=640).frame().set_index("estimator")
     assert found["variance"]["rloo"] > 0
     assert set(found["verdict"].drop("rloo")) == {"unsupported"}
     assert found["reason"].drop("rloo").str.endswith("this f is defined on discrete z only").all()
@@ -194,6 +194,90 @@ def test_a_model_in_train_mode_is_named_as_the_reason(layer: nn.Module, words: s
 
 def test_an_objective_without_derivative_leaves_the_others() -> None:
     """Nothing came back."""
-    found = measure(lambda z: (z.sum(-1) > 1).float(), Bernoulli(torch.zeros(3)), ["rloo", "rebar"], draws=640)
+    found = measure(lambda z: (z.sum(-1) > 1).float(), Bernoulli(torch.zeros(3)), ["rloo", "rebar"], draws=640).frame()
     assert [*found["estimator"]] == ["rloo", "rebar"]
     assert found.set_index("estimator")["bias_rel"].notna().to_dict() == {"rloo": True, "rebar": False}
+
+
+class Nothing(Mine):
+    """A gradient of zero, without any variance."""
+
+    name = "nothing"
+
+    def gradient(self, f: Any, latent: Any, draw: Tensor) -> Estimate:
+        return Estimate(f(draw).mean(0), torch.zeros_like(latent.params))
+
+
+def cubic(z: Tensor) -> Tensor:
+    return (z.sum(-1) - 1.3) ** 3
+
+
+WIDE = Bernoulli(torch.linspace(-1, 1, 16))
+
+
+def test_the_order_is_that_of_the_ranking_and_the_zero_gradient_is_last() -> None:
+    """It was the one of least variance, which won."""
+    for latent in (LATENT, WIDE):
+        found = measure(cubic, latent, [Nothing, "reinforce", "rloo"], draws=6400)
+        assert found.best() in ("reinforce", "rloo") and list(found.frame()["estimator"])[-1] == "nothing"
+        assert found.frame()["error"].iloc[:2].is_monotonic_increasing and not found.frame()["tied"].iloc[-1]
+
+
+def test_more_calls_favour_what_can_use_them() -> None:
+    few, many = (measure(cubic, LATENT, ["reinforce", "rloo:n=4"], draws=6400, calls=calls) for calls in (1, 16))
+    assert few.frame().set_index("estimator")["reason"]["rloo:n=4"].endswith("more than the budget")
+    assert list(many.frame().set_index("estimator").loc[["reinforce", "rloo:n=4"], "m"]) == [16, 4]
+    free = measure(smooth, LATENT, "straight-through", draws=640, calls=2, differentiation="free").frame()
+    assert free["m"][0] == 2
+
+
+def test_where_nothing_can_be_enumerated_the_bias_is_against_a_mean() -> None:
+    """Those columns were empty."""
+    found = measure(cubic, WIDE, ["rloo", "disarm", "straight-through", Nothing], draws=32_000)
+    table = found.frame().set_index("estimator")
+    assert found.reference == "rloo:n=4" and "its own error included" in found.summary()
+    assert dict(table["verdict"]) == {
+        "rloo": "unbiased",
+        "disarm": "unbiased",
+        "straight-through": "biased",
+        "nothing": "biased",
+    }
+    assert table["bias_rel"]["nothing"] == pytest.approx(1, abs=0.05) and table["sdb"]["rloo"] > 0
+
+
+@pytest.mark.parametrize("name", ["gumbel-softmax:tau=.5", "rloo:n=2", "leave-one-out"])
+def test_one_name_stays_as_it_was_written(name: str) -> None:
+    assert list(table(name)["estimator"]) == [name]
+
+
+def test_a_word_leaves_out_what_does_not_apply_and_a_name_does_not() -> None:
+    found = measure(smooth, LATENT, ["car*", "rloo"], draws=640)
+    assert list(found.frame()["estimator"]) == ["rloo"] and found.left_out == 1
+    assert "1 of the estimators asked for does not apply" in found.summary()
+    with pytest.raises(UsageError, match="none of the 1 estimators asked for applies"):
+        measure(smooth, LATENT, "car*", draws=640)
+
+
+def test_it_shows_itself_in_a_terminal_a_notebook_and_a_plot() -> None:
+    from matplotlib.figure import Figure
+
+    found = measure(cubic, LATENT, ["rloo", "reinforce"], draws=6400)
+    assert repr(found).startswith("reinforce leaves the least error") and "relative bias" in repr(found)
+    page = found._repr_html_()
+    assert page.count("<tr>") == 3 and page.index("leaves the least error") < page.index("<table")
+    axes = Figure().add_subplot()
+    assert found.plot(ax=axes) is axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["reinforce", "rloo"]
+
+
+def test_a_bar_on_a_terminal_only() -> None:
+    import io
+
+    from dvae_bench.bench.advice.progress import progress_bar
+    from rich.console import Console
+
+    for terminal in (True, False):
+        out = io.StringIO()
+        with progress_bar(Console(file=out, force_terminal=terminal, width=80)) as show:
+            show(0.5, "rloo")
+        assert ("rloo" in out.getvalue()) is terminal

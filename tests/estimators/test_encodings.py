@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from dvae_bench.bench.measure import measure
+from dvae_bench.bench.advice.measure import measure
 from dvae_bench.estimators.latents import (
     Categorical,
     Codebook,
