@@ -19,7 +19,11 @@ from .verdicts import BIASED, UNBIASED, verdicts
 SHOWN = 3
 """How many ties an answer names; the others are counted."""
 KINDS = ("bernoulli", "categorical", "encodings", "continuous or unknown")
-NEEDS_CUBIC = ("bit-table", "category-table")
+QUADRATIC = ("bit-table", "category-table")
+LABELS = {
+    "categorical": "categorical 20x10 is 20 variables of 10 classes",
+    "encodings": "encodings 16x8 is 16 of 8 numbers",
+}
 FOOTNOTE = (
     "On bit-table and category-table f is quadratic in each coordinate, for which reinmax is exactly unbiased: "
     "extension=cubic shows its bias."
@@ -119,5 +123,8 @@ def contradicted(rows: pd.DataFrame) -> list[str]:
 
 
 def footnotes(tasks: Iterable[str]) -> list[str]:
-    """What a reader of the verdicts on these tasks has to know."""
-    return [FOOTNOTE] if set(tasks) & set(NEEDS_CUBIC) else []
+    """What a reader of the answers on these tasks has to know: the key of their labels, and what a toy cannot show."""
+    tasks = set(tasks)
+    kinds = {latent_of(task).partition(" ")[0] for task in tasks}
+    key = [phrase for kind, phrase in LABELS.items() if kind in kinds]
+    return ([f"Labels: {'; '.join(key)}."] if key else []) + ([FOOTNOTE] if tasks & set(QUADRATIC) else [])
