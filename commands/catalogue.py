@@ -1,4 +1,4 @@
-"""The catalogue of plugins, protocols and figures: `list` and `show`, which import no plugin."""
+"""The catalogue of plugins, protocols, figures and presets: `list` and `show`, which import no plugin."""
 
 from __future__ import annotations
 
@@ -14,22 +14,29 @@ import typer
 from ..bench import protocols
 from ..estimators.names import Name, UsageError, allowed, nearest
 from ..estimators.plugin import Plugin
+from ..estimators.registry import ESTIMATORS, TASKS
 from .plugins import KINDS, add_plugins
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(help="estimators, tasks, collectors, protocols or figures.")] = "estimators",
+    kind: Annotated[
+        str, typer.Argument(help="estimators, tasks, collectors, protocols, figures, presets or support.")
+    ] = "estimators",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with plugins.")] = [],
 ) -> None:
-    """List estimators, tasks, collectors, protocols or figures, without importing any plugin."""
-    if kind == "figures":
-        _list_figures(as_json)
-        return
-    if kind not in (*KINDS, "protocols"):
-        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join(KINDS)}, protocols, figures")
+    """List estimators, tasks, collectors, protocols, figures, presets, or which estimator supports which latents.
+
+    No plugin is imported.
+    """
+    others = {"figures": _list_figures, "presets": _list_presets, "support": _list_support}
+    if kind not in (*KINDS, "protocols", *others):
+        raise UsageError(f"cannot list {kind!r}; choose one of {', '.join((*KINDS, 'protocols', *others))}")
     for path in plugin:
         add_plugins(path)
+    if kind in others:
+        others[kind](as_json)
+        return
     plugins = protocols.plugins() if kind == "protocols" else list(KINDS[kind])
     if as_json:
         typer.echo(json.dumps([_facts(p) for p in plugins], indent=1))
@@ -96,6 +103,45 @@ def _list_figures(as_json: bool) -> None:
     width = max(map(len, FIGURES))
     for name, about in FIGURES.items():
         typer.echo(f"{name:{width}}  {about}")
+
+
+def _list_presets(as_json: bool) -> None:
+    from ..bench.run.presets import ABOUT, PRESETS
+
+    if as_json:
+        found = [{"name": name, "about": ABOUT[name], "tasks": preset.tasks} for name, preset in PRESETS.items()]
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for name, preset in PRESETS.items():
+        typer.echo(f"{name:8}  {ABOUT[name]}\n{'':8}  tasks: {', '.join(preset.tasks)}")
+
+
+def _list_support(as_json: bool) -> None:
+    """The support matrix: estimators by kinds of latent, and the tasks of each kind."""
+    from ..bench.run.support import KINDS as LATENTS
+    from ..bench.run.support import kind_of
+
+    matrix = {plugin.name: [kind in plugin.facts.get("latents", ()) for kind in LATENTS] for plugin in ESTIMATORS}
+    tasks: dict[str, list[str]] = {kind: [] for kind in LATENTS}
+    for task in TASKS:
+        if kind := kind_of(Name(task.name)):
+            tasks[kind].append(task.name)
+    if as_json:
+        supported = {name: [k for k, yes in zip(LATENTS, row, strict=True) if yes] for name, row in matrix.items()}
+        typer.echo(json.dumps({"estimators": supported, "tasks": tasks}, indent=1))
+        return
+    width = max(map(len, matrix))
+    typer.echo("  ".join([" " * width, *LATENTS]))
+    for name, row in matrix.items():
+        cells = [f"{'yes' if yes else '–':{len(kind)}}" for kind, yes in zip(LATENTS, row, strict=True)]
+        typer.echo("  ".join([f"{name:{width}}", *cells]).rstrip())
+    typer.echo()
+    for kind, names in tasks.items():
+        typer.echo(f"{kind} tasks, at their defaults: {', '.join(names)}")
+    typer.echo(
+        "Some estimators also need a latent small enough to enumerate, a single stochastic layer, a certain codebook "
+        "or an f that can be differentiated; the page of a run names the reason."
+    )
 
 
 def _facts(plugin: Plugin) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,5 +34,12 @@ def execution(
         raise UsageError(f"unknown executor {executor!r}; choose one of {', '.join(EXECUTORS)}")
     if executor == "ray" and jobs > 1:
         raise UsageError("--jobs is for processes on this machine; a Ray cluster measures as many cells as it has CPUs")
+    if executor == "local" and jobs > (cores := available_cores()):
+        typer.echo(f"warning: {jobs} jobs share {cores} cores, which takes longer than -j {cores}", err=True)
     limits = Limits(isolate, duration(timeout) if timeout else None, size(memory) if memory else None)
     return Execution(jobs, limits, address if executor == "ray" else None)
+
+
+def available_cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -39,7 +39,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Results folder; default: results/PRESET.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="quick, standard or paper.")] = "quick",
+    preset: Annotated[str, typer.Option(help="quick, standard or paper; see `list presets`.")] = "quick",
     seeds: Annotated[int, typer.Option(min=1, max=MOST, help="Seeds 0 to N - 1 for draws and training.")] = 1,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps instead of the preset's; evaluated ten times.")
@@ -70,6 +70,9 @@ def run(
         bool, typer.Option("--trace", help="Write a Chrome trace of each training step into the folder's traces/.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no tables, figures or page; `report` does it later.")
+    ] = False,
 ) -> None:
     """Measure estimators on tasks, then write tables, figures and the page; finished cells are reused."""
     from ..bench.run.fork_server import start_server
@@ -121,7 +124,7 @@ def run(
     if dry_run:
         return
     counts = _measure(session, screen, fresh, how)
-    if part is None:
+    if part is None and not no_report:
         screen.finish(counts)
     else:
         screen.counted(counts)

@@ -70,9 +70,13 @@ class Run:
 
     @cached_property
     def cells(self) -> dict[Subject, list[StoredCell]]:
-        """The cells of every subject, by seed; the newest where code or settings changed within the folder."""
+        """The cells of every subject, by seed; the newest where code or settings changed within the folder.
+
+        Without those that did not apply: a run leaves them out of its plan where the facts say so, or stores only that.
+        """
         parts = sorted(self.store.cells.glob("*.parquet"), key=lambda part: part.lstat().st_mtime_ns)
         newest = {(cell.subject, cell.seed): cell for cell in map(self.read, parts) if cell.rows}
+        newest = {key: cell for key, cell in newest.items() if cell.status != "unsupported"}
         found: dict[Subject, list[StoredCell]] = {}
         for subject, seed in sorted(newest):
             found.setdefault(subject, []).append(newest[subject, seed])

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 from dvae_bench.estimators.registry import ESTIMATORS
 
+from ..latents import latent_of
 from ..report.numbers import MISSING, plain, with_interval
 from ..report.rows import CELL, failures, is_training
 from ..report.study import Study
 from ..report.tables.table import one_line
 from ..report.verdicts import BIASED, UNBIASED
 from ..sources import CLOCK, DRAWS, STEPS
-from .latents import latent_of
 
 UNSUPPORTED = "unsupported"
 COLUMNS = {

@@ -48,6 +48,11 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["metric"] == "") & (rows["status"] != "ok")]
 
 
+def applicable(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without those of combinations that do not apply, which are a count in tables and no lines."""
+    return rows[(rows["metric"] != "") | (rows["status"] != "unsupported")]
+
+
 def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -> pd.DataFrame:
     """[task, data, device, estimator] -> value, lo, hi, status: the mean over seeds.
 

@@ -1,4 +1,4 @@
-"""The plan of a run: every cell of its grid, in the order in which they are measured."""
+"""The plan of a run: the cells of its grid that apply, in the order in which they are measured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ...estimators.registry import TASKS, TOY_SOURCES
 from ..sources import SOURCES, Source
 from .cell import Cell, Place
 from .presets import Preset
+from .support import refusal
 
 
 def plan(
@@ -20,7 +21,7 @@ def plan(
     seeds: int = 1,
     sources: Iterable[Source] = tuple(SOURCES.values()),
 ) -> list[Cell]:
-    """Every cell of the grid, ordered by source and then by seed. sources: in their order, by default all of them.
+    """The cells of the grid that apply, ordered by source and then by seed. sources: in their order, by default all.
 
     Raises UsageError when a task names an unknown source.
     """
@@ -38,9 +39,19 @@ def plan(
         for source in sources_of(task)
         if source in order
         for estimator in estimators
+        if not refusal(estimator, task)
         for seed in range(seeds if source.seeded else 1)
     ]
     return sorted(cells, key=lambda cell: (order.index(cell.source), cell.seed))
+
+
+def inapplicable(
+    estimators: Iterable[Name], tasks: Iterable[Name], sources: Iterable[Source] = tuple(SOURCES.values())
+) -> int:
+    """How many combinations of estimator, task and source `plan` leaves out."""
+    estimators, order = list(estimators), list(sources)
+    counts = {task: sum(source in order for source in sources_of(task)) for task in tasks}
+    return sum(count for task, count in counts.items() for estimator in estimators if refusal(estimator, task))
 
 
 def sources_of(task: Name) -> list[Source]:

@@ -69,3 +69,9 @@ PRESETS = {
     name: Preset(name, {source: source.presets[name] for source in SOURCES.values()}, tasks)
     for name, tasks in (("quick", QUICK_TASKS), ("standard", TASKS), ("paper", TASKS))
 }
+
+ABOUT = {
+    "quick": "a first look at every estimator: toys, and 100 training steps; six minutes on two idle cores",
+    "standard": "for a verdict: up to twenty times the draws, 6,000 training steps, every task",
+    "paper": "for a publication: up to two hundred times the draws, 200,000 training steps, every task",
+}

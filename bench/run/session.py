@@ -19,7 +19,7 @@ from ..store.store import Store
 from .cell import Cell, Place
 from .context import context
 from .executors import HERE, Execution
-from .plan import needs_data, plan
+from .plan import inapplicable, needs_data, plan
 from .presets import Preset
 from .runner import Progress
 from .tracing import write_traces
@@ -37,6 +37,8 @@ class Session:
     context: dict[str, object]
     pace: float = 1.0
     """The expected time of a cell, as a multiple of its typical seconds."""
+    inapplicable: int = 0
+    """How many combinations of estimator, task and source were left out of the plan."""
 
     @classmethod
     def prepare(
@@ -50,9 +52,10 @@ class Session:
         folder: Path,
         sources: Iterable[Source] = tuple(SOURCES.values()),
     ) -> Session:
-        tasks = list(tasks)
+        estimators, tasks, sources = list(estimators), list(tasks), list(sources)
         session, place = cls.open(tasks, device, threads, folder)
         session.cells = plan(estimators, tasks, preset, place, seeds, sources)
+        session.inapplicable = inapplicable(estimators, tasks, sources)
         return session
 
     @classmethod
@@ -91,24 +94,35 @@ class Session:
 
     def report(self, study: Study) -> list[Path]:
         """Write tables, figures and the page; returns the files, the page last."""
-        return [*write_report(study, self.store.folder), write_page([study], self.store.folder / "index.html")]
+        return [*write_report(study, self.store.folder), self.page(study)]
+
+    def page(self, study: Study) -> Path:
+        """Write the page alone."""
+        return write_page([study], self.store.folder / "index.html")
 
 
 class Estimate:
-    """Seconds left: typical times, scaled by the pace of this machine so far, with `jobs` cells at a time."""
+    """Seconds left: typical times, scaled by the pace of this machine so far.
+
+    `jobs` cells are measured at a time, and one of a source that needs the machine to itself.
+    """
 
     def __init__(self, cells: Iterable[Cell], pace: float = 1.0, jobs: int = 1) -> None:
         self.pace, self.jobs = pace, jobs
-        self.left = sum(cell.source.seconds(cell.settings) for cell in cells)
+        self.left = sum(map(self._share, cells))
         self.expected = self.spent = 0.0
+
+    def _share(self, cell: Cell) -> float:
+        """The typical seconds by which a cell lengthens the run."""
+        return cell.source.seconds(cell.settings) / (1 if cell.source.alone else self.jobs)
 
     def done(self, cell: Cell, seconds: float) -> None:
         typical = cell.source.seconds(cell.settings)
-        self.left -= typical
+        self.left -= self._share(cell)
         self.expected += typical
         self.spent += seconds
 
     @property
     def seconds(self) -> float:
         pace = self.spent / self.expected if self.expected else self.pace
-        return max(0.0, self.left) * pace / self.jobs
+        return max(0.0, self.left) * pace

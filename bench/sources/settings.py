@@ -51,7 +51,8 @@ class TrainSettings:
 class ClockSettings:
     """Timing in rounds: at least `warmup` calls, then at least `repetitions` or `seconds` of them over `rounds` rounds.
 
-    It stops early once the interval of the median is within the fraction `precision` of the median. On toys, a call
+    A call so slow that this takes ten times as long gets fewer repetitions, at least two per round. It stops early once
+    the interval of the median is within the fraction `precision` of the median. On toys, a call
     makes at most `rows` draws, fewer when they would compute more than `elements` numbers.
     """
 

@@ -103,10 +103,11 @@ def _along(error: np.ndarray, exact: np.ndarray, floor: np.ndarray) -> float:
 def block_shape(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Excess kurtosis and skewness of the block means, per coordinate; 0 where they do not vary."""
     deviation = error - error.mean(0)
-    squares = (deviation**2).mean(0)
+    squared = deviation**2
+    squares = squared.mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        excess = (deviation**4).mean(0) / squares**2 - 3
-        skew = (deviation**3).mean(0) / squares**1.5
+        excess = (squared**2).mean(0) / squares**2 - 3  # numpy takes ten times as long for **4 and **3
+        skew = (squared * deviation).mean(0) / squares**1.5
     return np.where(squares > 0, excess, 0.0), np.where(squares > 0, skew, 0.0)
 
 

@@ -365,11 +365,11 @@ class TestRunner:
         assert sorted(rows["seed"].unique()) == [0, 1] and bias["value"].nunique() == 2
 
     def test_unsupported_cells_are_reused_with_their_reason(self, store: Store) -> None:
-        cells = [one_cell("disarm", tasks="category-table")]
+        cells = [one_cell("straight-through", tasks="bit-table:extension=none")]
         diary = Diary()
         assert run_cells(cells, store, diary) == {"unsupported": 1}
         ((status, reason),) = diary.ended.values()
-        assert status == "unsupported" and "categorical" in reason
+        assert status == "unsupported" and "discrete z only" in reason
         assert run_cells(cells, store, Progress()) == {"reused": 1}
         rows = store.rows()
         assert rows["status"].tolist() == ["unsupported"] and rows["reason"].tolist() == [reason]

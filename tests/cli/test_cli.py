@@ -15,8 +15,10 @@ from command_line import Command, Ended
 from dvae_bench import __version__
 from dvae_bench.bench.rows import SCHEMA
 from dvae_bench.bench.run.presets import PRESETS
+from dvae_bench.bench.run.support import refusal
 from dvae_bench.bench.store.store import Store
 from dvae_bench.commands.exits import FAILED
+from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin
 from dvae_bench.tasks.vae.datasets import TEST, TRAIN
 from plugin_files import REINFORCE, estimator
@@ -204,6 +206,10 @@ class TestRefusals:
         assert Ended(ended.returncode, ended.stdout, ended.stderr).refused("unknown estimator 'rlo'")
 
 
+def applicable(task: str) -> list[str]:
+    return [plugin.name for plugin in ESTIMATORS if not refusal(Name(plugin.name), Name.parse(task))]
+
+
 @pytest.mark.usefixtures("tiny_presets", "no_figures")
 class TestRun:
     def test_a_second_run_reuses_what_the_first_measured(self, command: Command, tmp_path: Path) -> None:
@@ -272,8 +278,10 @@ class TestRun:
             "dvae_bench.bench.run.runner.measure_unit", lambda cell, *_: pytest.fail(f"measured {cell}")
         )
         ended = command("run", "-e", "all", "-t", "bit", "-o", tmp_path / "r", "--dry-run")
-        cells = 2 * len(list(ESTIMATORS))
+        cells = 2 * len(applicable("bit"))
         assert ended.code == 0 and f"{cells} to measure" in ended.out
+        left_out = 2 * len(list(ESTIMATORS)) - cells
+        assert f"{left_out} combinations do not apply: `dvae-bench list support`" in ended.out
         assert not (tmp_path / "r").exists()
 
     def test_without_arguments_every_estimator_runs_on_the_presets_tasks(
@@ -281,10 +289,10 @@ class TestRun:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         out = command("run", "--dry-run").out
-        estimators, tasks = len(list(ESTIMATORS)), TASKS.select(PRESETS["quick"].tasks)
-        vaes = sum("steps" in TASKS.find(task.family).fact("sources", ()) for task in tasks)
-        draws, timings = (len(tasks) - vaes) * estimators, len(tasks) * estimators
-        assert f"{draws} bias and variance, {vaes * estimators} training, {timings} timing" in out
+        pairs = [(task, len(applicable(str(task)))) for task in TASKS.select(PRESETS["quick"].tasks)]
+        trained = sum(n for task, n in pairs if "steps" in TASKS.find(task.family).fact("sources", ()))
+        every = sum(n for _, n in pairs)
+        assert f"{every - trained} bias and variance, {trained} training, {every} timing" in out
 
     def test_excluded_names_are_left_out(self, command: Command, tmp_path: Path) -> None:
         arguments = ["-e", "rloo:n={2,4}", "-e", "re*", "-t", "bit", "-t", "quadratic", "-o", tmp_path, "--dry-run"]
@@ -292,7 +300,7 @@ class TestRun:
         def cells(*more: str) -> int:
             return int(command("run", *arguments, *more).out.split(" cells")[0])
 
-        names = [name for name in ESTIMATORS.builtin if name.startswith("re")]
+        names = [name for name in applicable("bit") if name.startswith("re")]
         everything = 2 * 2 * (2 + len(names))
         assert cells() == everything
         assert cells("-x", "rloo") == everything - 8
@@ -312,9 +320,14 @@ class TestRun:
 
     def test_an_unsupported_cell_is_no_failure(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "disarm", "-e", "rloo", "-t", "category-table", "-o", tmp_path)
-        assert ended.code == 0 and "cells: 2 ok, 2 unsupported" in ended.out
-        assert "unsupported disarm on category-table" in ended.out
-        assert (tmp_path / "tables" / "failures.csv").is_file()
+        assert ended.code == 0 and "cells: 2 ok; 2 combinations do not apply" in ended.out
+        assert "2 combinations do not apply: `dvae-bench list support`" in ended.out
+        assert "disarm" not in ended.out and not (tmp_path / "tables" / "failures.csv").exists()
+
+    def test_a_cell_that_turns_out_not_to_apply_is_a_count_too(self, command: Command, tmp_path: Path) -> None:
+        ended = command("run", "-e", "straight-through", "-t", "bit-table:extension=none", "-o", tmp_path)
+        assert ended.code == 0 and "cells: none; 2 combinations do not apply" in ended.out
+        assert "straight-through" not in ended.out
 
     @pytest.mark.parametrize("device", ["cpu", "auto"])
     def test_the_cpu_is_used_where_there_is_no_accelerator(

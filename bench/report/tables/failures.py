@@ -8,7 +8,7 @@ from ...rows import NOT_APPLICABLE
 from ..rows import CELL
 from .table import Table, informative, one_line
 
-_CAPTION = "Cells that failed or are unsupported, and measurements whose status warns against their values."
+_CAPTION = "Cells that failed, and measurements whose status warns against their values."
 
 
 def failures_table(rows: pd.DataFrame) -> Table:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from ..rows import prepare
+from ..rows import CELL, SETTING, applicable, prepare
 from .efficiency import efficiency_table
 from .failures import failures_table
 from .seeds import seeds_table
@@ -29,10 +30,20 @@ class Tables(NamedTuple):
 
 def tables_of(rows: pd.DataFrame) -> Tables:
     """All tables of stored rows. Raises UsageError when a column is missing."""
-    rows = prepare(rows)
-    toys = toy_table(rows)
+    rows = applicable(prepare(rows))
+    toys, training = toy_table(rows), training_table(rows)
     efficiency = efficiency_table(rows, toys.numbers)
-    return Tables(toys, efficiency, training_table(rows), seeds_table(rows), failures_table(rows))
+    return Tables(_counted(toys), efficiency, _counted(training), seeds_table(rows), failures_table(rows))
+
+
+def _counted(table: Table) -> Table:
+    """The table, its caption with the number of combinations that have no line."""
+    lines = table.numbers[CELL].drop_duplicates()
+    every = len(lines[SETTING].drop_duplicates()) * lines["estimator"].nunique()
+    if every == len(lines):
+        return table
+    others = f"{every - len(lines)} of {every} combinations of task and estimator do not apply or were not run"
+    return replace(table, caption=f"{table.caption} {others}: dvae-bench list support.")
 
 
 def write_tables(all_tables: Iterable[Table], folder: Path) -> list[Path]:

@@ -21,6 +21,8 @@ from .clock import Timeline, add_up, clock_for
 from .telemetry import Reading, Telemetry
 
 WARM_SECONDS, GROUPED_BELOW, AGAIN = 0.025, 20.0, 3
+PATIENCE, FEWEST = 10, 2
+"""A call is slow if its repetitions would take PATIENCE times the settings' seconds: it gets FEWEST or more a round."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,9 @@ class Timings:
 class Stopwatch:
     """Times one estimator of a group in blocks; it warms up when it is created.
 
-    A block takes about seconds / rounds, and at least repetitions / rounds repetitions. One uncounted call before each
-    block heats the caches. Throttled blocks are set aside and measured again, at most AGAIN times.
+    A block takes about seconds / rounds, and at least repetitions / rounds repetitions, fewer if its call is slow. One
+    uncounted call before each block heats the caches, except where a call takes so long that it does so itself.
+    Throttled blocks are set aside and measured again, at most AGAIN times.
     """
 
     def __init__(
@@ -103,11 +106,14 @@ class Stopwatch:
         once = self._warm_up()
         self.calls = max(1, math.ceil(GROUPED_BELOW / once))
         share = 1e6 * settings.seconds / settings.rounds / (self.calls * once)
-        self.repetitions = max(math.ceil(settings.repetitions / settings.rounds), int(share))
+        least = math.ceil(settings.repetitions / settings.rounds)
+        self.slow = 0 < PATIENCE * share < least
+        self.repetitions = max(FEWEST, int(PATIENCE * share)) if self.slow else max(least, int(share))
 
     def block(self) -> Block:
         """Time one round's share, with one sync after it."""
-        self._call(1)
+        if not self.slow:
+            self._call(1)
         before = self.telemetry.read()
         start = time.perf_counter()
         self._call(self.calls * self.repetitions, sync=False)
@@ -151,15 +157,20 @@ class Stopwatch:
         return Timings(phases, blocks, self.throttled, self.calls, why, self.clock.asynchronous, extras, costs, f)
 
     def _warm_up(self) -> float:
-        """Microseconds per call, at least 1, over five calls after `warmup` calls and WARM_SECONDS of warming up."""
+        """Microseconds per call, at least 1, after `warmup` calls and WARM_SECONDS of warming up: over five calls, over
+        one if that takes longer than the warming up.
+        """
         start = time.perf_counter()
         made = 0
         while made < self.settings.warmup or time.perf_counter() - start < WARM_SECONDS:
             self._call(1)
             made += 1
         start = time.perf_counter()
-        self._call(5)
-        return max(1.0, 1e6 * (time.perf_counter() - start) / 5)
+        self._call(1)
+        if (once := time.perf_counter() - start) < WARM_SECONDS:
+            self._call(4)
+            once = (time.perf_counter() - start) / 5
+        return max(1.0, 1e6 * once)
 
     def _call(self, count: int, sync: bool = True) -> None:
         for _ in range(count):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dvae_bench.bench.page.latents import latent_of
+from dvae_bench.bench.latents import latent_of
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import TASKS

@@ -1,0 +1,130 @@
+"""The answers of a run: the best estimators of each task, from the one ranking, and the claims that it contradicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import pandas as pd
+
+from ..latents import latent_of
+from ..ranking.budget import Budget
+from ..ranking.ranking import Ranking, rank
+from ..ranking.stored import candidates
+from ..ranking.trained import Trained, at_seconds, at_steps
+from .rows import CELL, SETTING, is_training
+from .verdicts import BIASED, UNBIASED, verdicts
+
+SHOWN = 3
+"""How many ties an answer names; the others are counted."""
+KINDS = ("bernoulli", "categorical", "encodings", "continuous or unknown")
+QUADRATIC = ("bit-table", "category-table")
+LABELS = {
+    "categorical": "categorical 20x10 is 20 variables of 10 classes",
+    "encodings": "encodings 16x8 is 16 of 8 numbers",
+}
+FOOTNOTE = (
+    "On bit-table and category-table f is quadratic in each coordinate, for which reinmax is exactly unbiased: "
+    "extension=cubic shows its bias."
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """kind: of the latent. best: the estimators that may be the best, the first one first; empty if there is none."""
+
+    kind: str
+    setting: str
+    question: str
+    best: Sequence[str]
+    value: str = ""
+
+    @property
+    def text(self) -> str:
+        """The estimator, its number, and what ties with it."""
+        if not self.best:
+            return "none is shown to be better than no gradient"
+        first, *ties = self.best
+        named = ", ".join(ties[:SHOWN]) + (f" and {len(ties) - SHOWN} more" if len(ties) > SHOWN else "")
+        return f"{first} {self.value}" + (f"; tied: {named}" if ties else "")
+
+
+def answers(rows: pd.DataFrame, budget: Budget | None = None) -> list[Answer]:
+    """The answers of every setting, those of one kind of latent together, toys before trainings. rows: as prepared."""
+    budget, trained, found = budget or Budget(), is_training(rows), verdicts(rows)
+    asked = [(False, setting, part) for setting, part in rows[~trained].groupby(SETTING, sort=False)]
+    asked += [(True, setting, part) for setting, part in rows[trained].groupby(SETTING, sort=False)]
+    answered: list[Answer] = []
+    for training, (task, *_), part in asked:
+        answered += _of_training(task, part) if training else _of_toy(task, part, found, budget)
+    return sorted(answered, key=lambda answer: KINDS.index(answer.kind))
+
+
+def shortened(every: Sequence[Answer], most: int) -> list[Answer]:
+    """At most so many of these answers, in their order: of each kind of latent its first settings."""
+    settings: dict[str, dict[str, list[Answer]]] = {}
+    for answer in every:
+        settings.setdefault(answer.kind, {}).setdefault(answer.setting, []).append(answer)
+    turns = zip_longest(*(own.values() for own in settings.values()), fillvalue=[])
+    kept: list[Answer] = []
+    for answer in (answer for turn in turns for setting in turn for answer in setting):
+        kept += [answer] if len(kept) < most else []
+    return [answer for answer in every if answer in kept]
+
+
+def _of_toy(task: str, rows: pd.DataFrame, found: pd.DataFrame, budget: Budget) -> Iterator[Answer]:
+    every = candidates(rows)
+    if not every:
+        return
+    own = found[found["verdict"] == UNBIASED].reset_index()
+    own = own[(own["group"] == "cut") & (own["task"] == task)]
+    unbiased = [candidate for candidate in every if candidate.name in set(own["estimator"])]
+    yield _least(task, "least error", rank(every, budget))
+    yield _least(task, "of the unbiased", rank(unbiased, budget))
+
+
+def _least(task: str, question: str, ranking: Ranking) -> Answer:
+    if ranking.best is None:
+        return Answer(*_setting(task), question, [])
+    error = next(line.error for line in ranking.lines if line.estimator == ranking.best)
+    return Answer(*_setting(task), question, ranking.tied, f"{error.value:.3g} [{error.lo:.3g}, {error.hi:.3g}]")
+
+
+def _of_training(task: str, rows: pd.DataFrame) -> Iterator[Answer]:
+    for trained in (at_steps(rows), at_seconds(rows)):
+        if trained.tied:
+            yield Answer(*_setting(task), f"after {trained.at}", trained.tied, f"{_elbo(trained)} nats")
+
+
+def _setting(task: str) -> tuple[str, str]:
+    """The kind of a task's latent, and the task with its latent."""
+    latent = latent_of(task)
+    family = latent.partition(" ")[0]
+    return (family if family in KINDS else KINDS[-1]), ", ".join(filter(None, (task, latent)))
+
+
+def _elbo(trained: Trained) -> str:
+    elbo = next(finish.elbo for finish in trained.finishes if finish.estimator == trained.tied[0])
+    return f"{elbo.value:.5g} [{elbo.lo:.5g}, {elbo.hi:.5g}]"
+
+
+def contradicted(rows: pd.DataFrame) -> list[str]:
+    """The claims to be unbiased that the bias tests reject, in words. rows: as prepared."""
+    keys = [*CELL, "group"]
+    claims = rows.loc[(rows["metric"] == "claims_unbiased") & (rows["value"] == 1), keys].drop_duplicates()
+    found = verdicts(rows)
+    biased = found[found["verdict"] == BIASED].index
+    wrong = claims[pd.MultiIndex.from_frame(claims).isin(biased)]
+    return [
+        f"{line['estimator']} on {line['task']}, group {line['group']}: claims to be unbiased and is biased"
+        for line in wrong.to_dict("records")
+    ]
+
+
+def footnotes(tasks: Iterable[str]) -> list[str]:
+    """What a reader of the answers on these tasks has to know: the key of their labels, and what a toy cannot show."""
+    tasks = set(tasks)
+    kinds = {latent_of(task).partition(" ")[0] for task in tasks}
+    key = [phrase for kind, phrase in LABELS.items() if kind in kinds]
+    return ([f"Labels: {'; '.join(key)}."] if key else []) + ([FOOTNOTE] if tasks & set(QUADRATIC) else [])
