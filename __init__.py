@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .bench.check import check as check
     from .bench.collectors.collector import Collector as Collector
     from .bench.measure import measure as measure
+    from .bench.results import Results as Results
+    from .bench.results import load as load
     from .bench.rows import row as row
     from .estimators import estimator as estimator
     from .estimators.contract import Claim as Claim
@@ -65,9 +67,11 @@ _HOME = {
     "Latent": "dvae_bench.estimators.latents",
     "LatentSpec": "dvae_bench.estimators.latents",
     "Layered": "dvae_bench.estimators.layered",
+    "load": "dvae_bench.bench.results",
     "measure": "dvae_bench.bench.measure",
     "Objective": "dvae_bench.estimators.latents",
     "Reparametrised": "dvae_bench.estimators.foreign",
+    "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",
     "seeded": "dvae_bench.estimators.foreign",
     "splice": "dvae_bench.estimators.contract",
