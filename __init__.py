@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .bench.results import Results as Results
     from .bench.results import load as load
     from .bench.rows import row as row
+    from .bench.train import train as train
     from .estimators import estimator as estimator
     from .estimators.contract import Claim as Claim
     from .estimators.contract import Estimate as Estimate
@@ -78,6 +79,7 @@ _HOME = {
     "Surrogate": "dvae_bench.estimators.foreign",
     "Task": "dvae_bench.tasks.contract",
     "Toy": "dvae_bench.tasks.contract",
+    "train": "dvae_bench.bench.train",
     "Tuner": "dvae_bench.estimators.tuning",
     "Unsupported": "dvae_bench.estimators.names",
     "UsageError": "dvae_bench.estimators.names",
