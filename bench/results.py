@@ -120,7 +120,7 @@ class Results:
         counts = f"{_count(rows['estimator'].nunique(), 'estimator')}, {_count(rows['task'].nunique(), 'task')}"
         lost = f", {_count(len(failed), 'failed cell')}" if len(failed) else ""
         named = " or ".join(f'"{name}"' for name in tables)
-        return f"{self._study.label}: {counts}, {len(rows):,} .rows{lost}" + (f"; .table({named})" if named else "")
+        return f"{self._study.label}: {counts}, {len(rows):,} rows{lost}; see .rows, .table({named}), .plot(name)"
 
 
 def _answer(rows: pd.DataFrame) -> Iterator[str]:

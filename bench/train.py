@@ -32,7 +32,7 @@ def train(
     evaluations: int = 5,
     seed: int = 0,
     device: str = "cpu",
-    on_point: Callable[[Numbers], object] = lambda numbers: None,
+    on_point: Callable[[Numbers], object] | None = None,
 ) -> pd.DataFrame:
     """Train the model of a task with an estimator, evaluating it along the way; one line per evaluation.
 
@@ -57,7 +57,8 @@ def train(
 
     def note(point: Point) -> None:
         lines.append(numbers(point))
-        on_point(lines[-1])
+        if on_point is not None:
+            on_point(lines[-1])
 
     settings = TrainSettings(steps=steps, seconds=float("inf"), evaluations=evaluations)
     try:
