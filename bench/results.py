@@ -119,8 +119,8 @@ class Results:
         tables = [table.name for table in self._study.tables if len(table.numbers)]
         counts = f"{_count(rows['estimator'].nunique(), 'estimator')}, {_count(rows['task'].nunique(), 'task')}"
         lost = f", {_count(len(failed), 'failed cell')}" if len(failed) else ""
-        named = " or ".join(f'"{name}"' for name in tables)
-        return f"{self._study.label}: {counts}, {len(rows):,} rows{lost}; see .rows, .table({named}), .plot(name)"
+        named = f".table({' or '.join(map(repr, tables))}), " if tables else ""
+        return f"{self._study.label}: {counts}, {len(rows):,} rows{lost}; see .rows, {named}.plot(name)"
 
 
 def _answer(rows: pd.DataFrame) -> Iterator[str]:

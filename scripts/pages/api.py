@@ -82,7 +82,7 @@ def entry(name: str) -> str:
     what = getattr(dvae_bench, name)
     if not isinstance(what, type):
         return "\n\n".join(_described(name, what, _alias(name)))
-    head = _described(f"class {name}", what.__init__, inspect.cleandoc(what.__doc__ or ""))
+    head = _described(f"class {name}", inspect.getattr_static(what, "__init__"), inspect.cleandoc(what.__doc__ or ""))
     return "\n\n".join([*head, *(text for part in _members(what) for text in part)])
 
 

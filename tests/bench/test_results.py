@@ -80,7 +80,7 @@ def test_the_repr_answers_first(results: Results) -> None:
     toy, vae, last = repr(results).splitlines()
     assert re.match(r"bit:d=2: .+ left the least error at 2 evaluations of f, differentiations included$", toy)
     assert re.match(r"mnist-vae.+: r\w+.* trained best, to a test ELBO of -\d+.* after 4 steps$", vae)
-    assert re.search(r' rows; see \.rows, \.table\("toys" or "efficiency" or "training"\), \.plot\(name\)$', last), last
+    assert re.search(r" rows; see \.rows, \.table\('toys' or 'efficiency' or 'training'\), \.plot\(name\)$", last), last
 
 
 def test_the_sweep_is_drawn_within_the_callers_axes(results: Results) -> None:
