@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .bench.advice.measure import measure as measure
     from .bench.check import check as check
     from .bench.collectors.collector import Collector as Collector
+    from .bench.results import Results as Results
+    from .bench.results import load as load
     from .bench.rows import row as row
+    from .bench.train import train as train
     from .estimators import estimator as estimator
     from .estimators.contract import Claim as Claim
     from .estimators.contract import Estimate as Estimate
@@ -67,15 +70,18 @@ _HOME = {
     "Latent": "dvae_bench.estimators.latents",
     "LatentSpec": "dvae_bench.estimators.latents",
     "Layered": "dvae_bench.estimators.layered",
+    "load": "dvae_bench.bench.results",
     "measure": "dvae_bench.bench.advice.measure",
     "Objective": "dvae_bench.estimators.latents",
     "Reparametrised": "dvae_bench.estimators.foreign",
+    "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",
     "seeded": "dvae_bench.estimators.foreign",
     "splice": "dvae_bench.estimators.contract",
     "Surrogate": "dvae_bench.estimators.foreign",
     "Task": "dvae_bench.tasks.contract",
     "Toy": "dvae_bench.tasks.contract",
+    "train": "dvae_bench.bench.train",
     "Tuner": "dvae_bench.estimators.tuning",
     "Unsupported": "dvae_bench.estimators.names",
     "UsageError": "dvae_bench.estimators.names",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pages import commands, estimators, plugins, protocols, readme, which
+from pages import api, commands, estimators, plugins, protocols, readme, which
 from pages.wrap import wrapped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -19,7 +19,9 @@ BY_HAND = ("../CHANGELOG.md", "../CONTRIBUTING.md", "../results/README.md")
 def main() -> None:
     written = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.parent.name != "estimators"]
     pages = {name: (DOCS / name).read_text(encoding="utf-8") for name in (*written, *BY_HAND)}
+    pages = {name: api.linked(name, text) for name, text in pages.items()}
     pages |= {
+        "api.md": api.page(),
         "plugins.md": plugins.page(),
         "protocols.md": protocols.page(),
         "commands.md": commands.page(),

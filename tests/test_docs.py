@@ -37,7 +37,8 @@ def test_generated_pages_are_fresh(script: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[1][:30])
-def test_readme_code_runs(block: str) -> None:
+def test_readme_code_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     exec(compile(block, "README.md", "exec"), {"torch": torch})
 
 

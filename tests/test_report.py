@@ -17,13 +17,16 @@ import pytest
 from dvae_bench.bench.report import FIGURES, Study, tables_of, verdicts, write_figures, write_report, write_tables
 from dvae_bench.bench.report.figures import calibration, families, probability
 from dvae_bench.bench.report.figures import write as figures_module
+from dvae_bench.bench.report.figures.given import draw_into
 from dvae_bench.bench.report.figures.style import STYLES, style
+from dvae_bench.bench.report.figures.write import shown
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.tables.best import not_worse
 from dvae_bench.bench.report.tables.table import Table
 from dvae_bench.bench.statistics.holm import holm
 from dvae_bench.estimators.names import UsageError
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # name: relative bias and variance of the logits gradient, evaluations, time in us
@@ -424,6 +427,17 @@ def drawn(rows: pd.DataFrame, name: str, look: str = "paper", columns: int = 2) 
         if not isinstance(figure, str):
             figure.draw_without_rendering()
     return figure
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_within_one_axes(name: str) -> None:
+    figure = Figure(figsize=(20, 16))
+    ax = figure.subplots()
+    rows = pd.concat([everything_rows(), pd.DataFrame(swept_rows())])
+    draw_into(name, shown(prepare(rows)), ax)
+    panels = ax.child_axes or [ax]
+    assert all(panel.has_data() for panel in panels) and len(panels) == sum(map(Axes.get_visible, panels))
+    assert all(panel.get_xlabel() or panel.get_title(loc="left") for panel in panels)
 
 
 def test_figures_without_data_are_notes_and_old_ones_go(tmp_path: Path) -> None:

@@ -20,4 +20,4 @@ class Collector(ABC):
 
     @abstractmethod
     def rows(self, measured: Any) -> Iterator[Row]:
-        """The rows, made with `dvae_bench.bench.rows.row`."""
+        """The rows, made with `dvae_bench.row`."""

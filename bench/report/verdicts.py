@@ -18,6 +18,12 @@ def bias_tests(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["metric"] == "bias_p") & (rows["status"] == "ok") & rows["value"].notna()]
 
 
+def of_logits(found: pd.DataFrame) -> pd.DataFrame:
+    """[task, data, device, estimator] -> the verdict on the logits gradient, else the status of a cell that failed."""
+    own = found.reset_index()
+    return own[own["group"].isin(["cut", ""])].drop_duplicates(CELL, keep="last").set_index(CELL)
+
+
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator, group] -> verdict, p_holm, sdb, sdb_any.
 

@@ -51,21 +51,25 @@ class LatentSpec:
     @classmethod
     @remembered
     def bernoulli(cls, bits: int) -> LatentSpec:
+        """D bits, one logit each."""
         return cls("bernoulli", (bits,), (bits,))
 
     @classmethod
     @remembered
     def categorical(cls, sites: int, classes: int) -> LatentSpec:
+        """N one-hot sites of K classes, K logits each."""
         return cls("categorical", (sites, classes), (sites, classes))
 
     @classmethod
     @remembered
     def encodings(cls, sites: int, width: int, codes: int, family: str = "") -> LatentSpec:
+        """N sites, each an encoding of this width, quantised to one of so many codes."""
         return cls("encodings", (sites, width), (sites, width), family, codes)
 
     @classmethod
     @remembered
     def continuous(cls, family: str, sites: int, columns: int) -> LatentSpec:
+        """N sites of a continuous family, with so many parameters each; `Gaussian` and others have a `spec`."""
         return cls("continuous", (sites,), (sites, columns), family)
 
     @property
@@ -142,7 +146,8 @@ class Latent(ABC):
 
     @property
     @abstractmethod
-    def spec(self) -> LatentSpec: ...
+    def spec(self) -> LatentSpec:
+        """Its shape, for which estimators are made."""
 
     @property
     def batch_shape(self) -> torch.Size:
@@ -221,6 +226,7 @@ class Enumerable(Latent):
 
 
 Objective = Callable[[Tensor], Tensor]
+"""f: z [n, *batch, *event] -> [n, *batch], one value per z; what an estimator differentiates the mean of."""
 
 
 def expectation(f: Objective, latent: Latent) -> Tensor:

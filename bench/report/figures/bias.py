@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...sources import DRAWS
-from ..rows import CELL, SETTING, is_training, measured
-from ..verdicts import BIASED, UNBIASED, verdicts
+from ..rows import SETTING, is_training, measured
+from ..verdicts import BIASED, UNBIASED, of_logits, verdicts
 from .panels import panels_by_estimator
 from .style import GREY, Look, log_axis, looks, whiskers
 
@@ -46,9 +46,8 @@ def plot(rows: pd.DataFrame) -> Figure | str:
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator] -> verdict, sdb, value, lo, hi of the logits gradient, where it is supported."""
-    found = verdicts(rows).reset_index()
-    own = found[found["group"].isin(["cut", ""]) & (found["verdict"] != "unsupported")]
-    own = own.drop_duplicates(CELL, keep="last").set_index(CELL).sort_index()
+    own = of_logits(verdicts(rows))
+    own = own[own["verdict"] != "unsupported"].sort_index()
     return own[["verdict", "sdb"]].join(measured(rows, DRAWS, "bias_rel", "cut")[["value", "lo", "hi"]])
 
 

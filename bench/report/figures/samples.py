@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..rows import SETTING, finished, setting_label
-from .style import set_title, width
+from .style import new_figure, set_title
 
 _SIDE = 28
 _LINE = 0.24  # inches
@@ -26,7 +26,7 @@ def plot(rows: pd.DataFrame) -> Figure | str:
         return "no images are stored"
     settings = [(setting, part.drop_duplicates(["estimator", "metric"])) for setting, part in shown.groupby(SETTING)]
     heights = [_TITLE + _LINE * (1 + part["estimator"].nunique()) for _, part in settings]
-    figure = Figure(figsize=(width(), sum(heights)), layout="constrained")
+    figure = new_figure(sum(heights))
     panels = figure.subplots(len(settings), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=True):
         names = sorted(set(part["estimator"]))

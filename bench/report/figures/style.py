@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ _WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": F
 _MARKERS = "os^DvPX"
 _LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1)))
 _COLOURS = (0, 1, 2, 3, 4, 9, 5, 6, 7, 8)  # "colorblind" with its pale colours last
+_MAKE: ContextVar[Callable[..., Figure]] = ContextVar("_MAKE", default=Figure)
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,26 @@ def side_by_side(panels: int, most: int) -> int:
     return max(1, min(panels, round(most * width() / (WIDTH * scale()))))
 
 
+def new_figure(height: float) -> Figure:
+    """A figure of the style's width and `height` inches, of the class that `made_as` gives."""
+    return _MAKE.get()(figsize=(width(), height), layout="constrained")
+
+
+@contextmanager
+def made_as(make: Callable[..., Figure]) -> Iterator[None]:
+    """For a `with` block: figures are made by `make` instead of by `Figure`."""
+    token = _MAKE.set(make)
+    try:
+        yield
+    finally:
+        _MAKE.reset(token)
+
+
 def figure_with_legend(height: float, handles: Sequence[Artist]) -> Figure:
     """A figure of the style's width: axes of total `height` inches (in "paper") above a legend of one or more lines."""
     columns = _legend_columns([len(str(handle.get_label())) for handle in handles])
     lines = math.ceil(len(handles) / columns)
-    figure = Figure(figsize=(width(), (height + _LEGEND_LINE * lines + 0.1) * scale()), layout="constrained")
+    figure = new_figure((height + _LEGEND_LINE * lines + 0.1) * scale())
     figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
     return figure
 

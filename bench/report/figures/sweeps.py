@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
-from dvae_bench.estimators.names import Name, UsageError
+from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...sources import DRAWS
+from ..hyperparameters import values
 from ..rows import SETTING, is_training, logits_variance, measured, setting_label
 from ..verdicts import BIASED, verdicts
 from .style import GREY, Look, estimator_handles, figure_with_legend, log_axis, looks, set_title, whiskers, width
@@ -68,19 +69,11 @@ def _sweeps(names: Iterable[Any]) -> pd.DataFrame:
     found = []
     for text in names:
         name = Name.stored(str(text))
-        for key, x in (_defaults(name.family) | name.values).items():
+        for key, x in values(ESTIMATORS, name).items():
             if isinstance(x, int | float) and x > 0:
                 rest = Name(name.family, tuple((other, value) for other, value in name.params if other != key))
                 found.append((text, key, str(rest), float(x)))
     return pd.DataFrame(found, columns=["estimator", "parameter", "line", "x"])
-
-
-def _defaults(family: str) -> dict[str, Any]:
-    try:
-        rules = ESTIMATORS.find(family).fact("hyperparameters", {})
-    except UsageError:
-        return {}
-    return {key: rule["default"] for key, rule in rules.items()}
 
 
 def _fill(axes: Axes, points: pd.DataFrame, quantity: str, look: dict[str, Look]) -> None:
@@ -94,5 +87,5 @@ def _fill(axes: Axes, points: pd.DataFrame, quantity: str, look: dict[str, Look]
         for hollow, part in line.groupby(f"{quantity}_hollow"):
             face = "white" if hollow else each.colour
             axes.plot(part["x"], part[f"{quantity}_value"], each.marker, color=each.colour, mfc=face, mew=0.8)
-    for axis, values in ((axes.xaxis, points["x"]), (axes.yaxis, points[f"{quantity}_value"])):
-        log_axis(axis, values.min() / 1.5, values.max() * 1.5)
+    for axis, shown in ((axes.xaxis, points["x"]), (axes.yaxis, points[f"{quantity}_value"])):
+        log_axis(axis, shown.min() / 1.5, shown.max() * 1.5)

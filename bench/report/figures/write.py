@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from dvae_bench.estimators.names import UsageError, nearest
@@ -53,9 +54,7 @@ def write_figures(
     data. Raises UsageError for an unknown name, and Unwritable.
     """
     names = list(FIGURES) if names is None else names
-    for name in names:
-        if name not in FIGURES:
-            raise UsageError(f"no figure {name!r}{nearest(name, FIGURES)}")
+    known(names)
     from .drawn import Drawn
     from .style import style
 
@@ -63,7 +62,7 @@ def write_figures(
     files: list[Path] = []
     below = folder if below is None else below
     drawn = Drawn(memory, rows, look, columns)
-    rows = rows.assign(**{name: rows[name].map(_mathtext(rows[name])).astype(object) for name in _SHOWN})
+    rows = shown(rows)
     for name in names:
         paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
         reason = drawn.found(name, paths)
@@ -80,13 +79,30 @@ def write_figures(
     return files, notes
 
 
+def known(names: Iterable[str]) -> None:
+    """Raises UsageError for a name that no figure has, naming the nearest."""
+    for name in names:
+        if name not in FIGURES:
+            raise UsageError(f"no figure {name!r}{nearest(name, FIGURES)}")
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the texts that figures show written so that matplotlib takes none for a formula."""
+    return rows.assign(**{name: rows[name].map(_mathtext(rows[name])).astype(object) for name in _SHOWN})
+
+
+def plot(name: str, rows: pd.DataFrame) -> Any:
+    """The figure of that name from `shown` rows; or why these rows give none, as text."""
+    return import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
+
+
 def _mathtext(texts: pd.Series) -> dict[str, str]:
     return {text: mathtext(text) for text in texts.unique()}
 
 
 def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
     """Draw one figure to all paths; returns "", or the reason why these rows give none."""
-    figure = import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
+    figure = plot(name, rows)
     if isinstance(figure, str):
         return figure
     figure.draw_without_rendering()

@@ -13,7 +13,7 @@ from ...sources import CLOCK, DRAWS
 from ...statistics.holm import ALPHA
 from ..numbers import MISSING, plain, with_interval
 from ..rows import CELL, is_training, measured, sizes
-from ..verdicts import BIASED, UNBIASED, bias_tests, verdicts
+from ..verdicts import BIASED, UNBIASED, bias_tests, of_logits, verdicts
 from .best import BOLD, not_worse
 from .table import Table, informative
 
@@ -49,8 +49,8 @@ def toy_table(rows: pd.DataFrame) -> Table:
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
-    found = verdicts(rows).reset_index()
-    own = found[found["group"].isin(["cut", ""])].drop_duplicates(CELL, keep="last").set_index(CELL)
+    every = verdicts(rows)
+    own, found = of_logits(every), every.reset_index()
     relaxed = found["group"].str.endswith(OWN)
     others = _condensed(found[~relaxed & ~found["group"].isin(["cut", ""])])
     objective = _condensed(found[relaxed].assign(group=found["group"].str.removesuffix(OWN)))

@@ -22,12 +22,13 @@ def train(
     seed: int,
     tick: Callable[[float], None],
     checkpoint: Checkpoint | None = None,
+    on_point: Callable[[Point], object] = lambda point: None,
 ) -> list[Point]:
     """Train for `steps` steps or `seconds`, whichever ends first, evaluating at evenly spaced steps and at the last.
 
-    `tick` receives the fraction of steps done. Training resumes from a checkpoint, and at equal thread counts to the
-    same bits. Raises Diverged, with the curve so far, when the loss is not finite at an evaluation, and UsageError when
-    the untrained encoder's parameters are not.
+    `tick` receives the fraction of steps done, `on_point` each evaluation. Training resumes from a checkpoint, and at
+    equal thread counts to the same bits. Raises Diverged, with the curve so far, when the loss is not finite at an
+    evaluation, and UsageError when the untrained encoder's parameters are not.
     """
     run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers)
     run.validate()
@@ -47,6 +48,7 @@ def train(
                 raise Diverged(step, points)
             trained += time.perf_counter() - start
             points.append(run.point(step, trained, settings, basket, last))
+            on_point(points[-1])
             tick(step / settings.steps)
             start = time.perf_counter()
         if last:

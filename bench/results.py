@@ -1,0 +1,149 @@
+"""A stored run in Python: its answers, rows, tables and figures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import pandas as pd
+
+from ..estimators.names import UsageError, nearest
+from ..estimators.registry import ESTIMATORS, TASKS
+from .ranking.ranking import rank
+from .ranking.stored import candidates
+from .ranking.trained import at_steps
+from .report.hyperparameters import columns
+from .report.rows import CELL, SETTING, failures, setting_label
+from .report.study import Study
+from .report.tables.write import Tables
+from .report.verdicts import of_logits, verdicts
+from .store.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_ANSWERS, _MOST_TIES = 8, 3
+
+
+def load(folder: str | Path) -> Results:
+    """The results of a run, from its folder: `load("results/quick").rows`.
+
+    Damaged parts are left out, with a warning. Raises UsageError when the folder holds no results.
+    """
+    store = Store.open(Path(folder))
+    study = Study.of(store, str(folder))
+    if study.damaged:
+        warnings.warn(f"left out, damaged: {', '.join(str(store.part(key)) for key in study.damaged)}", stacklevel=2)
+    return Results(study)
+
+
+class Results:
+    """A stored run. Its repr answers first: which estimators are best on each task; `load` makes it."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One line per measured number: estimator, task, seed, metric, value, lo, hi, and the rest of the row.
+
+        Hyper-parameters are columns, defaults included: `estimator_tau`, `task_k`; missing where a name has none.
+        `verdict`: on the gradient group of the row; where the row is of the whole estimator, such as a time, on the
+        logits gradient. Holm's test is over all bias tests of the run. "" where nothing was tested.
+        """
+        rows, found = self._study.rows, verdicts(self._study.rows)
+        own = found["verdict"].reindex(pd.MultiIndex.from_frame(rows[[*CELL, "group"]])).to_numpy()
+        whole = of_logits(found)["verdict"].reindex(pd.MultiIndex.from_frame(rows[CELL])).to_numpy()
+        verdict = pd.Series(own, rows.index, dtype=object).fillna(pd.Series(whole, rows.index, dtype=object))
+        parts = [rows.assign(verdict=verdict.fillna(""))]
+        for kind, registry in (("estimator", ESTIMATORS), ("task", TASKS)):
+            parts.append(columns(registry, rows[kind]).reindex(rows[kind]).add_prefix(f"{kind}_").set_index(rows.index))
+        return pd.concat(parts, axis=1)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The numbers of a table at full precision: "toys", "efficiency", "training", "seeds" or "failures".
+
+        It has no lines where the run has nothing for it. Raises UsageError for another name.
+        """
+        if name not in Tables._fields:
+            raise UsageError(f"no table {name!r}{nearest(name, Tables._fields)}")
+        return getattr(self._study.tables, name).numbers.copy()
+
+    @overload
+    def plot(self, name: str, ax: None = None) -> Figure: ...
+    @overload
+    def plot(self, name: str, ax: Any) -> None: ...
+    def plot(self, name: str, ax: Any = None) -> Figure | None:
+        """Draw a figure of the report (`dvae-bench list figures`) into `ax`, or return a new one without it.
+
+        ax: an Axes of matplotlib, or an array of as many as the figure has panels; a single Axes is divided where
+        there are several panels. Raises UsageError for another name or number of Axes, and, with the reason, where
+        these rows give no such figure.
+        """
+        from .report.figures.given import Shown, draw_into
+        from .report.figures.style import made_as, style
+        from .report.figures.write import known, plot, shown
+
+        known([name])
+        rows = shown(self._study.rows)
+        if ax is not None:
+            draw_into(name, rows, ax)
+            return None
+        with style("notebook"), made_as(Shown):
+            figure = plot(name, rows)
+        if isinstance(figure, str):
+            raise UsageError(f"these rows give no figure {name!r}: {figure}")
+        return figure
+
+    def __repr__(self) -> str:
+        answers = self._answers[:_MOST_ANSWERS]
+        more = len(self._answers) - len(answers)
+        lines = [*answers, f"and {more} more task{'s' * (more > 1)}"] if more else answers
+        return "\n".join([*lines, self._summary()])
+
+    @cached_property
+    def _answers(self) -> list[str]:
+        devices = self._study.rows["device"].nunique()
+        return [
+            f"{setting_label(setting, devices)}: {answer}"
+            for setting, rows in self._study.rows.groupby(SETTING)
+            for answer in _answer(rows)
+        ]
+
+    def _summary(self) -> str:
+        rows, failed = self._study.rows, failures(self._study.rows)
+        failed = failed[failed["status"] != "unsupported"]
+        tables = [table.name for table in self._study.tables if len(table.numbers)]
+        counts = f"{_count(rows['estimator'].nunique(), 'estimator')}, {_count(rows['task'].nunique(), 'task')}"
+        lost = f", {_count(len(failed), 'failed cell')}" if len(failed) else ""
+        named = f".table({' or '.join(map(repr, tables))}), " if tables else ""
+        return f"{self._study.label}: {counts}, {len(rows):,} rows{lost}; see .rows, {named}.plot(name)"
+
+
+def _answer(rows: pd.DataFrame) -> Iterator[str]:
+    """Which estimators are best on one task: after training, where there is any, else by the error of the gradient."""
+    trained = at_steps(rows)
+    if trained.tied:
+        elbo = trained.finishes[0].elbo.value
+        yield f"{_names(trained.tied)} trained best, to a test ELBO of {elbo:.5g} after {trained.at}"
+        return
+    found = candidates(rows)
+    if found:
+        ranking = rank(found)
+        best = f"{_names(ranking.tied)} left the least error" if ranking.tied else "none is better than no gradient"
+        yield f"{best} at {ranking.budget}"
+
+
+def _names(tied: list[str]) -> str:
+    first, others = tied[0], tied[1:]
+    if not others:
+        return first
+    named, more = others[:_MOST_TIES], len(others) - _MOST_TIES
+    return f"{first} (tied: {', '.join(named)}{f' and {more} more' if more > 0 else ''})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
