@@ -57,7 +57,8 @@ def answers(rows: pd.DataFrame, budget: Budget | None = None) -> list[Answer]:
     asked += [(True, setting, part) for setting, part in rows[trained].groupby(SETTING, sort=False)]
     answered: list[Answer] = []
     for training, (task, *_), part in asked:
-        answered += _of_training(task, part) if training else _of_toy(task, part, found, budget)
+        name = str(task)
+        answered += _of_training(name, part) if training else _of_toy(name, part, found, budget)
     return sorted(answered, key=lambda answer: KINDS.index(answer.kind))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import dvae_bench
 
 GROUPS = {
-    "Measure and read": ("measure", "load", "Results", "train", "check"),
+    "Measure and read": ("measure", "advise", "load", "Results", "train", "check"),
     "Train your own model": ("estimator", "Tuner", "Layered", "LatentSpec"),
     "Latents": ("Latent", "Bernoulli", "Categorical", "Continuous", "Gaussian", "Encodings", "Codebook", "Objective"),
     "Write an estimator": ("Estimator", "Estimate", "Claim", "splice", "expand_right"),
