@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -62,6 +64,20 @@ class Results:
         for kind, registry in (("estimator", ESTIMATORS), ("task", TASKS)):
             parts.append(columns(registry, rows[kind]).reindex(rows[kind]).add_prefix(f"{kind}_").set_index(rows.index))
         return pd.concat(parts, axis=1)
+
+    def only(self, estimator: str = "*", task: str = "*") -> Results:
+        """The estimators and tasks that match these globs: `run.only(task="bit-table*").plot("sweeps", ax=ax)`.
+
+        Holm's test is then over the bias tests that are left, so that a verdict can become "biased". Raises UsageError
+        where no row is left.
+        """
+        rows, kept = self._study.rows, pd.Series(True, self._study.rows.index)
+        for column, glob in (("estimator", estimator), ("task", task)):
+            kept &= rows[column].map(lambda name, glob=glob: fnmatchcase(name, glob)).astype(bool)
+        if not kept.any():
+            known = ", ".join(sorted(set(rows["task" if task != "*" else "estimator"])))
+            raise UsageError(f"no row has estimator={estimator!r} and task={task!r}; there are {known}")
+        return Results(replace(self._study, rows=rows[kept].reset_index(drop=True)))
 
     def table(self, name: str) -> pd.DataFrame:
         """The numbers of a table at full precision: "toys", "efficiency", "training", "seeds" or "failures".

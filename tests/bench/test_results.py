@@ -68,6 +68,15 @@ def test_no_number_is_lost_or_changed(results: Results, folder: Path) -> None:
     assert set(stored.columns) < set(results.rows.columns)
 
 
+def test_only_chooses_estimators_and_tasks_by_glob(results: Results) -> None:
+    some = results.only(estimator="gumbel*", task="bit*")
+    assert set(some.rows["estimator"]) == {name for name in results.rows["estimator"] if name.startswith("gumbel")}
+    assert set(some.rows["task"]) == {"bit:d=2"} and len(repr(some).splitlines()) == 2
+    pd.testing.assert_frame_equal(results.only().rows, results.rows)
+    with pytest.raises(UsageError, match=r"no row has estimator='\*' and task='byte'; there are bit:d=2, mnist-vae"):
+        results.only(task="byte")
+
+
 def test_a_table_is_its_numbers(results: Results) -> None:
     toys = results.table("toys").set_index("estimator")
     assert toys.loc["rloo", "verdict"] == "unbiased" and toys.loc["rloo", "evaluations"] == 2
@@ -101,7 +110,7 @@ def test_panels_go_into_as_many_axes(results: Results) -> None:
     results.plot("sweeps", ax=axes)
     assert [each.get_ylabel() for each in axes] == ["relative bias", "variance (logits)"]
     assert axes[0].get_legend() is not None and axes[0].axison
-    with pytest.raises(UsageError, match=r"'sweeps' of these rows has 2 panels: give as many Axes, .*; not 3"):
+    with pytest.raises(UsageError, match=r"'sweeps' of these rows has 2 panels: give as many Axes, not 3"):
         results.plot("sweeps", ax=[*axes, axes[0]])
     pyplot.close(figure)
 
@@ -123,7 +132,11 @@ def test_what_cannot_be_drawn_says_why(results: Results) -> None:
             results.plot("basket", ax=where)
     with pytest.raises(UsageError, match=r"2 panels do not fit into this Axes of 0\.8 by 0\.4 inches"):
         results.plot("sweeps", ax=ax)
-    assert ax.axison and not ax.child_axes
+    tall, narrow = pyplot.subplots(figsize=(1.5, 4))
+    with pytest.raises(UsageError, match=r"2 panels do not fit .*: make its figure larger, give one Axes per panel"):
+        results.plot("sweeps", ax=narrow)
+    pyplot.close(tall)
+    assert ax.axison and narrow.axison and not ax.child_axes + narrow.child_axes
     with pytest.raises(UsageError, match="ax is an Axes of matplotlib or an array of them, not <Figure"):
         results.plot("bias", ax=figure)
     pyplot.close(figure)

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from .style import made_as, style
 from .write import plot
 
+_LEAST = 0.6  # inches: a smaller panel has no room for its ticks
+
 
 class InAxes(Figure):
     """Stands for the figure while it is drawn: its panels are Axes of the caller, in order; None for a hidden one."""
@@ -66,8 +68,8 @@ def draw_into(name: str, rows: pd.DataFrame, ax: Any) -> None:
             panels = _within(given[0], alone, visible, size)
         elif len(given) != count:
             raise UsageError(
-                f"the figure {name!r} of these rows has {count} panels: give as many Axes, as in "
-                f"ax=plt.subplots(1, {count})[1], or a single one, which is divided; not {len(given)}"
+                f"the figure {name!r} of these rows has {count} panels: give as many Axes, not {len(given)}, as in "
+                f'ax=plt.subplots(1, {count}, layout="constrained")[1], or a single one, which is divided'
             )
         else:
             panels = given
@@ -90,16 +92,21 @@ def _inches(axes: Axes) -> tuple[float, float]:
 def _within(axes: Axes, alone: Figure, visible: list[bool], size: tuple[float, float]) -> list[Axes]:
     """Panels inside an Axes where a figure of its size has them, above its legend."""
     alone.set_size_inches(size)
+    needed = (
+        f"{sum(visible)} panels do not fit into this Axes of {size[0]:.1f} by {size[1]:.1f} inches: make its figure "
+        "larger, give one Axes per panel, or choose fewer tasks, as in run.only(task=...)"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of matplotlib, where the panels do not fit
         try:
             alone.draw_without_rendering()
         except UserWarning as error:
-            needed = f"{sum(visible)} panels do not fit into this Axes of {size[0]:.1f} by {size[1]:.1f} inches"
-            raise UsageError(f"{needed}: make its figure larger, or give one Axes per panel") from error
+            raise UsageError(needed) from error
+    places = [panel.get_position() for panel, shown in zip(alone.axes, visible, strict=True) if shown]
+    if min(min(place.width * size[0], place.height * size[1]) for place in places) < _LEAST:
+        raise UsageError(needed)
     axes.set_axis_off()
-    places = [panel.get_position().bounds for panel, shown in zip(alone.axes, visible, strict=True) if shown]
-    return [axes.inset_axes(place) for place in places]
+    return [axes.inset_axes(place.bounds) for place in places]
 
 
 class Shown(Figure):
