@@ -110,7 +110,8 @@ def judge(rows: pd.DataFrame, names: tuple[Name, Name], task: Name, steps: int, 
         return Verdict(UNCLEAR, lines, bool(ended["status"].eq("error").any()))
     lead, seeds = trained.lead(other, one), trained.scores.shape[1]
     word = HOLDS if lead.hi < 0 else FAILS if lead.lo > 0 else UNCLEAR
-    means = [f"{name} {plain(-float(trained.scores.loc[name].mean()))}" for name in (one, other)]
+    ends = {x.estimator: -x.elbo.value for x in trained.finishes}
+    means = [f"{name} {plain(ends[name])}" for name in (one, other)]
     difference = with_interval(lead.value, lead.lo, lead.hi)
     lines = [
         f"{word}: {about}",
