@@ -125,10 +125,12 @@ def _by_error(found: Race, field: Sequence[Entrant]) -> Advice:
 def _by_training(found: TrainingRace, field: Sequence[Entrant]) -> Advice:
     finishes = [x for x in found.trained.finishes if x.group]
     rows = [(x.estimator, -x.elbo.value, -x.elbo.hi, -x.elbo.lo, x.group == 1, found.steps, x.seeds) for x in finishes]
-    rows += [(name, loss, float("nan"), float("nan"), False, steps, 1) for name, (loss, steps) in found.early.items()]
+    rows += [(name, loss, math.nan, math.nan, False, steps, 1) for name, (loss, steps) in found.early.items()]
+    lost = {x.estimator: x.reason for x in found.trained.finishes if not x.group}
+    rows += [(name, math.inf, math.nan, math.nan, False, found.steps, 0) for name in lost]
     numbers = pd.DataFrame(rows, columns=["estimator", "loss", "lo", "hi", "tied", "steps", "seeds"])
     numbers["seconds_per_step"] = numbers["estimator"].map(found.pace)
-    numbers["reason"] = ""
+    numbers["reason"] = [lost.get(name, "") for name in numbers["estimator"]]
     numbers = _with_failures(numbers, found.failed)
     if not finishes:
         return Advice(None, (), f"Every training diverged within {found.steps} steps.", "", "", "", numbers)

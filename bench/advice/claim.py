@@ -69,21 +69,23 @@ class Trial:
         UsageError if the budget is too small for two seeds; seed 0 is then stored.
         """
         known = dict(self.session.store.context().get("claims", {}))
-        asked = f"{self.names[0]} < {self.names[1]} on {self.task}, {self.steps} steps, {budget:g} s"
+        asked = f"{self.names[0]} < {self.names[1]} on {self.task}, {self.steps} steps"
+        kept = known.setdefault(asked, {"pair": 0.0, "seeds": {}})
         self.session.context["claims"] = known
-        if asked not in known:
+        if f"{budget:g}" not in kept["seeds"]:
             start = clock()
             run(self.seeds(1))
-            pair = max(clock() - start, self._first_seed())
-            fitting = math.floor(budget / pair)
+            kept["pair"] = max(kept["pair"], clock() - start, self._first_seed())
+            fitting = math.floor(budget / kept["pair"])
             if fitting < FEWEST:
                 raise UsageError(
-                    f"a pair of trainings takes {minutes(pair)} here and a claim needs {FEWEST} pairs: give a --budget "
-                    f"of {math.ceil(FEWEST * pair * 11 / 10)}s or more, or fewer --steps"
+                    f"a pair of trainings takes {minutes(kept['pair'])} here and a claim needs {FEWEST} pairs: give a "
+                    f"--budget of {math.ceil(FEWEST * kept['pair'] * 11 / 10)}s or more, or fewer --steps"
                 )
-            known[asked] = min(MOST, fitting)
-        run(self.seeds(known[asked]))
-        return judge(self.seeds(known[asked]).rows(), self.names, self.task, self.steps, budget)
+            kept["seeds"][f"{budget:g}"] = min(MOST, fitting)
+        seeds = kept["seeds"][f"{budget:g}"]
+        run(self.seeds(seeds))
+        return judge(self.seeds(seeds).rows(), self.names, self.task, self.steps, budget)
 
     def _first_seed(self) -> float:
         """The seconds of the trainings of seed 0, also where they were finished before. Raises UsageError where an
@@ -110,7 +112,8 @@ def judge(rows: pd.DataFrame, names: tuple[Name, Name], task: Name, steps: int, 
         return Verdict(UNCLEAR, lines, bool(ended["status"].eq("error").any()))
     lead, seeds = trained.lead(other, one), trained.scores.shape[1]
     word = HOLDS if lead.hi < 0 else FAILS if lead.lo > 0 else UNCLEAR
-    means = [f"{name} {plain(-float(trained.scores.loc[name].to_numpy(dtype=float).mean()))}" for name in (one, other)]
+    ends = {x.estimator: -x.elbo.value for x in trained.finishes}
+    means = [f"{name} {plain(ends[name])}" for name in (one, other)]
     difference = with_interval(lead.value, lead.lo, lead.hi)
     lines = [
         f"{word}: {about}",
@@ -126,7 +129,7 @@ def _settling(more: float, seeds: int, seconds: float) -> str:
     if not math.isfinite(more):
         return "the difference is too small for any number of seeds to settle it"
     budget = math.ceil(1.1 * seconds * (seeds + more) / seeds)
-    return f"about {more:.0f} more paired seeds would settle it: --budget {budget}s"
+    return f"about {more:.0f} more paired seed{'s' * (more != 1)} would settle it: --budget {budget}s"
 
 
 def parse(claim: str) -> tuple[Name, Name]:

@@ -188,6 +188,19 @@ class TestByTraining:
         assert numbers["reason"]["failing"] == "ZeroDivisionError: no luck"
         assert numbers["loss"]["exploding"] == float("inf")
 
+    def test_a_finalist_that_diverges_at_another_seed_is_a_line(self) -> None:
+        seeds = []
+
+        def train(chosen: Estimator) -> Callable[[], Tensor]:
+            step = trainer()(chosen)
+            seeds.append(torch.initial_seed())
+            bad = chosen.name == "rloo" and torch.initial_seed() == 1
+            return lambda: step() * float("nan" if bad else 1)
+
+        found = advise(smooth, Bernoulli(torch.zeros(6)), seconds=0.2, estimators=["disarm", "rloo"], train=train)
+        assert found.pick == "disarm" and not found.ties and set(seeds) == {0, 1, 2}
+        assert "diverged" in found.frame().set_index("estimator")["reason"]["rloo"]
+
     def test_a_training_goes_on_as_if_it_had_not_stopped(self) -> None:
         task = Given(smooth, Bernoulli(torch.zeros(6)))
         (entrant,) = entrants("rloo", task, Budget())
