@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import pandas as pd
 
@@ -53,7 +54,7 @@ class Answer:
 def answers(rows: pd.DataFrame, budget: Budget | None = None) -> list[Answer]:
     """The answers of every setting, those of one kind of latent together, toys before trainings. rows: as prepared."""
     budget, trained, found = budget or Budget(), is_training(rows), verdicts(rows)
-    asked = [(False, setting, part) for setting, part in rows[~trained].groupby(SETTING, sort=False)]
+    asked: list[Any] = [(False, setting, part) for setting, part in rows[~trained].groupby(SETTING, sort=False)]
     asked += [(True, setting, part) for setting, part in rows[trained].groupby(SETTING, sort=False)]
     answered: list[Answer] = []
     for training, (task, *_), part in asked:

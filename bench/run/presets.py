@@ -71,7 +71,7 @@ PRESETS = {
 }
 
 ABOUT = {
-    "quick": "a first look at every estimator: toys, and 100 training steps; six minutes on two idle cores",
+    "quick": "a first look at every estimator in minutes: toys, and 100 training steps",
     "standard": "for a verdict: up to twenty times the draws, 6,000 training steps, every task",
     "paper": "for a publication: up to two hundred times the draws, 200,000 training steps, every task",
 }

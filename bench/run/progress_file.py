@@ -19,7 +19,7 @@ NAME = "progress.json"
 
 @dataclass(frozen=True)
 class State:
-    """done: cells that have ended, failed ones included. running: the cells in flight, as text. updated: epoch seconds.
+    """done: cells that have ended, failed ones included. running: the cells in flight, as text.
 
     process, machine: of the run; 0 once it has ended.
     """
@@ -29,20 +29,19 @@ class State:
     failed: int = 0
     running: list[str] = field(default_factory=list)
     seconds_left: float = 0.0
-    updated: float = 0.0
     process: int = 0
     machine: str = ""
 
     @property
     def alive(self) -> bool:
-        """Whether its process still runs; on another machine, whether it has written within the last ten minutes."""
+        """Whether its process still runs; taken to be so where it cannot be seen from this machine."""
         if not self.process:
             return False
         if self.machine != platform.node() or os.name != "posix":
-            return time.time() - self.updated < 600
+            return True
         try:
             os.kill(self.process, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):
             return False
         except PermissionError:
             pass
@@ -53,16 +52,16 @@ class ProgressFile:
     """Writes the state of this process's run, at most once in EVERY seconds."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.last = folder, 0.0
+        self.folder, self.last = folder, float("-inf")
 
     def write(self, total: int, done: int, failed: int, running: Iterable[str], left: float, ended: bool) -> None:
         """Raises Unwritable."""
-        now = time.time()
+        now = time.monotonic()
         if now - self.last < EVERY and not ended:
             return
         self.last = now
         process = 0 if ended else os.getpid()
-        state = State(total, done, failed, list(running), left, now, process, platform.node())
+        state = State(total, done, failed, list(running), left, process, platform.node())
         replace_file(self.folder / NAME, json.dumps(asdict(state)).encode(), self.folder)
 
 
@@ -74,7 +73,7 @@ def read_state(folder: Path) -> State | None:
     try:
         found = State(**read_object(read_file(path)))
         whole = all(isinstance(x, int | float) for x in (found.total, found.done, found.failed, found.seconds_left))
-        whole &= all(isinstance(x, int | float) for x in (found.updated, found.process))
+        whole &= isinstance(found.process, int)
         if not whole or not isinstance(found.running, list):
             raise TypeError("a field has another type")
     except (Damaged, OSError, TypeError) as error:

@@ -31,7 +31,7 @@ def test_elsewhere_a_line_per_measured_cell_and_then_the_answers(command: Comman
     assert len(measured) == 10 and "\x1b" not in ended.out
     after = lines[lines.index(measured[-1]) + 1 :]
     assert len(after) <= 40 and not any("verdict" in line for line in after), "the tables are in the files"
-    assert any(re.match(r"bit-table, bernoulli 4 +least error ", line) for line in after)
+    assert any(re.match(r"bit-table, bernoulli \d +least error ", line) for line in after)
     assert any(line.strip().startswith("of the unbiased") for line in after)
     assert f"page: {tmp_path / 'index.html'}" in after and FOOTNOTE in after
     assert command("status", tmp_path).out == "10 of 10 cells done, 0 failed\nfinished\n"
@@ -65,7 +65,7 @@ def test_a_table_is_printed_in_full(command: Command, tmp_path: Path) -> None:
 
 
 def test_the_lists_of_presets_and_support(command: Command) -> None:
-    assert re.search(r"quick +a first look .* six minutes", command("list", "presets").out)
+    assert re.search(r"quick +a first look at every estimator", command("list", "presets").out)
     assert {each["name"] for each in json.loads(command("list", "presets", "--json").out)} >= {"quick", "standard"}
     lines = command("list", "support").out.splitlines()
     assert lines[0].split() == ["bernoulli", "categorical", "continuous", "encodings"]
@@ -130,7 +130,7 @@ class TestStatus:
         state = read_state(tmp_path)
         assert state is not None and (state.done, state.process, state.machine) == (0, os.getpid(), platform.node())
         file.write(3, 3, 0, [], 0.0, ended=True)
-        assert read_state(tmp_path) == progress_file.State(3, 3, updated=file.last, machine=platform.node())
+        assert read_state(tmp_path) == progress_file.State(3, 3, machine=platform.node())
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"what": 1}', '{"done": "x"}', '{"running": 3}'])
     def test_a_damaged_file_is_refused(self, tmp_path: Path, text: str) -> None:
