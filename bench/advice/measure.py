@@ -115,8 +115,11 @@ def _identity(name: str, task: Given, seed: int) -> dict[str, Any]:
 
 
 def _numbers(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The numbers of the toy table, with the reason of each line that has none."""
+    """The numbers of the toy table, with the reason of each line that has none; tables leave out what does not apply."""
     numbers = tables_of(pd.DataFrame(rows))[0].numbers
-    reasons = {row["estimator"]: row["reason"] for row in rows if row["metric"] == ""}
-    numbers["reason"] = [reasons.get(name, "") for name in numbers["estimator"]]
+    ends = {row["estimator"]: row for row in rows if row["metric"] == ""}
+    known = set(numbers["estimator"])
+    absent = [{"estimator": name, "verdict": row["status"]} for name, row in ends.items() if name not in known]
+    numbers = pd.concat([numbers, pd.DataFrame(absent)], ignore_index=True) if absent else numbers
+    numbers["reason"] = [ends[name]["reason"] if name in ends else "" for name in numbers["estimator"]]
     return numbers.drop(columns=["task", "data", "device", "time", "time_lo", "time_hi"], errors="ignore")

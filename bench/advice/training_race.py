@@ -64,15 +64,16 @@ class Training:
     @contextmanager
     def _random(self) -> Iterator[None]:
         """Torch's random state is this training's own inside, and outside as it was."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+        kind = self.device.type
+        module = None if kind == "cpu" else torch.get_device_module(self.device)
+        with torch.random.fork_rng([self.device] if module else [], **({"device_type": kind} if module else {})):
             if self.state is not None:
                 cpu, own = self.state
                 torch.set_rng_state(cpu)
-                if own is not None:
-                    torch.cuda.set_rng_state(own, self.device)
+                if module:
+                    module.set_rng_state(own, self.device)
             yield
-            self.state = torch.get_rng_state(), torch.cuda.get_rng_state(self.device) if devices else None
+            self.state = torch.get_rng_state(), module.get_rng_state(self.device) if module else None
 
 
 @dataclass(frozen=True)
