@@ -17,6 +17,7 @@ from ..run.plan import sources_of
 from ..run.presets import PRESETS
 from ..run.screen import minutes
 from ..run.session import Session
+from ..run.support import refusal
 from ..sources import STEPS
 from .seeds import more_seeds
 
@@ -54,6 +55,9 @@ class Trial:
         names, on = parse(claim), TASKS.select([task])
         if len(on) != 1 or STEPS not in sources_of(on[0]):
             raise UsageError(f"a claim is about trainings on one task, such as mnist-vae, and {task!r} is none")
+        for name in names:
+            if reason := refusal(name, on[0]):
+                raise UsageError(f"{name} does not apply to {on[0]}: {reason}")
         trained = PRESETS["quick"].changed(STEPS, steps=steps, seconds=1e6, evaluations=1, images=IMAGES)
         session = Session.prepare(names, on, trained, MOST, device, threads, folder, [STEPS])
         return cls(names, on[0], steps, session)

@@ -115,7 +115,7 @@ def _identity(name: str, task: Given, seed: int) -> dict[str, Any]:
 
 
 def _numbers(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The numbers of the toy table, with the reason of each line that has none; tables leave out what does not apply."""
+    """The numbers of the toy table and a line for each estimator that it leaves out, with the reason."""
     numbers = tables_of(pd.DataFrame(rows))[0].numbers
     ends = {row["estimator"]: row for row in rows if row["metric"] == ""}
     known = set(numbers["estimator"])

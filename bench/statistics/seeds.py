@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
 
 from ..rows import Quantity
 
@@ -45,6 +44,8 @@ def seed_floor(scores: np.ndarray) -> float:
     The root of the median over estimators of their variances, so that a few unstable trainings do not set it, over
     that of χ² per degree of freedom. NaN with fewer than two seeds or estimators; NaN scores are left out.
     """
+    from scipy import stats  # here, so that tables need no scipy
+
     complete = scores[np.isfinite(scores).all(1)] if scores.size else scores
     if min(complete.shape) < 2:
         return float("nan")

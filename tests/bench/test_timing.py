@@ -169,7 +169,7 @@ class TestRounds:
         names = "abcdef"
         time_group({name: world.timed(name, 30_000.0) for name in names}, CPU, SETTINGS, seed=0)
         share = 1 + 5
-        blocks = world.calls[8 * len(names) :][::share]
+        blocks = world.calls[4 * len(names) :][::share]
         rounds = ["".join(blocks[k : k + 6]) for k in range(0, 36, 6)]
         assert all(sorted(each) == sorted(names) for each in rounds) and len(set(rounds)) > 3
 
