@@ -19,6 +19,4 @@ class Descent(Collector):
     def rows(self, measured: list[Epoch]) -> Iterator[Row]:
         for epoch in measured:
             blocks = epoch.loss.tolist()
-            yield row(
-                "loss_epoch", st.mean(epoch.loss), len(blocks), direction="lower", step=epoch.step, blocks=blocks
-            )
+            yield row("loss_epoch", st.mean(epoch.loss), len(blocks), direction="lower", step=epoch.step, blocks=blocks)

@@ -6,33 +6,40 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..rows import Row, row
+from ..rows import Quantity, Row, row
 from ..sources.enumeration.enumerated import Enumerated
 from .collector import Collector
+
+EPSILON = float(np.finfo(np.float32).eps)
 
 
 class Scaled(Collector):
     """`bias_sq_scaled` |s E g - ∇|² and `var_scaled` s² tr Var g with s = |∇| / |E g|, which no learning rate changes.
 
     `blocks` holds the estimates from the draws of each block, which the noise of these draws biases upwards; the value
-    is the estimate from all blocks together.
+    is the estimate from all blocks together. The interval is what rounding may do: an error of E g by the precision of
+    float32, relative to the root mean square of g.
     """
 
     name = "scaled"
     source = "enumeration"
 
     def rows(self, measured: Enumerated) -> Iterator[Row]:
-        exact, n = measured.exact, measured.draws * measured.configurations
-        total = n * len(measured.mean)
-        of_all = scaled(measured.mean.mean(0), measured.square.mean(), exact)
-        of_blocks = zip(*map(lambda m, s: scaled(m, s, exact), measured.mean, measured.square), strict=True)
-        for metric, value, blocks in zip(("bias_sq_scaled", "var_scaled"), of_all, of_blocks, strict=True):
-            yield row(
-                metric, value, total, direction="lower", group="cut", step=measured.draws, blocks=list(map(float, blocks))
-            )
+        n = measured.draws * measured.configurations * len(measured.mean)
+        of_all = scaled(measured.mean.mean(0), measured.square.mean(), measured.exact)
+        of_blocks = [scaled(*block, measured.exact) for block in zip(measured.mean, measured.square, strict=True)]
+        for k, metric in enumerate(("bias_sq_scaled", "var_scaled")):
+            blocks = [block[k].value for block in of_blocks]
+            yield row(metric, of_all[k], n, direction="lower", group="cut", step=measured.draws, blocks=blocks)
 
 
-def scaled(mean: np.ndarray, square: float, exact: np.ndarray) -> tuple[float, float]:
+def scaled(mean: np.ndarray, square: float, exact: np.ndarray) -> tuple[Quantity, Quantity]:
     """The squared bias and the variance of a gradient with this mean and mean square."""
-    scale = np.linalg.norm(exact) / np.linalg.norm(mean)
-    return float(np.sum((scale * mean - exact) ** 2)), float(scale**2 * (square - mean @ mean))
+    scale = float(np.linalg.norm(exact) / np.linalg.norm(mean))
+    error = EPSILON * scale * float(np.sqrt(square))
+    bias, variance = float(np.linalg.norm(scale * mean - exact)), float(scale**2 * (square - mean @ mean))
+    about = 2 * scale * float(np.sqrt(square)) * error
+    return (
+        Quantity(bias**2, lo=max(0.0, bias - error) ** 2, hi=(bias + error) ** 2),
+        Quantity(variance, lo=variance - about, hi=variance + about),
+    )

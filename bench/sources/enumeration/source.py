@@ -19,6 +19,7 @@ class Enumeration(Source):
         "paper": EnumerationSettings(draws=1000, blocks=40),
     }
     size = "draws"
+    counted = "draws of each configuration"
     typical_seconds = 0.2
     code = "bench/sources/enumeration/enumerated.py"
 
