@@ -17,8 +17,9 @@ class Scaled(Collector):
     """`bias_sq_scaled` |s E g - ∇|² and `var_scaled` s² tr Var g with s = |∇| / |E g|, which no learning rate changes.
 
     `blocks` holds the estimates from the draws of each block, which the noise of these draws biases upwards; the value
-    is the estimate from all blocks together. The interval is what rounding may do: an error of E g by the precision of
-    float32, relative to the root mean square of g.
+    is the estimate from all blocks together. The interval says what rounding does to whoever computes in float32: K
+    units of the last place of the root mean square of g for K configurations, the bound of two sums of K terms, which
+    are a gradient and its average over z (Higham 2002, section 3.1).
     """
 
     name = "scaled"
@@ -26,17 +27,18 @@ class Scaled(Collector):
 
     def rows(self, measured: Enumerated) -> Iterator[Row]:
         n = measured.draws * measured.configurations * len(measured.mean)
-        of_all = scaled(measured.mean.mean(0), measured.square.mean(), measured.exact)
-        of_blocks = [scaled(*block, measured.exact) for block in zip(measured.mean, measured.square, strict=True)]
+        exact, rounding = measured.exact, measured.configurations * EPSILON
+        of_all = scaled(measured.mean.mean(0), measured.square.mean(), exact, rounding)
+        of_blocks = [scaled(*block, exact, rounding) for block in zip(measured.mean, measured.square, strict=True)]
         for k, metric in enumerate(("bias_sq_scaled", "var_scaled")):
             blocks = [block[k].value for block in of_blocks]
             yield row(metric, of_all[k], n, direction="lower", group="cut", step=measured.draws, blocks=blocks)
 
 
-def scaled(mean: np.ndarray, square: float, exact: np.ndarray) -> tuple[Quantity, Quantity]:
-    """The squared bias and the variance of a gradient with this mean and mean square."""
+def scaled(mean: np.ndarray, square: float, exact: np.ndarray, rounding: float) -> tuple[Quantity, Quantity]:
+    """The squared bias and the variance of a gradient with this mean and mean square; `rounding` is relative."""
     scale = float(np.linalg.norm(exact) / np.linalg.norm(mean))
-    error = EPSILON * scale * float(np.sqrt(square))
+    error = rounding * scale * float(np.sqrt(square))
     bias, variance = float(np.linalg.norm(scale * mean - exact)), float(scale**2 * (square - mean @ mean))
     about = 2 * scale * float(np.sqrt(square)) * error
     return (

@@ -89,6 +89,8 @@ def _line(
         "lo": ours.lo,
         "hi": ours.hi,
         "sd": float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
+        "least": values.min() if len(values) else float("nan"),
+        "most": values.max() if len(values) else float("nan"),
         "seeds": len(values),
         "difference": float("nan") if reasons else ours.value - theirs,
         "status": "; ".join(reasons) or "reproduction",

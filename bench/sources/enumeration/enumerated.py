@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ....estimators.contract import Estimator
 from ....estimators.latents import Latent
 from ....estimators.names import Unsupported
 from ....tasks.contract import Toy
@@ -58,38 +59,39 @@ def given(latent: Latent, z: Tensor, name: str) -> Any:
 
 
 def enumerate_draws(layers: Layers, toy: Toy, settings: EnumerationSettings, seed: int) -> Enumerated:
-    """The moments of the estimator as it is made, without tuning.
+    """The moments of the estimator as it is made, without tuning, in float64 on the CPU.
 
     Raises Unsupported for more than one layer, too many configurations, and estimators that do not draw one z.
     """
-    spec, estimator = toy.layers[0], layers.top
+    spec, estimator, toy = toy.layers[0], layers.top.to("cpu", torch.float64).eval(), toy.in_float64()
     if len(toy.layers) > 1 or not 0 < spec.configurations <= Toy.ENUMERABLE:
         raise Unsupported(f"{toy.name} has more than one layer, or more than {Toy.ENUMERABLE} configurations of z")
-    layers.eval()
-    once = toy.latent(toy.params())
-    support: Any = once
-    every = support.configurations(0, spec.configurations)
-    double: Any = (wide := toy.in_float64()).latent(wide.params().detach())
-    weights = double.log_prob(double.configurations(0, spec.configurations)).exp().to("cpu")
+    latent: Any = toy.latent(toy.params().detach())
+    every = latent.configurations(0, spec.configurations)
+    weights = latent.log_prob(every).exp()
     batch = (settings.draws, spec.configurations)
     z = every.expand(1, settings.draws, *every.shape)
     problem, generator = toy_problem(toy), stream(seed, "enumeration", toy.device)
     fixed = replace(problem, latent=lambda params: given(problem.latent(params), z, estimator.name))
-    moments = [_block(fixed, layers, toy, batch, weights, generator) for _ in range(settings.blocks)]
+    moments = [_block(fixed, estimator, toy.params(), batch, weights, generator) for _ in range(settings.blocks)]
     means, squares = zip(*moments, strict=True)
     exact = toy.exact()["cut"].flatten().numpy()
     return Enumerated(np.stack(means), np.array(squares), exact, settings.draws, spec.configurations)
 
 
 def _block(
-    problem: Problem, layers: Layers, toy: Toy, batch: tuple[int, int], weights: Tensor, generator: Generator
+    problem: Problem,
+    estimator: Estimator,
+    once: Tensor,
+    batch: tuple[int, int],
+    weights: Tensor,
+    generator: Generator,
 ) -> tuple[np.ndarray, float]:
     """E g and E |g|², each the mean over the draws, weighted by q(z)."""
-    once = toy.params()
     params = once.expand(*batch, *once.shape)
-    drawn = draw_gradient(problem, layers.top, params, generator)
+    drawn = draw_gradient(problem, estimator, params, generator)
     if getattr(drawn.latent, "drawn", 0) != 1:
-        raise Unsupported(f"{layers.top.name} does not draw one z by itself, so that it cannot be enumerated")
+        raise Unsupported(f"{estimator.name} does not draw one z by itself, so that it cannot be enumerated")
     (gradient,) = torch.autograd.grad(drawn.loss.sum(), [params])
-    g = gradient.flatten(2).cpu().double()
+    g = gradient.flatten(2)
     return (weights @ g.mean(0)).numpy(), float(weights @ g.square().sum(-1).mean(0))
