@@ -6,12 +6,17 @@ import csv
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from dvae_bench.bench import protocols
+from dvae_bench.bench.sources.build import Layers
+from dvae_bench.bench.sources.draws.replicates import draw_replicates
+from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.tasks.contract import Toy
 from dvae_bench.tasks.toys.category_quadratic import CategoryQuadratic
 from dvae_bench.tasks.toys.polynomial import Polynomial
+from scipy import stats
 
 FILES = Path(os.environ.get("DVAE_BENCH_DATA", "../shared/data")) / "hooper-2026"
 
@@ -67,3 +72,25 @@ def test_the_protocols_hold_every_number_of_the_files(name: str, file: str, colu
         theirs = sorted(float(row[column]) for row in csv.DictReader(lines) for column in columns)
     protocol = protocols.load(name)
     assert sorted(method.value(setting) for method, setting in protocol.lines()) == theirs
+
+
+def variances(estimator: str, codes: str) -> np.ndarray:
+    """Log total variance of the logits gradient, relative to the squared exact gradient, in 20 blocks of 50 draws."""
+    toy = Polynomial(n=8, k=16, codes=codes)
+    layers, generator = Layers(ESTIMATORS.find(estimator).load(), {}, toy, torch.device("cpu")), torch.Generator()
+    generator.manual_seed(0)
+    draws = draw_replicates(layers, toy, 1000, generator, generator)["cut"].double().view(20, 50, -1)
+    return (draws.var(1).sum(-1) / toy.exact()["cut"].square().sum()).log().numpy()
+
+
+def test_stochastic_triples_use_the_order_of_integer_codes() -> None:
+    """Its alternatives are neighbours, whose values are near to each other where classes are in order of their value;
+    rloo does not know of neighbours. One-sided t tests at 1e-6; they measure ratios of 11 and of less than 1.
+    """
+    gain = {
+        name: stats.ttest_ind(
+            variances(name, "random"), variances(name, "integer"), equal_var=False, alternative="greater"
+        ).pvalue
+        for name in ("stochastic-triples", "rloo")
+    }
+    assert gain["stochastic-triples"] < 1e-6 < gain["rloo"]
