@@ -42,18 +42,22 @@ SAME, DIFFERENT, NOT_RUN, APART = "agree", "differ", "not run", "not comparable"
 def page() -> str:
     lines = compared()
     shown = [tuple(line[name] for name in HEADER) for line in lines]
-    elsewhere = pd.read_csv(ELSEWHERE, dtype=str, keep_default_na=False)
-    others = [tuple(row) for row in elsewhere.itertuples(index=False)]
+    others = elsewhere()
     parts = [
         INTRODUCTION.format(summary=_summary(lines)),
         "## Numbers of protocols\n",
         table(HEADER, shown),
         "\n## Numbers without a protocol here\n",
-        f"{len(others)} numbers of papers whose task, data or table this project does not have. *read*: verified in "
-        "the paper, or recalled from memory.\n",
-        table(tuple(elsewhere.columns), others),
+        f"{len(others)} numbers that no protocol here measures. *read*: verified in the paper or its files, recalled "
+        "from memory, or from a secondary source.\n",
+        table(tuple(others.columns), [tuple(row) for row in others.itertuples(index=False)]),
     ]
     return "\n".join(parts) + "\n"
+
+
+def elsewhere() -> pd.DataFrame:
+    """The published numbers without a protocol."""
+    return pd.read_csv(ELSEWHERE, dtype=str, keep_default_na=False)
 
 
 def full_length() -> str:
