@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training which regress baseline peers speed clean
+.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training toys which regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -76,6 +76,14 @@ training: $(READY)
 	cp -r results/$$run/context.json results/$$run/cells results/reference/$$run && \
 	cp $(addprefix results/$$run/tables/,reproduction.csv reproduction.md training.md) results/reference/$$run/tables \
 	|| exit; done
+
+# The published toys at full length, the source of docs/published.md: some twenty minutes on one core.
+toys: $(READY)
+	for name in hooper-bias-variance hooper-polynomial; do \
+	$(BIN)/dvae-bench reproduce $$name --jobs $(JOBS) && \
+	rm -rf results/reference/$$name && mkdir -p results/reference/$$name/tables && \
+	cp -r results/$$name/context.json results/$$name/cells results/reference/$$name && \
+	cp $(addprefix results/$$name/tables/reproduction,.csv .md) results/reference/$$name/tables || exit; done
 
 # The source of docs/which-estimator.md: about 5 minutes on one core.
 which: $(READY)

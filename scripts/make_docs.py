@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/ and the table of the README, and wrap the prose of all pages.
+"""Write the generated pages of docs/ and the generated parts of the README, and wrap the prose of all pages.
 
 A module of `scripts/pages/` writes each generated page; everything below docs/estimators/ is generated.
 --check writes nothing and exits with 1 if a page is stale.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pages import api, commands, estimators, plugins, protocols, readme, which
+from pages import api, commands, estimators, plugins, protocols, published, readme, which
 from pages.wrap import wrapped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -24,6 +24,7 @@ def main() -> None:
         "api.md": api.page(),
         "plugins.md": plugins.page(),
         "protocols.md": protocols.page(),
+        "published.md": published.page(),
         "commands.md": commands.page(),
         "which-estimator.md": which.page(),
         "../README.md": readme.page(),

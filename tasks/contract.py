@@ -24,7 +24,8 @@ class Task(ABC):
 
     layers: the latents from the top down; an estimator is built for each. version: raise it when the task's meaning
     changes, so that stored cells are measured again. sources: the measurements that it supports, out of "draws"
-    (gradient draws against an exact gradient), "steps" (training) and "clock". dataset: "mnist" for a task that reads
+    (gradient draws against an exact gradient), "enumeration" (their exact moments), "steps" (training), "descent"
+    (training of a toy) and "clock". dataset: "mnist" for a task that reads
     it. layer: the top latent as text for readers, with hyper-parameters in braces (`{n:20}`: 20 if n is 0); or the
     hyper-parameter that decides it, whose choices are then a dict to such texts.
     """
@@ -75,6 +76,11 @@ class Toy(Task):
     @abstractmethod
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
         """f: z [n, *batch, *event] -> [n, *batch], with one `lower` for each layer under the first."""
+
+    def start(self, replicates: int, generator: torch.Generator) -> Tensor:
+        """Where trainings of the top latent's parameters start, [replicates, *param_shape]; by default at `params`."""
+        once = self.params().detach()
+        return once.expand(replicates, *once.shape)
 
     def groups(self) -> dict[str, list[Tensor]]:
         """Named parameters shared by all replicates, whose gradients are checked too: f's own, and the encoder's."""

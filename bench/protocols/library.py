@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ...estimators.names import UsageError, nearest
 from ...estimators.registry import Plugin
+from ..sources import SOURCES
 from .protocol import TRAINING_IMAGES, Method, Protocol, Table
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "tasks" / "protocols"
@@ -108,6 +109,19 @@ def _check(protocol: Protocol) -> None:
     name = f"{protocol.name}.toml"
     if (protocol.steps > 0) == (protocol.epochs > 0):
         raise UsageError(f"{name}: give either steps or epochs, above 0")
+    if protocol.source not in SOURCES:
+        raise UsageError(f"{name}: source must be one of {', '.join(SOURCES)}, got {protocol.source!r}")
+    known = [each.name for each in fields(SOURCES[protocol.source].presets["paper"])]
+    for key in protocol.measuring:
+        if key not in known:
+            raise UsageError(f"{name}: measuring has an unknown setting {key!r}{nearest(key, known)}")
+    for setting, values in protocol.reported.items():
+        if setting not in protocol.settings:
+            raise UsageError(
+                f"{name}: reported has {setting!r}, which is no setting{nearest(setting, protocol.settings)}"
+            )
+        if not isinstance(values, dict) or set(values) - {"metric", "step"}:
+            raise UsageError(f"{name}: reported in {setting!r} must be a table of metric and step, got {values!r}")
     for key in ("seeds", "evaluations", "samples"):
         if getattr(protocol, key) < 1:
             raise UsageError(f"{name}: {key} must be at least 1")

@@ -44,9 +44,13 @@ class Protocol:
     metric: the metric to compare, with a leading minus where the paper prints its negative. report: its last value, or
     its best along training. values: the task's parameters. settings: parameters for each column of the paper's table.
     sweep: parameters whose values `select` chooses on the selection seeds, which differ from the reporting seeds 0 to
-    seeds - 1. numbers: verified in the paper, recalled, or none. differs: what we do differently, printed with every
-    table. assumed: the parts of the protocol that were not read and are our choice; a table with any is not called a
-    reproduction.
+    seeds - 1. numbers: verified in the paper, recalled, or none. runs: how many runs each of them averages; 0 if that
+    is unknown. differs: what we do differently, printed with every table. assumed: the parts of the protocol that were
+    not read and are our choice; a table with any is not called a reproduction.
+
+    source: the source that measures it. For a source of toys, `steps` counts what it counts, `measuring` has its
+    settings where they differ from the preset paper, and a cell holds several runs, the blocks of its rows. reported:
+    setting -> the metric and the step reported there, where they are others than `metric` and the last or best one.
     """
 
     name: str
@@ -57,20 +61,24 @@ class Protocol:
     data: str
     task: str
     metric: str
-    select: str
     seeds: int
     values: Table
     settings: Table
     methods: tuple[Method, ...]
     steps: int = 0
     epochs: int = 0
+    source: str = "steps"
+    select: str = "best train"
     report: str = "last"
     evaluations: int = 10
     samples: int = 1
+    runs: int = 0
     spread: str = ""
     assumed: str = ""
     selection_seeds: tuple[int, ...] = ()
     sweep: Table = field(default_factory=dict)
+    measuring: Table = field(default_factory=dict)
+    reported: Table = field(default_factory=dict)
     differs: tuple[str, ...] = ()
 
     @property
@@ -82,9 +90,17 @@ class Protocol:
         """The name of the metric in stored rows."""
         return self.metric.removeprefix("-")
 
+    def measured_in(self, setting: str) -> str:
+        """The name of the metric of this setting in stored rows."""
+        return str(self.reported.get(setting, {}).get("metric", self.measured))
+
+    def step_in(self, setting: str) -> int | None:
+        """The step reported in this setting; None for the last, or the best."""
+        return self.reported.get(setting, {}).get("step")
+
     @property
     def lower_is_better(self) -> bool:
-        return self.negated or self.measured.startswith("loss")
+        return self.negated or self.measured.startswith(("loss", "bias", "var"))
 
     @property
     def selection_metric(self) -> str:

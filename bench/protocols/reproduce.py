@@ -14,7 +14,7 @@ from ..report.tables.table import Table
 from ..run.cell import Cell, Place
 from ..run.screen import minutes
 from ..run.session import Session
-from ..sources import STEPS
+from ..sources import SOURCES, STEPS
 from .forecast import cells_of, duration, fitting, paces, seconds
 from .library import load
 from .protocol import Method, Protocol
@@ -46,7 +46,8 @@ class Reproduction:
     ) -> Reproduction:
         protocol = at_speed(only(load(name), patterns), speed)
         if steps and steps > protocol.length:
-            raise UsageError(f"{protocol.name} has {protocol.length} steps; give --steps of at most that many")
+            counted = SOURCES[protocol.source].counted
+            raise UsageError(f"{protocol.name} has {protocol.length} {counted}; give --steps of at most that many")
         scale = Scale(steps or protocol.length, seeds or protocol.seeds)
         tasks = {task for line in protocol.lines() for _, task in variants(protocol, *line, scale)}
         session, place = Session.open(tasks, device, threads, folder or Path("results") / protocol.name)
@@ -56,8 +57,15 @@ class Reproduction:
         """Report the plan and the time it takes on this machine; with a budget, scale the protocol down to it first.
 
         budget: a duration such as `2h`. If an earlier call in this folder had the same budget, its scale is kept, so
-        that finished cells are reused. Raises UsageError when the budget is malformed or too small.
+        that finished cells are reused. Raises UsageError when the budget is malformed, too small, or of a toy, whose
+        protocols take minutes.
         """
+        if self.protocol.source != STEPS.name:
+            if budget is not None:
+                raise UsageError(f"{self.protocol.name} measures toys, which --budget does not scale; give --steps")
+            self.session.context["reproduction"] = {"scale": asdict(self.scale)}
+            self._announce(say)
+            return
         methods = [method.method for method in self.protocol.methods]
         asked = {"protocol": self.protocol.name, "methods": methods, "budget": budget, "most": asdict(self.scale)}
         asked |= {"values": dict(self.protocol.values)}
@@ -74,9 +82,13 @@ class Reproduction:
             self.session.pace = total / (self.count * STEPS.seconds(settings_at(self.protocol, self.scale)))
             say(f"about {minutes(total)} here, estimated from a few steps of each method in each setting")
         self.session.context["reproduction"] = {"asked": asked, "scale": asdict(self.scale)}
+        self._announce(say)
+
+    def _announce(self, say: Callable[[str], None]) -> None:
         steps = self.scale.steps
         say(f"{self.protocol.name}: {self.protocol.citation}, {self.protocol.table}; numbers {self.protocol.numbers}")
-        say(f"{self.count} cells of {steps} steps, {self.count * steps} steps in all, including the sweeps")
+        if self.protocol.source == STEPS.name:
+            say(f"{self.count} cells of {steps} steps, {self.count * steps} steps in all, including the sweeps")
         if words := self.scale.words(self.protocol):
             say(f"{words}: no reproduction")
         if self.protocol.assumed:
@@ -119,7 +131,8 @@ class Reproduction:
     def _cell(self, variant: Variant, seed: int, scale: Scale) -> Cell:
         estimator, task = variant
         settings = settings_at(self.protocol, scale)
-        return Cell(estimator=estimator, task=task, source=STEPS, seed=seed, place=self.place, settings=settings)
+        source = SOURCES[self.protocol.source]
+        return Cell(estimator=estimator, task=task, source=source, seed=seed, place=self.place, settings=settings)
 
 
 def at_speed(protocol: Protocol, values: Mapping[str, str]) -> Protocol:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...estimators.names import Name, Sweep
 from ...estimators.registry import ESTIMATORS, TASKS
 from ..run.presets import PRESETS
-from ..sources import STEPS
+from ..sources import SOURCES, STEPS
 from ..sources.settings import TrainSettings
 from .protocol import Method, Protocol
 
@@ -49,7 +49,7 @@ class Scale:
         """Such as 'scaled down to 100 of 150000 steps, 1 of 5 seeds'; '' at full scale."""
         parts = []
         if self.steps < protocol.length:
-            parts.append(f"{self.steps} of {protocol.length} steps")
+            parts.append(f"{self.steps} of {protocol.length} {SOURCES[protocol.source].counted}")
         if self.seeds < protocol.seeds:
             parts.append(f"{self.seeds} of {protocol.seeds} seeds")
         if not self.sweep:
@@ -86,8 +86,23 @@ def scaled(name: Name, share: float) -> Name:
     return Name(name.family, tuple((key, value(key, full)) for key, full in name.params))
 
 
-def settings_at(protocol: Protocol, scale: Scale) -> TrainSettings:
-    """The settings of a cell; shorter trainings have fewer evaluations, of fewer images and samples.
+def settings_at(protocol: Protocol, scale: Scale) -> Any:
+    """The settings of a cell of the protocol's source."""
+    return training_at(protocol, scale) if protocol.source == STEPS.name else toy_at(protocol, scale)
+
+
+def toy_at(protocol: Protocol, scale: Scale) -> Any:
+    """The settings of a cell of a toy; shorter trainings have fewer epochs, of the same length."""
+    source = SOURCES[protocol.source]
+    paper = source.presets["paper"]
+    values = {**protocol.measuring, source.size: scale.steps}
+    if "evaluations" in asdict(paper):
+        values["evaluations"] = max(1, protocol.evaluations * scale.steps // protocol.length)
+    return replace(paper, **values)
+
+
+def training_at(protocol: Protocol, scale: Scale) -> TrainSettings:
+    """The settings of a training on MNIST; shorter ones have fewer evaluations, of fewer images and samples.
 
     The draws and the reference are minimal, because a protocol is not run for variance and bias.
     """

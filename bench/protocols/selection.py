@@ -9,6 +9,7 @@ from ..sources import STEPS
 from .protocol import Protocol
 from .scale import Scale, Variant, variants
 
+COLUMNS = ["estimator", "task", "seed", "value", "runs", "lo", "hi", "score", "step", "data", "status"]
 Line = tuple[str, str]
 """The names of a method and a setting."""
 
@@ -20,9 +21,8 @@ def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, V
     such variants is left out. A line of one variant needs no rows.
     """
     found = {}
-    scores = outcomes(rows, protocol.selection_metric, protocol.report).set_index(["estimator", "task", "seed"])[
-        "score"
-    ]
+    ends = outcomes(rows, protocol, protocol.selection_metric)
+    scores = ends.set_index(["estimator", "task", "seed"])["score"]
     for method, setting in protocol.lines():
         candidates = variants(protocol, method, setting, scale)
         means = [_mean_score(scores, variant, protocol.selection_seeds) for variant in candidates]
@@ -32,22 +32,28 @@ def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, V
     return found
 
 
-def outcomes(rows: pd.DataFrame, metric: str, report: str) -> pd.DataFrame:
-    """How each training ended, with columns estimator, task, seed, value, score, step, data and status.
+def outcomes(rows: pd.DataFrame, protocol: Protocol, metric: str, step: int | None = None) -> pd.DataFrame:
+    """How each cell ended, with columns estimator, task, seed, value, runs, lo, hi, score, step, data and status.
 
-    value: the metric at the last step, or its best along training; NaN if there is none. score: the same with higher
-    values better; -inf when the training diverged.
+    value: the metric at this step or, without one, at the last step or its best along training, as the protocol
+    reports; NaN if there is none. runs: the values of the runs in the cell, of one training just the value. lo, hi: the
+    row's own interval. score: the value with higher values better; -inf when the training diverged.
     """
-    training = rows[rows["source"] == STEPS.name]
+    of_source = rows[rows["source"] == protocol.source]
     ends = []
-    for (estimator, task, seed), cell in training.groupby(["estimator", "task", "seed"]):
+    for (estimator, task, seed), cell in of_source.groupby(["estimator", "task", "seed"]):
         failed = cell[(cell["metric"] == "") & (cell["status"] != "ok")]
         curve = cell[(cell["metric"] == metric) & np.isfinite(cell["value"])].sort_values("step")
+        if step is not None:
+            curve = curve[curve["step"] == step]
         sign = -1.0 if (curve["direction"] == "lower").any() else 1.0
         status = failed["status"].iloc[0] if len(failed) else "ok"
-        value = score = float("nan")
+        value = score = lo = hi = float("nan")
+        runs: list[float] = []
         if len(curve) and status == "ok":
-            value = curve["value"].iloc[-1] if report == "last" else sign * (sign * curve["value"]).max()
+            at = curve.iloc[-1] if protocol.report == "last" else curve.loc[(sign * curve["value"]).idxmax()]
+            value, lo, hi = at["value"], at["lo"], at["hi"]
+            runs = [value] if protocol.source == STEPS.name else list(at["blocks"])
             score = sign * value
         ends.append(
             {
@@ -55,13 +61,16 @@ def outcomes(rows: pd.DataFrame, metric: str, report: str) -> pd.DataFrame:
                 "task": task,
                 "seed": seed,
                 "value": value,
+                "runs": runs,
+                "lo": lo,
+                "hi": hi,
                 "score": -np.inf if status == "diverged" else score,
                 "step": int(cell["step"].max()),
                 "data": cell["data"].iloc[0],
                 "status": status,
             }
         )
-    return pd.DataFrame(ends, columns=["estimator", "task", "seed", "value", "score", "step", "data", "status"])
+    return pd.DataFrame(ends, columns=COLUMNS)
 
 
 def _mean_score(scores: pd.Series, variant: Variant, seeds: tuple[int, ...]) -> float:

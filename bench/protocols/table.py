@@ -13,6 +13,7 @@ from ...estimators.registry import TASKS
 from ..report.numbers import MISSING, plain, with_interval
 from ..report.tables.table import Table
 from ..rows import Quantity
+from ..sources import STEPS
 from ..statistics import intervals as st
 from .protocol import Method, Protocol
 from .scale import Scale, Variant, variants
@@ -20,9 +21,11 @@ from .selection import chosen, outcomes
 
 INTERVAL_SEEDS = 3
 _METRICS = {"elbo": "ELBO", "iw": "importance-weighted bound", "loss": "loss", "reconstruction": "reconstruction"}
+_NATS = "In nats, mean over seeds."
+_RUNS = "Mean over independent runs."
 _HOW_TO_READ = (
-    "In nats, mean over seeds. Brackets: t interval over the seeds at 95 per cent; parentheses: the range of fewer "
-    "than three seeds. The difference is ours less theirs, with the interval of ours."
+    "Brackets: t interval over the seeds at 95 per cent; parentheses: the range of fewer than three seeds. The "
+    "difference is ours less theirs, with the interval of ours."
 )
 
 
@@ -30,13 +33,14 @@ def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> 
     """One line per setting and method, in the protocol's order. rows: those of the selection and reporting seeds."""
     numbers = _numbers(rows, protocol, scale)
     records: Any = numbers.to_dict("records")
+    form = ".2f" if protocol.source == STEPS.name else ".6g"
     shown = {
         "setting": numbers["setting"],
         "method": numbers["method"],
         "chosen": numbers["chosen"],
-        "theirs": [_theirs(x["theirs"], x["spread"]) for x in records],
-        "ours": [_ours(x["ours"], x["lo"], x["hi"], x["seeds"]) for x in records],
-        "difference": [_difference(x) for x in records],
+        "theirs": [_theirs(x["theirs"], x["spread"], form) for x in records],
+        "ours": [_ours(x["ours"], x["lo"], x["hi"], x["seeds"], form) for x in records],
+        "difference": [_difference(x, form) for x in records],
         "order theirs": [plain(x["rank_theirs"]) for x in records],
         "order ours": [plain(x["rank_ours"]) for x in records],
         "status": numbers["status"],
@@ -47,9 +51,9 @@ def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> 
 
 def _numbers(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> pd.DataFrame:
     choices = chosen(rows, protocol, scale)
-    ends = outcomes(rows, protocol.measured, protocol.report)
+    ends = {s: outcomes(rows, protocol, protocol.measured_in(s), protocol.step_in(s)) for s in protocol.settings}
     lines = [
-        _line(protocol, scale, method, setting, choices.get((method.method, setting)), ends)
+        _line(protocol, scale, method, setting, choices.get((method.method, setting)), ends[setting])
         for method, setting in protocol.lines()
     ]
     numbers = pd.DataFrame(lines)
@@ -67,8 +71,8 @@ def _line(
     mine = [(str(e), str(t)) for e, t in ([choice] if choice else variants(protocol, method, setting, scale))]
     own = ends[[pair in mine for pair in zip(ends["estimator"], ends["task"], strict=True)]]
     own = own[own["seed"].isin(range(scale.seeds) if choice else protocol.selection_seeds)]
-    values = own["value"].dropna().to_numpy(dtype=float) * (-1.0 if protocol.negated else 1.0)
-    ours, theirs = _over_seeds(values), method.value(setting)
+    values = np.array(list(itertools.chain(*own["runs"])), dtype=float) * (-1.0 if protocol.negated else 1.0)
+    ours, theirs = _over_runs(values, own), method.value(setting)
     reasons = _reasons(protocol, scale, method, setting, own)
     rules = TASKS.find(protocol.task).fact("hyperparameters", {})
     values_of = resolve(protocol.task, rules, choice[1].values) if choice else {}
@@ -84,6 +88,9 @@ def _line(
         "ours": ours.value,
         "lo": ours.lo,
         "hi": ours.hi,
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
+        "least": values.min() if len(values) else float("nan"),
+        "most": values.max() if len(values) else float("nan"),
         "seeds": len(values),
         "difference": float("nan") if reasons else ours.value - theirs,
         "status": "; ".join(reasons) or "reproduction",
@@ -101,7 +108,7 @@ def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own
         (short, "scaled down"),
         (bool(elsewhere), f"on {', '.join(elsewhere)}"),
         (0 < len(ended) < protocol.seeds and not len(failed), f"{len(ended)} of {protocol.seeds} seeds"),
-        (ended["value"].isna().any(), f"no {protocol.measured} measured"),
+        (ended["value"].isna().any(), f"no {protocol.measured_in(setting)} measured"),
         (setting not in method.published, "no number published"),
         (setting in method.published and protocol.numbers == "recalled", "not verified"),
         (bool(protocol.assumed), "protocol not read in full"),
@@ -110,7 +117,9 @@ def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own
     return [reason for holds, reason in checks if holds]
 
 
-def _over_seeds(values: np.ndarray) -> Quantity:
+def _over_runs(values: np.ndarray, own: pd.DataFrame) -> Quantity:
+    if len(values) >= INTERVAL_SEEDS and len(own) == 1 and np.ptp(values) == 0:  # exact but for rounding
+        return Quantity(float(values[0]), lo=float(own["lo"].iloc[0]), hi=float(own["hi"].iloc[0]))
     if len(values) >= INTERVAL_SEEDS:
         return st.mean(values)
     if not len(values):
@@ -124,8 +133,11 @@ def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[st
     metric = _METRICS.get(protocol.measured.removesuffix(f"_{split}"), protocol.measured)
     samples = f" of {protocol.samples} samples" if protocol.measured.startswith("iw") else ""
     remarks = [_title(numbers, protocol, scale)]
-    sign = "Minus the" if protocol.negated else "The"
-    remarks.append(f"{sign} {protocol.report} {split} {metric}{samples}. {_HOW_TO_READ}")
+    if protocol.source == STEPS.name:
+        sign = "Minus the" if protocol.negated else "The"
+        remarks.append(f"{sign} {protocol.report} {split} {metric}{samples}. {_NATS} {_HOW_TO_READ}")
+    else:
+        remarks.append(f"{_RUNS} {_HOW_TO_READ}".replace("the seeds", "the runs").replace("three seeds", "three runs"))
     if protocol.spread:
         remarks.append(f"Spread of theirs: {protocol.spread}.")
     if protocol.assumed:
@@ -184,17 +196,17 @@ def _disagreement(a: Any, b: Any, protocol: Protocol) -> str:
     return f"{better['method']} before {worse['method']} in ours ({ours}), after it in theirs ({theirs})"
 
 
-def _theirs(value: float, spread: float) -> str:
+def _theirs(value: float, spread: float, form: str) -> str:
     if np.isnan(value):
         return ""
-    return f"{value:.2f}" if np.isnan(spread) else f"{value:.2f} ± {spread:.2f}"
+    return f"{value:{form}}" if np.isnan(spread) else f"{value:{form}} ± {spread:{form}}"
 
 
-def _difference(x: Any) -> str:
-    return _ours(x["difference"], x["lo"] - x["theirs"], x["hi"] - x["theirs"], x["seeds"])
+def _difference(x: Any, form: str) -> str:
+    return _ours(x["difference"], x["lo"] - x["theirs"], x["hi"] - x["theirs"], x["seeds"], form)
 
 
-def _ours(value: float, lo: float, hi: float, seeds: int) -> str:
+def _ours(value: float, lo: float, hi: float, seeds: int, form: str) -> str:
     if np.isnan(value) or seeds == 1:
-        return "" if np.isnan(value) else f"{value:.2f}"
+        return "" if np.isnan(value) else f"{value:{form}}"
     return with_interval(value, lo, hi, "{} [{}, {}]" if seeds >= INTERVAL_SEEDS else "{} ({} to {})")

@@ -24,6 +24,28 @@ class DrawSettings:
 
 
 @dataclass(frozen=True)
+class EnumerationSettings:
+    """`blocks` independent estimates, each from `draws` gradient draws at every configuration of z."""
+
+    draws: int = 100
+    blocks: int = 10
+
+
+@dataclass(frozen=True)
+class DescentSettings:
+    """`steps` steps of Adam at the rate `lr`, each on the mean of `batch` draws, of `replicates` independent trainings.
+
+    evaluations: into how many epochs the training is divided; each reports its mean loss.
+    """
+
+    steps: int = 200
+    evaluations: int = 1
+    replicates: int = 10
+    batch: int = 8
+    lr: float = 1e-3
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """The length of a training, the number of its evaluations, and their sizes.
 

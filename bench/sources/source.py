@@ -85,9 +85,9 @@ class Source(ABC):
     """Abstract. Each concrete source has a single instance: a constant with the source's `name` in capitals.
 
     name: the word in stored rows, in `Task.sources` and in `Collector.source`. label: the name shown to users.
-    presets: the settings in each preset. size: the setting that the time of a cell is proportional to. typical_seconds:
-    the time of a cell in the quick preset. code: the file that measures, relative to the package's root; a change
-    there, or in a module it imports, makes stored cells stale.
+    presets: the settings in each preset. size: the setting that the time of a cell is proportional to. counted: the
+    name of what it counts, for readers. typical_seconds: the time of a cell in the quick preset. code: the file that
+    measures, relative to the package's root; a change there, or in a module it imports, makes stored cells stale.
 
     seeded: whether a run has a cell for each seed, not just one. together: whether all subjects of a task and seed are
     measured in one call, taking turns, with a tick after each turn. alone: whether nothing else may run on the machine
@@ -98,6 +98,7 @@ class Source(ABC):
     label: ClassVar[str]
     presets: ClassVar[Mapping[str, Any]]
     size: ClassVar[str]
+    counted: ClassVar[str] = "steps"
     typical_seconds: ClassVar[float]
     code: ClassVar[str]
     seeded: ClassVar[bool] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.protocol import Protocol
+from dvae_bench.bench.sources import SOURCES
 
 
 def page() -> str:
@@ -20,15 +21,16 @@ def _protocol(protocol: Protocol) -> str:
     lines = [f"## {protocol.name}\n", f"{protocol.about} {protocol.citation}; {protocol.table}.\n"]
     lines.append(f"* numbers: {protocol.numbers}" + (f"; spread: {protocol.spread}" if protocol.spread else ""))
     sweep = "; ".join(f"{key} of {', '.join(map(str, values))}" for key, values in protocol.sweep.items())
-    lines.append(
-        f"* {protocol.length} steps, {protocol.seeds} seeds" + (f"; {protocol.select}: {sweep}" if sweep else "")
-    )
-    lines.append(f"* task: {protocol.task}, " + ", ".join(f"{key}={value}" for key, value in protocol.values.items()))
+    length = f"{protocol.length} {SOURCES[protocol.source].counted}, {protocol.seeds} seeds"
+    lines.append(f"* {length}" + (f"; {protocol.select}: {sweep}" if sweep else ""))
+    given = {**protocol.values, **protocol.measuring}
+    lines.append(f"* task: {', '.join([protocol.task, *(f'{key}={value}' for key, value in given.items())])}")
     lines += [f"* not read in the paper, chosen here: {protocol.assumed}"] if protocol.assumed else []
     lines += [f"* different here: {difference}" for difference in protocol.differs]
     lines += ["", f"| {protocol.metric} | estimator | {' | '.join(protocol.settings)} |"]
     lines.append("|:---" * (2 + len(protocol.settings)) + "|")
     for method in protocol.methods:
-        numbers = [f"{method.value(s):.2f}" if s in method.published else "–" for s in protocol.settings]
+        form = ".2f" if protocol.source == "steps" else ".6g"
+        numbers = [f"{method.value(s):{form}}" if s in method.published else "–" for s in protocol.settings]
         lines.append(f"| {method.method} | `{method.estimator}` | {' | '.join(numbers)} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,6 @@
-"""The table of the README, between its two marks: a training of results/reference beside the published order."""
+"""The generated parts of the README, each between two marks: what was reproduced at full length, and a training of
+results/reference beside the published order.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
 
+from . import published
 from .estimators import table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MARKED = re.compile(r"(<!-- reference table: begin -->\n).*(<!-- reference table: end -->)", re.DOTALL)
+FULL = re.compile(r"(<!-- full length: begin -->\n).*(<!-- full length: end -->)", re.DOTALL)
 TRAINING = "results/reference/mnist-bernoulli/tables/reproduction"
 INTRODUCTION = (
     "Training ELBO in nats of a nonlinear VAE with 200 bits on dynamic MNIST after ten epochs, best first; three "
@@ -27,6 +31,7 @@ INTRODUCTION = (
 
 def page() -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = FULL.sub(lambda found: f"{found[1]}{published.full_length()}\n{found[2]}", text)
     return MARKED.sub(lambda found: f"{found[1]}{_table()}{found[2]}", text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench import protocols
+from dvae_bench.bench.protocols.agreement import difference
 from dvae_bench.bench.protocols.forecast import RESERVED, Pace, duration, fitting, seconds
 from dvae_bench.bench.protocols.protocol import Method, Protocol
 from dvae_bench.bench.protocols.reproduce import only
@@ -19,6 +21,7 @@ from dvae_bench.bench.protocols.table import reproduction_table
 from dvae_bench.bench.rows import outcome
 from dvae_bench.bench.rows import row as measured
 from dvae_bench.estimators.names import Name, UsageError
+from scipy.stats import binom
 
 TINY = Protocol(
     name="tiny",
@@ -50,7 +53,7 @@ class TestFiles:
         protocol = protocols.load(name)
         assert list(protocol.lines()) and protocol.length > 0
         assert (protocol.numbers == "none") == (not any(method.published for method in protocol.methods))
-        assert {"binarisation", "split", "likelihood"} <= set(protocol.values)
+        assert protocol.source != "steps" or {"binarisation", "split", "likelihood"} <= set(protocol.values)
 
     @pytest.mark.parametrize("name", protocols.names())
     def test_names_and_values_are_known_at_any_length(self, name: str) -> None:
@@ -296,3 +299,104 @@ class TestTable:
         names = [path.name for path in table.write(tmp_path)]
         assert names == ["reproduction.csv", "reproduction.md", "reproduction.tex"]
         assert r"A \& B" in (tmp_path / "reproduction.tex").read_text()
+
+
+TOY = replace(
+    TINY,
+    data="",
+    task="polynomial",
+    source="descent",
+    metric="loss_epoch",
+    seeds=1,
+    values={"n": 2},
+    measuring={"replicates": 4, "batch": 2},
+    settings={"early": {"p": 1.5}, "late": {"p": 1.5}},
+    reported={"early": {"step": 100}, "late": {"metric": "loss_end"}},
+    methods=(Method("A", "zgr", {}, {"early": 0.2, "late": 0.1}),),
+    steps=1000,
+    evaluations=10,
+    selection_seeds=(),
+    sweep={},
+)
+
+
+def toy_rows(**blocks: list[float]) -> pd.DataFrame:
+    """Rows of the only cell of TOY: `early` is of step 100, `middle` of step 500, `late` of the metric `loss_end`."""
+    ((estimator, task),) = variants(TOY, TOY.methods[0], "early", Scale.full(TOY))
+    identity = {"estimator": str(estimator), "task": str(task), "seed": 0, "source": "descent", "data": ""}
+    at = {"early": ("loss_epoch", 100), "middle": ("loss_epoch", 500), "late": ("loss_end", 1000)}
+    rows = [
+        measured(at[name][0], float(np.mean(runs)), len(runs), step=at[name][1], blocks=runs, direction="lower")
+        for name, runs in blocks.items()
+    ]
+    return pd.DataFrame([row | identity for row in rows])
+
+
+class TestToys:
+    def test_settings_are_those_of_the_source(self) -> None:
+        full, tenth = settings_at(TOY, Scale.full(TOY)), settings_at(TOY, Scale(100, 1))
+        assert (full.steps, full.evaluations, full.replicates, full.batch) == (1000, 10, 4, 2)
+        assert (tenth.steps, tenth.evaluations) == (100, 1)
+
+    def test_each_setting_reports_its_own_metric_and_step_with_the_runs_of_the_cell(self) -> None:
+        rows = toy_rows(early=[0.1, 0.2, 0.3], middle=[9.0, 9.0, 9.0], late=[0.4, 0.5, 0.6])
+        lines = reproduction_table(rows, TOY, Scale.full(TOY)).numbers.set_index("setting")
+        assert lines["ours"].to_dict() == pytest.approx({"early": 0.2, "late": 0.5})
+        assert lines["seeds"].tolist() == [3, 3] and lines["status"].tolist() == ["reproduction"] * 2
+        assert lines.loc["early", "hi"] - lines.loc["early", "ours"] == pytest.approx(4.302653 * 0.1 / np.sqrt(3))
+
+    def test_a_metric_or_step_that_is_missing_is_reported(self) -> None:
+        lines = reproduction_table(toy_rows(middle=[9.0, 9.0], late=[1.0, 1.0]), TOY, Scale.full(TOY)).numbers
+        assert lines["status"].tolist() == ["no loss_epoch measured", "reproduction"]
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ('source = "drawing"', ["source must be one of draws"]),
+            ('source = "descent"\n[measuring]\nrate = 1.0', ["unknown setting 'rate'"]),
+            ("[reported]\ntwo = { step = 1 }", ["'two', which is no setting"]),
+            ("[reported]\none = { epoch = 1 }", ["must be a table of metric and step"]),
+        ],
+    )
+    def test_a_wrong_file_is_refused(self, change: str, words: list[str]) -> None:
+        text = (
+            'about = "a"\ncitation = "c"\ntable = "t"\nnumbers = "none"\ndata = ""\ntask = "polynomial"\nsteps = 5\n'
+            f'metric = "loss_epoch"\nseeds = 1\n{change}\n[values]\n[settings]\none = {{}}\n'
+            '[[methods]]\nmethod = "A"\nestimator = "zgr"\n'
+        )
+        with pytest.raises(UsageError) as refusal:
+            protocols.from_table(tomllib.loads(text), "mine")
+        assert all(word in str(refusal.value) for word in words)
+
+
+def against(runs_of_ours: np.ndarray, theirs: float, runs: int, spread: float = np.nan) -> bool:
+    """Whether theirs agrees with ours."""
+    line = {"ours": runs_of_ours.mean(), "theirs": theirs, "spread": spread, "seeds": len(runs_of_ours)}
+    line |= {"sd": runs_of_ours.std(ddof=1), "least": runs_of_ours.min(), "most": runs_of_ours.max()}
+    found = difference(line, runs)
+    return found.lo <= 0 <= found.hi
+
+
+class TestAgreement:
+    @pytest.mark.parametrize(("n", "runs", "spread"), [(10, 1, False), (5, 5, True), (40, 1, False), (3, 5, True)])
+    def test_five_in_a_hundred_differ_by_chance(self, n: int, runs: int, spread: bool) -> None:
+        """The share over 2,000 simulations is binomial; a false alarm has a probability of 1e-4."""
+        random = np.random.default_rng(n)
+
+        def agrees() -> bool:
+            own, other = random.normal(3, 2, n), random.normal(3, 2, runs)
+            return against(own, other.mean(), runs, other.std(ddof=1) if spread else np.nan)
+
+        hits = sum(agrees() for _ in range(2000))
+        assert binom.ppf(5e-5, 2000, 0.95) <= hits <= binom.isf(5e-5, 2000, 0.955)
+
+    def test_a_difference_is_found(self) -> None:
+        own = np.random.default_rng(0).normal(3, 0.1, 10)
+        assert against(own, 3.05, 1) and not against(own, 4.0, 1) and not against(own, 3.3, 5, 0.1)
+
+    def test_an_exact_number_agrees_up_to_its_last_digit_and_rounding(self) -> None:
+        line = {"ours": 0.27808, "lo": 0.2780799, "hi": 0.2780801, "sd": 0.0, "seeds": 40, "spread": np.nan}
+        line |= {"least": 0.27808, "most": 0.27808}
+        for theirs, agrees in ((0.27808, True), (0.2781, True), (0.27809, False), (0.278082, False)):
+            found = difference(line | {"theirs": theirs}, 1)
+            assert (found.lo <= 0 <= found.hi) is agrees

@@ -112,6 +112,26 @@ class TestReproduce:
         assert command("reproduce", tiny, "-o", tmp_path, *arguments).refused(*words)
 
 
+@pytest.mark.usefixtures("no_figures")
+class TestToys:
+    def test_a_published_toy_at_full_length(self, command: Command, tmp_path: Path) -> None:
+        ended = command("reproduce", "hooper-bias-variance", "-e", "ReinMax*", "-o", tmp_path)
+        assert ended.code == 0 and "12 exact bias and variance" in ended.out
+        table = pd.read_csv(tmp_path / "tables" / "reproduction.csv").set_index(["setting", "method"])
+        assert (table["status"] == "reproduction").all() and len(table) == 24
+        assert table.loc[("K=8 seed 0, variance", "ReinMax tau=2"), "ours"] == pytest.approx(74.2551, rel=1e-6)
+
+    def test_a_shorter_training_of_a_toy_is_no_reproduction(self, command: Command, tmp_path: Path) -> None:
+        ended = command("reproduce", "hooper-polynomial", "-e", "ST", "--steps", 200, "-o", tmp_path)
+        assert ended.code == 0 and "scaled down to 200 of 10000 steps: no reproduction" in ended.out
+        table = pd.read_csv(tmp_path / "tables" / "reproduction.csv").set_index("setting")
+        assert table["ours"].notna().sum() == 3 and table["seeds"].max() == 10
+
+    def test_a_toy_has_no_budget(self, command: Command, tmp_path: Path) -> None:
+        ended = command("reproduce", "hooper-polynomial", "--budget", "2m", "-o", tmp_path)
+        assert ended.refused("measures toys, which --budget does not scale", "--steps")
+
+
 def test_unknown_names_are_refused(command: Command, tmp_path: Path) -> None:
     assert command("reproduce", "hoper").refused("no protocol is called 'hoper'")
     path = tmp_path / "wrong.toml"

@@ -21,7 +21,7 @@ from dvae_bench.tasks.toys.tables import BitTable, CategoryTable
 from dvae_bench.tasks.toys.two_layer import TwoLayer
 from torch import Tensor
 
-SMALL = {"quadratic": "quadratic:d=6", "bit": "bit:d=4"}
+SMALL = {"quadratic": "quadratic:d=6", "bit": "bit:d=4", "polynomial": "polynomial:n=3"}
 DISCRETE = [
     cls for cls in (plugin.load() for plugin in TASKS) if issubclass(cls, Toy) and not issubclass(cls, ClosedForm)
 ]

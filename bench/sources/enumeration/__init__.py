@@ -1,0 +1,1 @@
+"""Moments of gradient draws with z enumerated, on toys."""
