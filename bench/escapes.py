@@ -1,7 +1,7 @@
 """Text that may come from anyone, made safe to show: one function per format, and no other escape anywhere.
 
-Names, reasons and settings in a results folder can hold commands for a terminal, LaTeX, Markdown, a spreadsheet or
-mathtext. The page is escaped by its templates.
+Names, reasons and settings in a results folder can hold commands for a terminal, LaTeX, Markdown, a spreadsheet, or
+more lines than a figure has room for. The page is escaped by its templates.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def xml(text: str) -> str:
     return _NO_XML.sub("?", text)
 
 
-def mathtext(text: str) -> str:
-    """Text on one line that matplotlib does not take for a formula."""
-    return _line(text).replace("$", "\\$")
+def figure(text: str) -> str:
+    """Text on one line for a figure, whose style takes no text for a formula."""
+    return _line(text)
 
 
 def _line(text: str) -> str:
