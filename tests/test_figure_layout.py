@@ -75,9 +75,7 @@ def faults(figure: Figure, height: float) -> Iterator[str]:
     """Each text that is too small, outside the figure or over another one, and a figure higher than the page."""
     if figure.get_figheight() > height + 1e-6:
         yield f"{figure.get_figheight():.1f} inches high, the page has {height}"
-    shown = [
-        (text, Text.get_window_extent(text)) for text in _texts(figure) if text.get_text().strip()
-    ]  # without arrows
+    shown = [(text, Text.get_window_extent(text)) for text in _texts(figure) if text.get_text().strip()]
     for text, box in shown:
         if text.get_fontsize() < LEAST_TYPE:
             yield f"{text.get_text()!r} is set in {text.get_fontsize():.1f} pt"

@@ -14,7 +14,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench.report import FIGURES, Study, tables_of, verdicts, write_figures, write_report, write_tables
+from dvae_bench.bench.report import (
+    FIGURES,
+    Study,
+    chosen_table,
+    tables_of,
+    verdicts,
+    write_figures,
+    write_report,
+    write_tables,
+)
 from dvae_bench.bench.report.figures import calibration, families, probability
 from dvae_bench.bench.report.figures import write as figures_module
 from dvae_bench.bench.report.figures.style import STYLES, style
@@ -332,7 +341,7 @@ def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
     assert all(rule in failed.latex() for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:failures}"))
     assert toys.latex().count(r"\begin{tabular}") == len(TOYS), "one a task: they would outgrow a page"
     greek = tables_of(pd.DataFrame([row(estimator="a", task="bit", status="error", reason="σ ≤ 0")]))[-1]
-    assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
+    assert r"\ensuremath{\sigma} \ensuremath{\le} 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
 
 
 def test_the_best_and_what_is_not_significantly_worse_are_bold() -> None:
@@ -366,17 +375,33 @@ def test_captions_say_n_seeds_and_family(built: list[Table]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
-def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", ["", "[twocolumn]"])
+def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path, columns: str) -> None:
     names = [path.name for table in built for path in table.write(tmp_path) if path.suffix == ".tex"]
-    body = "\n".join(f"\\input{{{name}}}" for name in names)
-    head = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
-    article = f"{head}{body}\n\\end{{document}}\n"
-    (tmp_path / "article.tex").write_text(article)
+    body = "\n".join(f"\\input{{{name}}}\n\\clearpage" for name in names)
+    head = f"\\documentclass{columns}{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n"
+    (tmp_path / "article.tex").write_text(f"{head}{body}\n\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and len(names) == 4, done.stdout[-2000:]
     assert "Overfull" not in done.stdout and "too large" not in done.stdout, "nothing leaves the page"
+    assert not any("resizebox" in (tmp_path / name).read_text() for name in names), "at \\small, not scaled"
     assert (tmp_path / "article.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_table_shows_the_chosen_columns_and_the_best_and_highlighted(rows: pd.DataFrame) -> None:
+    view = View(tasks=["mnist-vae"], highlight=["reinforce"], labels={"reinforce": "Ours"}, most=2)
+    table = chosen_table(rows, "training", view, ["ELBO test"])
+    assert list(table.text) == ["task", "data", "estimator", "ELBO test"] and len(table.text) == 3
+    elbo = tables_of(View(tasks=["mnist-vae"]).select(prepare(rows)))[2].numbers["elbo_test"]
+    assert table.numbers["elbo_test"].iloc[:2].tolist() == sorted(elbo.dropna(), reverse=True)[:2]
+    assert table.text["estimator"].iloc[-1] == "Ours" and len(table.bold["ELBO test"]) == 3
+    with pytest.raises(UsageError, match="no column 'ELBO tset'; nearest: ELBO test"):
+        chosen_table(rows, "training", view, ["ELBO tset"])
+    with pytest.raises(UsageError, match="no table 'trainings'; nearest: training"):
+        chosen_table(rows, "trainings", view)
+    with pytest.raises(UsageError, match="no estimator 'rlo'"):
+        chosen_table(rows, "toys", View(["rlo"]))
 
 
 def test_pipes_do_not_break_markdown() -> None:

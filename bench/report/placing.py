@@ -30,7 +30,8 @@ def _trained(rows: pd.DataFrame) -> list[str]:
 
 def _by_error(rows: pd.DataFrame) -> list[str]:
     """By the ranking; those that it does not hold, as from runs before it, by variance and squared bias."""
-    ranked = [line.estimator for line in rank(candidates(rows)).lines if line.group]
+    known = rows["estimator"].isin(rows.loc[rows["metric"] == "along", "estimator"])
+    ranked = [line.estimator for line in rank(candidates(rows[known])).lines if line.group]
     parts = [measured(rows, DRAWS, metric, "cut")["value"] for metric in ("bias_rel", "var_total", "gradient_norm")]
     bias, variance, norm = (part.droplevel(SETTING) for part in parts)
     rest = (bias**2 + variance / norm**2).dropna().sort_values(kind="stable").index

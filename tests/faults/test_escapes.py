@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as reader
 import io
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -103,7 +104,7 @@ def test_any_text_is_harmless_in_every_format(examples: int) -> None:
     def check(text: str) -> None:
         shown = escapes.terminal(text)
         assert not any((ord(x) < 32 and x not in "\n\t") or 127 <= ord(x) < 160 for x in shown)
-        line = escapes.latex(text)
+        line = re.sub(r"\\ensuremath\{\\[A-Za-z]+\}", "", escapes.latex(text))
         for known in ("textbackslash", "textasciitilde", "textasciicircum", "space"):
             line = line.replace(f"\\{known}", "")
         for letter in "&%$#_{}":
