@@ -11,6 +11,8 @@ from ..bench.escapes import terminal
 from ..estimators.names import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..bench.report.view import View
 
 
@@ -33,10 +35,8 @@ def report(
     """Write a page (index.html), tables (csv, Markdown, LaTeX) and figures (pdf, svg, png) from stored results."""
     from ..bench.reports import write_reports
 
-    for path in write_reports(folders, output):
+    for path in write_reports(folders, output, _left_out):
         typer.echo(terminal(str(path)))
-    for folder in folders:
-        _sound(folder)
 
 
 def figures(
@@ -64,12 +64,11 @@ def figures(
     """
     from ..bench.report import write_figures
     from ..bench.report.figures.style import STYLES
-    from ..bench.store.store import Store
 
     if style not in STYLES:
         raise UsageError(f"unknown style {style!r}; choose one of {', '.join(STYLES)}")
     view = _view(estimators, tasks, highlight, label, order, most)
-    rows = Store.open(folder).rows(_sound(folder))
+    rows = _rows(folder)
     files, notes = write_figures(
         rows, output or folder / "figures", names or None, style, columns, below=output or folder, view=view
     )
@@ -95,10 +94,9 @@ def table(
 ) -> None:
     """Print a table of stored results as Markdown, ordered by what it is about: toys by variance, training by ELBO."""
     from ..bench.report import chosen_table, write_tables
-    from ..bench.store.store import Store
 
     view = _view(estimators, tasks, highlight, label, order, best)
-    found = chosen_table(Store.open(folder).rows(_sound(folder)), name, view, columns)
+    found = chosen_table(_rows(folder), name, view, columns)
     if output is None:
         typer.echo(terminal(found.markdown()), nl=False)
     else:
@@ -122,14 +120,17 @@ def _view(
     return View(estimators, tasks, highlight, texts, order, most)
 
 
-def _sound(folder: Path) -> list[str]:
-    """The keys of a run's cells, without those whose parts are damaged, which are named on stderr."""
+def _rows(folder: Path) -> pd.DataFrame:
+    """The rows of a run, each part read once, without those that are damaged, which are named on stderr."""
     from ..bench.store.store import Store
 
     store = Store.open(folder)
-    keys = store.stored()
-    damaged = store.damaged(keys)
-    for key in damaged:
-        text = f"left out, damaged: {store.part(key)}; run the command that measured it again"
-        typer.echo(terminal(text), err=True)
-    return [key for key in keys if key not in damaged]
+    contents = store.read()
+    for key in contents.damaged:
+        _left_out(store.part(key))
+    return contents.rows
+
+
+def _left_out(part: Path) -> None:
+    text = f"left out, damaged: {part}; run the command that measured it again"
+    typer.echo(terminal(text), err=True)

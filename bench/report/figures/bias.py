@@ -35,7 +35,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     points = _points(toys)
     if points["value"].isna().all():
         return "no toy task has a bias"
-    parts = {setting: part.droplevel(SETTING) for setting, part in points.groupby(SETTING)}
+    parts: dict[Any, Any] = {setting: part.droplevel(SETTING) for setting, part in points.groupby(SETTING)}
     places = best_first(toys)
     orders = {setting: [name for name in places[setting] if name in part.index] for setting, part in parts.items()}
 

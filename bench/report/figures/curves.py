@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def name_ends(axes: Axes, curves: pd.DataFrame, x: str, names: Sequence[str], vi
 
     inches: the height of the axes. The limits of the axes must be final.
     """
-    last = curves.sort_values(x, kind="stable").groupby("estimator").last()
+    last: Any = curves.sort_values(x, kind="stable").groupby("estimator").last()
     ends = {name: (float(last.loc[name, x]), float(last.loc[name, "value"])) for name in names}
     write_names(axes, ends, {name: view.label(name, 22) for name in names}, view, inches)
 

@@ -28,7 +28,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     every = _parts(rows[~is_training(rows)])
     if every.empty:
         return "no toy has a bias, a variance and the norm of its gradient"
-    parts = {setting: part.droplevel(SETTING) for setting, part in every.groupby(SETTING)}
+    parts: dict[Any, Any] = {setting: part.droplevel(SETTING) for setting, part in every.groupby(SETTING)}
     orders = {setting: _by_error(part) for setting, part in parts.items()}
 
     def by_family(setting: Any, names: Sequence[str]) -> Sequence[str]:

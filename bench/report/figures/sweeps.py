@@ -64,7 +64,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
         for axes, (quantity, label) in zip(panels, _QUANTITIES.items(), strict=True):
             axes.set(xscale="log", yscale="log", xlabel=LETTERS.get(str(parameter), str(parameter)), ylabel=label)
             _fill(axes, part[part[f"{quantity}_value"] > 0], quantity, names)
-        last = part[part["variance_value"] > 0].groupby("line").last()
+        last: Any = part[part["variance_value"] > 0].groupby("line").last()
         ends = {name: (last.loc[name, "x"], last.loc[name, "variance_value"]) for name in names if name in last.index}
         write_names(panels[-1], ends, {name: view.label(name, 20) for name in ends}, view, inches)
     return figure

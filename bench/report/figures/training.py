@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -33,8 +33,9 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     curves = curve(rows, "elbo_test").reset_index()
     if curves.empty:
         return "no task was trained"
-    places, ends = best_first(rows[is_training(rows)]), final(rows, "elbo_test")
-    parts = {setting: part for setting, part in curves.groupby(SETTING)}
+    places = best_first(rows[is_training(rows)])
+    ends: Any = final(rows, "elbo_test")
+    parts: dict[Any, Any] = {setting: part for setting, part in curves.groupby(SETTING)}
     settings = sorted(parts, key=lambda setting: -parts[setting]["estimator"].nunique())
     beside = columns() == 2
     families = {s: _families(parts[s]["estimator"].unique()) for s in settings}
@@ -54,7 +55,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
         for s in shown
     ]
     figure = figure_with_legend(min(sum(heights), room), not_shown(left_out))
-    outer = figure.add_gridspec(len(shown), 1, height_ratios=heights)
+    outer: Any = figure.add_gridspec(len(shown), 1, height_ratios=heights)
     text = titles(settings)
     for cell, setting, height in zip(outer, shown, heights, strict=True):
         if beside:
@@ -70,13 +71,13 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     return figure
 
 
-def _families(names: Sequence[Any]) -> list[str]:
+def _families(names: Iterable[Any]) -> list[str]:
     """The families of these estimators, plugins first, then in the order of the palette."""
     found = {family(str(name)) for name in names}
     return sorted(found, key=lambda each: (each != PLUGIN, [*FAMILY_COLOURS, each].index(each)))
 
 
-def _dots(axes: Axes, ends: pd.DataFrame, names: Sequence[str], view: View) -> float:
+def _dots(axes: Axes, ends: Any, names: Sequence[str], view: View) -> float:
     """The final ELBOs by estimator; returns the lower limit of the axis."""
     rest = ends.drop(index=list(names))
     error = whiskers(ends["value"], ends["lo"], ends["hi"])

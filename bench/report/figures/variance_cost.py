@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,10 +42,10 @@ _NAMED = 8  # names that a panel has room for
 class _Panel:
     """`points` [estimator] -> x, x_lo, x_hi, y, y_lo, y_hi, biased."""
 
-    setting: tuple[str, ...]
+    setting: Any
     x: str
     y: str
-    points: pd.DataFrame
+    points: Any
 
     def front(self) -> list[str]:
         """Those not found biased that no other one surpasses in both, by cost."""

@@ -82,7 +82,7 @@ class Table:
     def _part(self, lines: list[int], caption: str, label: str) -> str:
         """These lines of one task as one table, with the columns and intervals that have room."""
         text = self.text.iloc[lines].drop(columns="task", errors="ignore")
-        text = text[[name for name in self.key if name in text] or list(text)]
+        text = text[[name for name in self.key if name in text] or text.columns.tolist()]
         text = text.loc[:, (text != MISSING).any()]
         fitting = _fitted(text)
         if not fitting.equals(text):

@@ -50,7 +50,7 @@ def chosen_table(rows: pd.DataFrame, name: str, view: View, columns: Sequence[st
     table: Table = tables[name]
     for column in columns:
         if column not in table.text:
-            raise UsageError(f"the table {name} has no column {column!r}{nearest(column, table.text)}")
+            raise UsageError(f"the table {name} has no column {column!r}{nearest(column, table.text.columns)}")
     names = table.numbers["estimator"]
     place = table.numbers.groupby([key for key in SETTING if key in table.numbers]).cumcount()
     shown = (
