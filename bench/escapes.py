@@ -1,7 +1,7 @@
 """Text that may come from anyone, made safe to show: one function per format, and no other escape anywhere.
 
-Names, reasons and settings in a results folder can hold commands for a terminal, LaTeX, Markdown, a spreadsheet or
-mathtext. The page is escaped by its templates.
+Names, reasons and settings in a results folder can hold commands for a terminal, LaTeX, Markdown, a spreadsheet, or
+more lines than a figure has room for. The page is escaped by its templates.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u2
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LATEX = re.compile(r"[\\~^] ?|[&%$#_{}]|\A[\[*]")
 _LATEX_WORDS = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum"}
+_SYMBOLS = {"≤": "le", "≥": "ge", "≠": "ne", "≈": "approx", "∈": "in", "∇": "nabla", "∞": "infty", "→": "to"}
+_SMALL = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi o pi rho varsigma sigma tau upsilon"
+_GREEK = dict(zip(map(chr, range(0x3B1, 0x3CA)), f"{_SMALL} phi chi psi omega".split(), strict=True))
+_GREEK |= {small.upper(): _GREEK[small].capitalize() for small in "γδθλξπσυφψω"}
+_MATHS = {letter: f"\\ensuremath{{\\{name}}}" for letter, name in (_SYMBOLS | _GREEK).items()} | {"ο": "o"}
 _MARKDOWN = re.compile(
     r"[|`*~$]"
     r"|<(?=[A-Za-z/!?])"  # a tag
@@ -29,16 +34,16 @@ def terminal(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Text on one line as LaTeX sets it, with "?" for characters that need further packages.
+    """Text on one line as LaTeX sets it, Greek in mathematics, with "?" for characters that need further packages.
 
     A leading "[" or "*" is put in braces, because a line of a table that begins with one is an option of the last.
     """
-    return _LATEX.sub(_latex, typesettable(text))
+    return "".join(_MATHS.get(letter, letter) for letter in _LATEX.sub(_latex, typesettable(text)))
 
 
 def typesettable(text: str) -> str:
     """Text on one line with "?" for characters that LaTeX cannot set without further packages; not yet escaped."""
-    return "".join(letter if ord(letter) < 256 or letter in "–—‘’“”…" else "?" for letter in _line(text))
+    return "".join(x if ord(x) < 256 or x in "–—‘’“”…" or x in _MATHS else "?" for x in _line(text))
 
 
 def _latex(found: re.Match[str]) -> str:
@@ -63,9 +68,9 @@ def xml(text: str) -> str:
     return _NO_XML.sub("?", text)
 
 
-def mathtext(text: str) -> str:
-    """Text on one line that matplotlib does not take for a formula."""
-    return _line(text).replace("$", "\\$")
+def figure(text: str) -> str:
+    """Text on one line for a figure, whose style takes no text for a formula."""
+    return _line(text)
 
 
 def _line(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dvae_bench.estimators.names import UsageError
@@ -16,17 +16,23 @@ from .store.files import own
 from .store.store import Store
 
 
-def write_reports(folders: Sequence[Path], out: Path | None) -> list[Path]:
+def write_reports(
+    folders: Sequence[Path], out: Path | None, left_out: Callable[[Path], object] = lambda part: None
+) -> list[Path]:
     """Write tables and figures, one page, and comparisons of the later runs with the first; returns the files.
 
-    With several runs, each has a folder of its own for its tables and figures. Raises UsageError when several runs are
-    given without `out`, and when a folder holds no results.
+    left_out: called with each damaged part. With several runs, each has a folder of its own for its tables and
+    figures. Raises UsageError when several runs are given without `out`, and when a folder holds no results.
     Raises Unwritable.
     """
     if out is None and len(folders) > 1:
         raise UsageError("a report of several runs needs a folder of its own; give one with -o")
     target = folders[0] if out is None else out
-    studies = [Study.of(Store.open(folder), label) for folder, label in zip(folders, labels(folders), strict=True)]
+    stores = list(map(Store.open, folders))
+    studies = [Study.of(store, label) for store, label in zip(stores, labels(folders), strict=True)]
+    for store, study in zip(stores, studies, strict=True):
+        for key in study.damaged:
+            left_out(store.part(key))
     places = [target] if len(studies) == 1 else [target / f"run-{i}" for i in range(1, len(studies) + 1)]
     for place in places[1:] and places:
         own(place, target)

@@ -101,10 +101,10 @@ class Results:
         """
         from .report.figures.given import Shown, draw_into
         from .report.figures.style import made_as, style
-        from .report.figures.write import known, plot, shown
+        from .report.figures.write import known, plot
 
         known([name])
-        rows = shown(self._study.rows)
+        rows = self._study.rows
         if ax is not None:
             draw_into(name, rows, ax)
             return None

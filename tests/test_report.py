@@ -14,16 +14,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench.report import FIGURES, Study, tables_of, verdicts, write_figures, write_report, write_tables
+from dvae_bench.bench.report import (
+    FIGURES,
+    Study,
+    chosen_table,
+    tables_of,
+    verdicts,
+    write_figures,
+    write_report,
+    write_tables,
+)
 from dvae_bench.bench.report.figures import calibration, families, probability
 from dvae_bench.bench.report.figures import write as figures_module
 from dvae_bench.bench.report.figures.given import draw_into
 from dvae_bench.bench.report.figures.style import STYLES, style
-from dvae_bench.bench.report.figures.write import shown
+from dvae_bench.bench.report.figures.titles import titles, wrapped
+from dvae_bench.bench.report.figures.write import NARROW
 from dvae_bench.bench.report.numbers import plain, with_interval
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.tables.best import not_worse
 from dvae_bench.bench.report.tables.table import Table
+from dvae_bench.bench.report.view import View
 from dvae_bench.bench.statistics.holm import holm
 from dvae_bench.estimators.names import UsageError
 from matplotlib.axes import Axes
@@ -41,6 +52,7 @@ ESTIMATORS = {
     "st-gumbel-softmax": (0.22, 0.19, 1, 13.4),
     "rebar": (0.0, 0.33, 3, 31.0),
 }
+ALL = View()
 HEAVY = "moments:family=student-t"
 TOYS = ["bit-table", "category-table:n=3", "quadratic:d=200", "tiny-vae", "two-layer", HEAVY]
 VAES = {"mnist-vae": "mnist", "mnist-vae:arch=categorical": "mnist", "mnist-vae:arch=two-layer-linear": "mnist-5k"}
@@ -336,7 +348,7 @@ def test_latex_is_escaped_booktabs(built: list[Table]) -> None:
     assert all(rule in failed.latex() for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:failures}"))
     assert toys.latex().count(r"\begin{tabular}") == len(TOYS), "one a task: they would outgrow a page"
     greek = tables_of(pd.DataFrame([row(estimator="a", task="bit", status="error", reason="σ ≤ 0")]))[-1]
-    assert "? ? 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
+    assert r"\ensuremath{\sigma} \ensuremath{\le} 0" in greek.latex() and "σ ≤ 0" in greek.markdown()
 
 
 def test_the_best_and_what_is_not_significantly_worse_are_bold() -> None:
@@ -370,17 +382,33 @@ def test_captions_say_n_seeds_and_family(built: list[Table]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: apt-get install texlive-latex-recommended")
-def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", ["", "[twocolumn]"])
+def test_an_article_with_the_tables_compiles(built: list[Table], tmp_path: Path, columns: str) -> None:
     names = [path.name for table in built for path in table.write(tmp_path) if path.suffix == ".tex"]
-    body = "\n".join(f"\\input{{{name}}}" for name in names)
-    head = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
-    article = f"{head}{body}\n\\end{{document}}\n"
-    (tmp_path / "article.tex").write_text(article)
+    body = "\n".join(f"\\input{{{name}}}\n\\clearpage" for name in names)
+    head = f"\\documentclass{columns}{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n"
+    (tmp_path / "article.tex").write_text(f"{head}{body}\n\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "article.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and len(names) == 4, done.stdout[-2000:]
     assert "Overfull" not in done.stdout and "too large" not in done.stdout, "nothing leaves the page"
+    assert not any("resizebox" in (tmp_path / name).read_text() for name in names), "at \\small, not scaled"
     assert (tmp_path / "article.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_table_shows_the_chosen_columns_and_the_best_and_highlighted(rows: pd.DataFrame) -> None:
+    view = View(tasks=["mnist-vae"], highlight=["reinforce"], labels={"reinforce": "Ours"}, most=2)
+    table = chosen_table(rows, "training", view, ["ELBO test"])
+    assert list(table.text) == ["task", "data", "estimator", "ELBO test"] and len(table.text) == 3
+    elbo = tables_of(View(tasks=["mnist-vae"]).select(prepare(rows)))[2].numbers["elbo_test"]
+    assert table.numbers["elbo_test"].iloc[:2].tolist() == sorted(elbo.dropna(), reverse=True)[:2]
+    assert table.text["estimator"].iloc[-1] == "Ours" and len(table.bold["ELBO test"]) == 3
+    with pytest.raises(UsageError, match="no column 'ELBO tset'; nearest: ELBO test"):
+        chosen_table(rows, "training", view, ["ELBO tset"])
+    with pytest.raises(UsageError, match="no table 'trainings'; nearest: training"):
+        chosen_table(rows, "trainings", view)
+    with pytest.raises(UsageError, match="no estimator 'rlo'"):
+        chosen_table(rows, "toys", View(["rlo"]))
 
 
 def test_pipes_do_not_break_markdown() -> None:
@@ -420,10 +448,10 @@ def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     assert written[0] == written[1]
 
 
-def drawn(rows: pd.DataFrame, name: str, look: str = "paper", columns: int = 2) -> Figure | str:
+def drawn(rows: pd.DataFrame, name: str, look: str = "paper", columns: int = 2, view: View = ALL) -> Figure | str:
     """A figure as it would be saved."""
-    with style(look, columns):
-        figure = import_module(f"dvae_bench.bench.report.figures.{name.replace('-', '_')}").plot(prepare(rows))
+    with style(look, 1 if name in NARROW else columns):
+        figure = import_module(f"dvae_bench.bench.report.figures.{name.replace('-', '_')}").plot(prepare(rows), view)
         if not isinstance(figure, str):
             figure.draw_without_rendering()
     return figure
@@ -434,7 +462,7 @@ def test_every_figure_is_drawn_within_one_axes(name: str) -> None:
     figure = Figure(figsize=(20, 16))
     ax = figure.subplots()
     rows = pd.concat([everything_rows(), pd.DataFrame(swept_rows())])
-    draw_into(name, shown(prepare(rows)), ax)
+    draw_into(name, prepare(rows), ax)
     panels = ax.child_axes or [ax]
     assert all(panel.has_data() for panel in panels) and len(panels) == sum(map(Axes.get_visible, panels))
     assert all(panel.get_xlabel() or panel.get_title(loc="left") for panel in panels)
@@ -478,17 +506,16 @@ def test_the_calibration_figure_shows_what_claims_to_be_unbiased_and_the_peers_f
     assert labels["my-own"] == "bold" != labels["straight-through"]
 
 
-@pytest.mark.parametrize("name", ["training", "kl", "samples"])
-def test_the_title_of_a_long_name_stays_above_its_panel(name: str) -> None:
-    task = "mnist-vae:arch=hooper,batch=200,binarisation=none,k=4,lr=0.00316,n=128,optimizer=adamw,schedule=cosine"
-    rows = small_rows().query("data != ''").assign(task=task)
-    figure = drawn(rows, name)
-    assert isinstance(figure, Figure)
-    first, *rest = figure.axes
-    title = first.get_title("left")
-    assert "\n" in title and title.startswith("mnist-vae:arch=hooper, batch")
-    if rest:
-        assert rest[0].get_window_extent().width > 0.35 * figure.bbox.width, "it takes no room from the next panel"
+def test_a_title_says_what_differs_between_panels() -> None:
+    shared = "batch=200,binarisation=none,k=4,lr=0.00316,n=128,optimizer=adamw"
+    settings = [(f"mnist-vae:arch={name},{shared}", "mnist", "cpu") for name in ("hooper", "linear")]
+    assert list(titles(settings).values()) == ["mnist-vae, arch=hooper", "mnist-vae, arch=linear"]
+    assert list(titles(settings[:1]).values()) == ["mnist-vae"], "nothing else differs"
+    assert list(titles([("bit", "", "cpu"), ("bit", "", "cuda"), ("toy", "", "cpu")]).values()) == [
+        "bit, cpu", "bit, cuda", "toy"
+    ]  # fmt: skip
+    lines = wrapped("a-name-that-no-line-can-hold-" * 9, 30).split("\n")
+    assert len(lines) == 3 and all(len(line) <= 30 for line in lines) and lines[-1].endswith("…")
 
 
 @pytest.mark.parametrize("look", STYLES)
@@ -544,20 +571,8 @@ def test_a_panel_has_the_estimators_that_were_measured_there() -> None:
     figure = drawn(rows, "phases")
     names = {axes.get_title("left"): [label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes}
     lists = {title.replace("\n", " "): set(shown) for title, shown in names.items()}
-    assert lists["mnist-vae (mnist)"] == set(ESTIMATORS) - {"exact"}
-    assert lists["mnist-vae:arch=categorical (mnist)"] == set(ESTIMATORS) - {"exact", "disarm"}
-
-
-def test_families_have_the_best_of_each_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    names = [f"{family}:n={n}" for family in ("rloo", "disarm") for n in range(2, 20)]
-    rows = []
-    for i, name in enumerate(names):
-        monkeypatch.setitem(ESTIMATORS, name, (0.0, 1.0 + i % 18, 1, 1.0))
-        rows += toy_rows(name, TOYS[0], random)
-    labels = [label.get_text() for label in drawn(pd.DataFrame(rows), "families").axes[0].get_yticklabels()]
-    assert len(labels) == 6 and {label.partition(":")[0] for label in labels} == {"rloo", "disarm"}
-    assert {f"{family}:n=2" for family in ("rloo", "disarm")} <= set(labels), "of the least variance"
+    assert lists["mnist-vae"] == set(ESTIMATORS) - {"exact"}
+    assert lists["mnist-vae, arch=categorical"] == set(ESTIMATORS) - {"exact", "disarm"}
 
 
 def test_what_does_not_apply_is_no_failure() -> None:
@@ -603,7 +618,7 @@ def test_figures_have_the_width_of_where_they_go_and_larger_letters_on_slides(
     rows = pd.concat([everything_rows(), pd.DataFrame(swept_rows())])
     for columns, wanted in zip((2, 1), inches, strict=True):
         widths = {name: figure.get_figwidth() for name in FIGURES if (figure := drawn(rows, name, look, columns))}
-        assert widths == dict.fromkeys(FIGURES, wanted)
+        assert widths == dict.fromkeys(FIGURES, wanted) | dict.fromkeys(NARROW, inches[1])
     write_figures(rows, tmp_path, ["kl"], look, columns=1)
     size = re.search(r'width="([\d.]+)pt"', (tmp_path / "kl.svg").read_text())
     assert size is not None and float(size[1]) == pytest.approx(72 * inches[1]), "what is saved is what was drawn"
@@ -639,7 +654,7 @@ def test_a_toy_on_data_is_a_toy_and_its_rounding_no_variance() -> None:
     rows = prepare(pd.concat([on_data, pd.DataFrame([norm])]))
     toys, _, training, *_ = tables_of(rows)
     assert toys.text[["task", "data"]].to_numpy().tolist() == [["tiny-vae", "mnist-5k"]] and training.text.empty
-    assert [panel.points["y"].tolist() for panel in _toy_panels(rows)] == [[0.0], [0.0]]
+    assert [panel.points["y"].tolist() for panel in _toy_panels(rows)] == [[0.0]]
 
 
 def test_what_draws_nothing_has_no_variance() -> None:
@@ -653,7 +668,7 @@ def test_what_draws_nothing_has_no_variance() -> None:
 def test_a_figure_is_drawn_again_only_where_something_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, memory, drawn = small_rows(), tmp_path / "drawn.json", list[str]()
 
-    def draw(name: str, rows: pd.DataFrame, paths: list[Path]) -> str:
+    def draw(name: str, rows: pd.DataFrame, paths: list[Path], view: View) -> str:
         drawn.append(name)
         for path in paths if name == "bias" else []:
             path.write_text(name)

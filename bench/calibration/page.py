@@ -14,7 +14,7 @@ from scipy import stats
 
 from ..compare.effect import WORDS
 from ..compare.metrics import MARGINS
-from ..report.figures.style import GREY, WIDTH, style
+from ..report.figures.style import GREY, STYLES, style
 from ..statistics.bias_test import POWER
 from ..statistics.holm import ALPHA
 from ..statistics.intervals import share_interval
@@ -24,6 +24,7 @@ JUDGED = ("0.05", "0.01")
 INFLATION, COVERED, OVERCOVERED, KURTOSIS, WORSE, ENOUGH = 1.3, 0.93, 0.97, 1.5, 0.01, 1000
 MET, MISSED, DECLINED, TOO_FEW = "met", "**missed**", "met, over all runs", "too few verdicts"
 _HIGHEST = 3.0  # on the y axis of the figure of false alarms
+_WIDTH = STYLES["paper"][0]
 _KEYS = ["case", "coordinates", "n"]
 _TEXT = f"""# Calibration
 
@@ -203,7 +204,7 @@ def _level_figure(rows: pd.DataFrame) -> Figure:
     """False alarms over their nominal rate, one line per case, with the band of a perfect test; cut at _HIGHEST."""
     shown = _part(rows, "level")
     shown = shown[shown["quantity"].str.startswith("0") & (shown["runs"] >= ENOUGH)]
-    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 4.2), layout="constrained")
     axes = figure.subplots()
     runs, levels = int(shown["runs"].max()), np.array(LEVELS)
     lo, hi = (stats.binom.ppf(q, runs, levels) / runs / levels for q in (0.025, 0.975))
@@ -219,7 +220,7 @@ def _power_figure(rows: pd.DataFrame) -> Figure:
     """Power against the scale error, in units of the smallest detectable bias."""
     shown = _part(rows, "power")
     shown = shown[shown["quantity"].str.startswith("scale")]
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.axhline(POWER, color="black", ls="--", lw=0.8, label=f"promised at 1: {POWER:.0%}")
     _lines(axes, shown, shown["quantity"].str.split().str[1].astype(float), shown["hits"] / shown["runs"])
@@ -239,7 +240,7 @@ def _variance_figure(rows: pd.DataFrame) -> Figure:
     """Coverage with its interval, one line per case, and the band of the target."""
     shown = _part(rows, "variance")
     shown = shown[(shown["quantity"] == "covered") & (shown["runs"] > 0)].reset_index(drop=True)
-    figure = Figure(figsize=(WIDTH, 0.8 + 0.2 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 0.8 + 0.2 * len(shown)), layout="constrained")
     axes = figure.subplots()
     axes.axvspan(COVERED, OVERCOVERED, color="0.9", lw=0)
     axes.axvline(0.95, color=GREY, lw=0.8)

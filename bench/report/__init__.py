@@ -7,10 +7,20 @@ from pathlib import Path
 from ..store.files import remove_file, replace_file
 from .figures.write import FIGURES, write_figures
 from .study import Study, labels
-from .tables.write import tables_of, write_tables
+from .tables.write import chosen_table, tables_of, write_tables
 from .verdicts import verdicts
 
-__all__ = ["FIGURES", "Study", "labels", "tables_of", "verdicts", "write_figures", "write_report", "write_tables"]
+__all__ = [
+    "FIGURES",
+    "Study",
+    "chosen_table",
+    "labels",
+    "tables_of",
+    "verdicts",
+    "write_figures",
+    "write_report",
+    "write_tables",
+]
 
 
 def write_report(study: Study, out: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from dvae_bench.bench.page.leaderboard import leaderboard
 from dvae_bench.bench.protocols.scale import Scale, variants
 from dvae_bench.bench.report import Study
 from dvae_bench.bench.report.rows import prepare
+from dvae_bench.bench.report.view import View
 from dvae_bench.bench.rows import COLUMNS
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Plugin, Registry
@@ -208,7 +209,7 @@ class TestManyVariants:
         blank = dict.fromkeys(COLUMNS) | {"source": "draws", "group": "cut", "status": "ok", "seed": 0, "n": 1}
         frame = prepare(pd.DataFrame([blank | {"value": 1.0, "lo": 0.5, "hi": 2.0} | row for row in rows]))
         for name in ("sweeps", "probability"):
-            assert isinstance(import_module(f"dvae_bench.bench.report.figures.{name}").plot(frame), str)
+            assert isinstance(import_module(f"dvae_bench.bench.report.figures.{name}").plot(frame, View()), str)
         assert {line.task: line.latent for line in leaderboard(Study("run", frame))}[f"bit:{MANY}"] == ""
 
     def test_a_second_look_does_not_expand_stored_names(self) -> None:

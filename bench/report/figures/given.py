@@ -47,7 +47,7 @@ class InAxes(Figure):
 
 
 def draw_into(name: str, rows: pd.DataFrame, ax: Any) -> None:
-    """Draw a figure from `shown` rows: each panel into one of the given Axes, or all of them within a single one.
+    """Draw a figure from `prepare`d rows: each panel into one of the given Axes, or all of them within a single one.
 
     ax: an Axes, or an array of as many as there are panels. The legend goes into the first panel or, where a single
     Axes is divided, below the panels. Raises UsageError when the rows give no such figure, for another number of Axes,

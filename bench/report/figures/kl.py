@@ -6,35 +6,42 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..rows import SETTING, curve, setting_label
-from .style import estimator_handles, figure_with_legend, looks, set_title, side_by_side, whiskers, width
+from ..placing import best_first
+from ..rows import SETTING, curve
+from ..view import View
+from .curves import draw_curves, name_ends, room_for_names
+from .panels import most_named
+from .style import figure_with_legend, not_shown, rows_that_fit, scale, set_title, side_by_side, width
+from .titles import titles
 
-_HEIGHT, _COLUMNS = 2.1, 2
+_HEIGHT, _WIDTH = 2.1, 3.4
 
 
-def plot(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     """One panel per training task: the mean over test images with its interval, or the range of several seeds."""
     curves = curve(rows, "kl_test").reset_index()
     if curves.empty:
         return "no task reports a KL"
-    look = looks(rows)
-    settings = list(curves.groupby(SETTING))
-    columns = side_by_side(len(settings), _COLUMNS)
-    lines = -(-len(settings) // columns)
-    figure = figure_with_legend(_HEIGHT * lines, estimator_handles(sorted(set(curves["estimator"])), look, lines=True))
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, (setting, part) in zip(panels, settings, strict=False):
-        set_title(axes, setting_label(setting, rows["device"].nunique()), (width() - 1) / columns)
+    parts = {setting: part for setting, part in curves.groupby(SETTING)}
+    places = best_first(rows[rows["task"].isin(curves["task"])])
+    across = side_by_side(len(parts), _WIDTH)
+    deep = rows_that_fit(-(-len(parts) // across), _HEIGHT)
+    figure = figure_with_legend(_HEIGHT * deep, not_shown(len(parts) - deep * across))
+    panels, text, inches = (
+        figure.subplots(deep, across, squeeze=False).ravel(),
+        titles(parts),
+        (_HEIGHT - 0.7) * scale(),
+    )
+    for axes, (setting, part) in zip(panels, parts.items(), strict=False):
         axes.set(xlabel="step", ylabel="KL (nats)")
-        for name, line in part.groupby("estimator"):
-            each = look[str(name)]
-            error = whiskers(line["value"], line["lo"], line["hi"])
-            axes.errorbar(
-                line["step"], line["value"], yerr=error, color=each.colour, ls=each.line,
-                marker=each.marker, ms=3, mec="white", mew=0.3, elinewidth=0.7,
-            )  # fmt: skip
+        known = set(part["estimator"])
+        room = min(most_named(view), room_for_names(inches))
+        names = view.named([name for name in places[setting] if name in known], room)
+        set_title(axes, text[setting], width() / across - 1, len(known) - len(names))
+        draw_curves(axes, part, "step", names, view)
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-    for axes in panels[len(settings) :]:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        name_ends(axes, part, "step", names, view, inches)
+    for axes in panels[len(parts) :]:
         axes.set_axis_off()
     return figure

@@ -1,18 +1,19 @@
-"""Figure: where the time of a training step goes."""
+"""Figure: where the time of a training step goes, as shares of the step."""
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...sources import CLOCK
+from ..numbers import plain
 from ..rows import CELL, SETTING, failures, is_training, measured
+from ..view import View
 from .panels import panels_by_estimator
-from .style import GREY, whiskers
+from .style import GREY, note, small
 
 COLOURS = {  # indices into "Paired": forward light, backward dark
     "encode": 0,
@@ -24,58 +25,53 @@ COLOURS = {  # indices into "Paired": forward light, backward dark
     "update": 11,
     "graph": 5,
 }
-_CUT = 5.0
+"""The phases of a step, in their order."""
 
 
-def plot(rows: pd.DataFrame) -> Figure | str:
-    """One panel per training task, one bar per estimator: the median times of the phases end to end, and of the step.
+def plot(rows: pd.DataFrame, view: View) -> Figure | str:
+    """One panel per training task, one bar per estimator, fastest first: the phases' shares of their sum, in shades of
+    grey because colours stand for families, and the median time of the step as text.
 
-    Bars longer than _CUT times the median step are cut off, with their length written at the edge. An estimator that
-    failed shows its status.
+    An estimator that failed shows its status.
     """
     rows = rows[is_training(rows)]
     phases = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in COLOURS}) / 1000
     if phases.empty:
         return "no training step was timed by phases"
-    total = measured(rows, CLOCK, "time_total")[["value", "lo", "hi"]].reindex(phases.index) / 1000
-    order = phases.sum(axis=1).groupby("estimator").mean().sort_values(kind="stable").index
-    palette = sns.color_palette("Paired")
-    colours = {phase: palette[i] for phase, i in COLOURS.items()}
-    seen = phases.columns[phases.notna().any()]
-    handles = [Patch(color=colours[phase], label=phase.replace("_", " ")) for phase in seen]
-    tick = Line2D([], [], ls="", marker="|", color="black", ms=7, mew=1.2, label="whole step, with 95 % interval")
+    total = measured(rows, CLOCK, "time_total")["value"].reindex(phases.index).fillna(phases.sum(axis=1) * 1000) / 1000
+    seen = list(phases.columns[phases.notna().any()])
+    greys = dict(
+        zip(
+            seen,
+            mpl.colormaps["bone_r"]([0.08 + 0.62 * i / max(len(seen) - 1, 1) for i in range(len(seen))]),
+            strict=True,
+        )
+    )
+    handles = [Patch(fc=greys[phase], ec=GREY, lw=0.4, label=phase.replace("_", " ")) for phase in seen]
     failed = failures(rows).groupby(CELL)["status"].first()
     failed = failed[~failed.isin(["unsupported"])]
     lost = {setting: part.droplevel(SETTING).to_dict() for setting, part in failed.groupby(SETTING)}
-    parts = {setting: part.droplevel(SETTING) for setting, part in phases.groupby(SETTING)}
-    totals = {setting: part.droplevel(SETTING) for setting, part in total.groupby(SETTING)}
-    names = {
-        setting: [str(name) for name in order if name in part.index or name in lost.get(setting, {})]
-        for setting, part in parts.items()
+    totals = {setting: part.droplevel(SETTING).sort_values(kind="stable") for setting, part in total.groupby(SETTING)}
+    orders = {
+        s: [*part.index, *(name for name in lost.get(s, {}) if name not in part.index)] for s, part in totals.items()
     }
-    figure, panels = panels_by_estimator(names, [*handles, tick], rows["device"].nunique(), "ms per step")
-    for setting, part in parts.items():
-        axes = panels[setting]
-        _bars(axes, part, totals[setting], names[setting], colours)
-        for y, name in enumerate(names[setting]):
-            if name not in part.index:
-                axes.text(0, y, f"  {lost[setting][name]}", va="center",
-                          color=GREY, fontsize="small", style="italic")  # fmt: skip
+    figure, panels = panels_by_estimator(orders, view, [*handles, note("right: ms per step")], "share of the step (%)")
+    for setting, panel in panels.items():
+        shares = phases.loc[setting].fillna(0)
+        shares = 100 * shares.div(shares.sum(axis=1), axis=0)
+        for y, name in enumerate(panel.names):
+            if name in shares.index:
+                _bar(panel.axes, y, shares.loc[name, seen], greys, plain(float(totals[setting][name])))
+            else:
+                panel.axes.text(1, y, lost[setting][name], va="center", color=GREY, fontsize=small(), style="italic")
+        panel.axes.set_xlim(0, 100)
+        panel.axes.grid(False)
     return figure
 
 
-def _bars(axes: Axes, phases: pd.DataFrame, total: pd.DataFrame, order: list[str], colours: dict[str, tuple]) -> None:
-    y = [order.index(name) for name in phases.index]
-    ends = phases.fillna(0).cumsum(axis=1)
-    for phase, colour in colours.items():
-        length = phases[phase].fillna(0)
-        axes.barh(y, length, left=ends[phase] - length, height=0.7, color=colour, edgecolor="white", lw=0.3)
-    error = whiskers(total["value"], total["lo"], total["hi"])
-    axes.errorbar(total["value"], y, xerr=error, fmt="|", color="black", ms=7, mew=1.2, elinewidth=0.8)
-    most = _CUT * float(total["value"].median())
-    if float(total["value"].max()) > most:
-        axes.set_xlim(0, most)
-        for place, value in zip(y, total["value"], strict=True):
-            if value > most:
-                axes.text(most, place, f"{value:.0f} ▸ ", ha="right", va="center", fontsize="small",
-                          bbox={"color": "white", "pad": 0.5})  # fmt: skip
+def _bar(axes: Axes, y: int, shares: pd.Series, greys: dict[str, tuple], time: str) -> None:
+    left = 0.0
+    for phase, share in shares.items():
+        axes.barh(y, share, left=left, height=0.74, color=[greys[str(phase)]], edgecolor="white", lw=0.4)
+        left += float(share)
+    axes.text(102, y, time, va="center", fontsize=small())

@@ -12,35 +12,36 @@ from dvae_bench.estimators.registry import TASKS
 from matplotlib.figure import Figure
 
 from ..rows import logits_variance
-from .style import estimator_handles, figure_with_legend, log_axis, looks, side_by_side, whiskers
+from ..view import View
+from .curves import draw_curves, name_ends, room_for_names
+from .panels import most_named
+from .style import figure_with_legend, log_axis, not_shown, rows_that_fit, scale, set_title, side_by_side, width
 
-_HEIGHT, _COLUMNS = 2.2, 2
+_HEIGHT, _WIDTH = 2.2, 3.4
 _LARGEST = 700.0  # math.exp overflows beyond 709
 _NEEDED = "no bit was measured at two probabilities; run -t 'bit:t=.45,logit={-4,-2,0,2,4}'"
 
 
-def plot(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     """One panel per target t: variance of the logits gradient against p = σ(logit), with intervals, without zeros."""
     points = _points(rows)
     if points.empty:
         return _NEEDED
-    look = looks(rows)
     targets = list(points.groupby(["t", "device"]))
-    columns = side_by_side(len(targets), _COLUMNS)
-    lines = -(-len(targets) // columns)
-    figure = figure_with_legend(_HEIGHT * lines, estimator_handles(sorted(set(points["estimator"])), look, lines=True))
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    across = side_by_side(len(targets), _WIDTH)
+    deep = rows_that_fit(-(-len(targets) // across), _HEIGHT)
+    notes = not_shown(len(targets) - deep * across, "target")
+    figure, inches = figure_with_legend(_HEIGHT * deep, notes), (_HEIGHT - 0.7) * scale()
+    panels = figure.subplots(deep, across, squeeze=False).ravel()
     for axes, ((t, device), part) in zip(panels, targets, strict=False):
-        axes.set_title(f"t = {t:g}" + (f" ({device})" if points["device"].nunique() > 1 else ""))
         axes.set(xlabel="probability of the bit", ylabel="variance (logits)", yscale="log", xlim=(0, 1))
-        for name, line in part.groupby("estimator"):
-            line, each = line.sort_values("p"), look[str(name)]
-            error = whiskers(line["value"], line["lo"], line["hi"])
-            axes.errorbar(
-                line["p"], line["value"], yerr=error, color=each.colour, ls=each.line,
-                marker=each.marker, ms=3.5, mec="white", mew=0.3, elinewidth=0.7,
-            )  # fmt: skip
+        least = part.groupby("estimator")["value"].mean().sort_values(kind="stable").index
+        names = view.named([str(name) for name in least], min(most_named(view), room_for_names(inches)))
+        title = f"t = {t:g}" + (f", {device}" if points["device"].nunique() > 1 else "")
+        set_title(axes, title, width() / across - 1, len(least) - len(names))
+        draw_curves(axes, part, "p", names, view)
         log_axis(axes.yaxis, part["value"].min() / 2, part["value"].max() * 2)
+        name_ends(axes, part, "p", names, view, inches)
     for axes in panels[len(targets) :]:
         axes.set_axis_off()
     return figure

@@ -6,15 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ..rows import SETTING, finished, setting_label
-from .style import new_figure, set_title
+from ..palette import colour
+from ..placing import best_first
+from ..rows import SETTING, finished, is_training
+from ..view import View
+from .panels import most_named
+from .style import LINE, new_figure, page, scale, set_title, width
+from .titles import titles
 
 _SIDE = 28
-_LINE = 0.24  # inches
-_TITLE = 0.35
+_TITLE, _NAMES, _FEWEST = 0.4, 2.0, 3  # inches of a title and of the names; estimators of a task
 
 
-def plot(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     """One panel per training task, one line per estimator (its first finished seed).
 
     On the left the test images, and below them their reconstructions from one draw of z; on the right samples from the
@@ -25,29 +29,44 @@ def plot(rows: pd.DataFrame) -> Figure | str:
     if shown.empty:
         return "no images are stored"
     settings = [(setting, part.drop_duplicates(["estimator", "metric"])) for setting, part in shown.groupby(SETTING)]
-    heights = [_TITLE + _LINE * (1 + part["estimator"].nunique()) for _, part in settings]
+    places, text = best_first(rows[is_training(rows)]), titles(setting for setting, _ in settings)
+    line = _line_inches()
+    settings = settings[: max(1, int(page() * scale() / (_TITLE + (1 + _FEWEST) * line)))]
+    room = int((page() * scale() / len(settings) - _TITLE) / line) - 1
+    names = {}
+    for setting, part in settings:
+        known = set(part["estimator"])
+        names[setting] = view.named([name for name in places[setting] if name in known], min(room, most_named(view)))
+    heights = [_TITLE + line * (1 + len(shown)) for shown in names.values()]
     figure = new_figure(sum(heights))
     panels = figure.subplots(len(settings), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=True):
-        names = sorted(set(part["estimator"]))
         strips = {(line["estimator"], line["metric"]): _strip(line["blocks"]) for line in part.to_dict("records")}
-        originals = strips[names[0], "images_original"]
+        originals = strips[names[setting][0], "images_original"]
         none = np.full_like(originals, np.nan)
         lines = [np.hstack([originals, none])]
         lines += [
             np.hstack([strips[name, "images_reconstruction"], strips.get((name, "images_sample"), none)])
-            for name in names
+            for name in names[setting]
         ]
         axes.imshow(np.vstack(lines), cmap="gray", vmin=0, vmax=255, aspect="equal", interpolation="nearest")
+        axes.set_anchor("W")
         axes.axvline(originals.shape[1] - 0.5, color="white", lw=1.5)
-        label = f"{setting_label(setting, rows['device'].nunique())}: reconstructions, samples"
-        set_title(axes, label, _LINE * lines[0].shape[1] / _SIDE)
-        axes.set_yticks([_SIDE * (line + 0.5) - 0.5 for line in range(len(lines))], ["image", *names])
+        set_title(axes, f"{text[setting]}: reconstructions, samples", width() / 2)
+        labels = ["image", *map(view.label, names[setting])]
+        axes.set_yticks([_SIDE * (line + 0.5) - 0.5 for line in range(len(lines))], labels)
+        for tick, name in zip(axes.get_yticklabels()[1:], names[setting], strict=True):
+            tick.set(color=colour(name), fontweight="bold" if view.highlighted(name) else "normal")
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.grid(False)
         axes.spines[:].set_visible(False)
     return figure
+
+
+def _line_inches() -> float:
+    """The height of a line of images, of which 16 stand beside the names."""
+    return max(LINE * scale(), (width() - _NAMES * scale()) / 16)
 
 
 def _strip(grey: list[float]) -> np.ndarray:

@@ -1,10 +1,8 @@
-"""One look for all figures of a report: an estimator keeps its colour, marker and line; legible in a paper."""
+"""One look for all figures of a report: legible in print, a page high at most, and without any formula text."""
 
 from __future__ import annotations
 
 import math
-import re
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -22,62 +20,62 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-WIDTH = 7.2
-STYLES = {"paper": (7.2, 3.5), "notebook": (8.0, 4.2), "talk": (11.0, 6.0)}  # inches: two columns wide, one column wide
-GREY = "0.45"
-TITLE_LINE = 0.13  # inches at the font size of "paper", like the next three
-_LEGEND_LINE, _HANDLE, _LETTER = 0.18, 0.5, 0.062
-_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-_MARKERS = "os^DvPX"
-_LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1)))
-_COLOURS = (0, 1, 2, 3, 4, 9, 5, 6, 7, 8)  # "colorblind" with its pale colours last
+from ..palette import FAMILY_COLOURS, PLUGIN, colour, family
+from .titles import wrapped
+
+STYLES = {"paper": (7.2, 3.5, 9.0), "notebook": (8.0, 4.2, 11.0), "talk": (11.0, 6.0, 6.2)}
+"""inches: two columns wide, one column wide, and the height of a page or slide, which no figure exceeds."""
+GREY, PALE = "0.35", "0.78"
+LINE = 0.135  # inches between two names at the type of "paper", as all lengths in inches below
+_LEGEND_LINE, _HANDLE, LETTER = 0.16, 0.42, 0.058
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MAKE: ContextVar[Callable[..., Figure]] = ContextVar("_MAKE", default=Figure)
 
 
 @dataclass(frozen=True)
 class Look:
-    """How an estimator is drawn; ten colours and seven markers give seventy distinct looks."""
+    """How an estimator is drawn on the page."""
 
     colour: str
-    marker: str
-    line: Any
+    marker: str = "o"
+    line: Any = "-"
 
 
 def looks(rows: pd.DataFrame) -> dict[str, Look]:
-    """The look of every estimator in the rows, by its alphabetical rank."""
-    palette = sns.color_palette("colorblind").as_hex()
-    return {
-        name: Look(palette[_COLOURS[i % 10]], _MARKERS[i % 7], _LINES[i // 10 % 3])
-        for i, name in enumerate(sorted(set(rows["estimator"])))
-    }
+    """The look of every estimator in the rows."""
+    return {str(name): Look(colour(str(name))) for name in rows["estimator"].unique()}
 
 
 def style(name: str = "paper", columns: int = 2) -> AbstractContextManager[None]:
     """The matplotlib settings of every figure, for a `with` block that leaves the caller's own settings alone.
 
-    name: one of STYLES, with the font sizes of seaborn's context of that name. columns: 2 or 1, the width on the page.
+    name: one of STYLES, with the font sizes of seaborn's context of that name; 7 pt or more. columns: 2 or 1, the
+    width on the page; the height of the figure size is that of the page.
     """
     return mpl.rc_context(
-        sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.9", "grid.linewidth": 0.5})
+        sns.axes_style("ticks", {"axes.grid": True, "grid.color": "0.92", "grid.linewidth": 0.5})
         | sns.plotting_context(name, font_scale=0.85)
         | {
-            "figure.figsize": (STYLES[name][2 - columns], 4.0),
+            "figure.figsize": (STYLES[name][2 - columns], STYLES[name][2]),
             "pdf.fonttype": 42,
             "svg.fonttype": "path",
             "svg.hashsalt": "dvae-bench",
             "figure.dpi": 150,
             "savefig.dpi": 150,
             "font.family": "DejaVu Sans",
+            "text.parse_math": False,
             "axes.linewidth": 0.7,
             "axes.spines.right": False,
             "axes.spines.top": False,
             "axes.titlelocation": "left",
-            "axes.formatter.use_mathtext": True,
-            "lines.markersize": 4.8,
+            "axes.formatter.use_mathtext": False,
+            "lines.markersize": 4.2,
             "lines.linewidth": 1.1,
             "legend.frameon": False,
-            "xtick.major.size": 3,
-            "ytick.major.size": 3,
+            "legend.handletextpad": 0.4,
+            "legend.columnspacing": 1.2,
+            "xtick.major.size": 2.5,
+            "ytick.major.size": 2.5,
             "xtick.major.width": 0.7,
             "ytick.major.width": 0.7,
         }
@@ -89,14 +87,34 @@ def width() -> float:
     return float(mpl.rcParams["figure.figsize"][0])
 
 
+def page() -> float:
+    """The greatest height of a figure in the current style, in inches at the type of "paper"."""
+    return float(mpl.rcParams["figure.figsize"][1]) / scale()
+
+
 def scale() -> float:
     """The font size of the current style over that of "paper"."""
     return float(mpl.rcParams["font.size"]) / float(sns.plotting_context("paper", font_scale=0.85)["font.size"])
 
 
-def side_by_side(panels: int, most: int) -> int:
-    """How many panels stand side by side: `most` at the width and font size of "paper", fewer in larger letters."""
-    return max(1, min(panels, round(most * width() / (WIDTH * scale()))))
+def small() -> float:
+    """The smallest size of type, in points: 7 or more."""
+    return float(mpl.rcParams["xtick.labelsize"])
+
+
+def letters(inches: float) -> int:
+    """How many letters fit these inches of the figure."""
+    return int(inches / (LETTER * scale()))
+
+
+def side_by_side(panels: int, inches: float) -> int:
+    """How many panels of at least these inches (at the type of "paper") stand side by side."""
+    return max(1, min(panels, int(width() / (inches * scale()) + 1e-6)))
+
+
+def legend_height(handles: Sequence[Artist]) -> float:
+    """The inches that a legend takes below the panels, at the type of "paper"."""
+    return _LEGEND_LINE * math.ceil(len(handles) / _legend_columns(handles)) + 0.12 if handles else 0.0
 
 
 def new_figure(height: float) -> Figure:
@@ -115,45 +133,60 @@ def made_as(make: Callable[..., Figure]) -> Iterator[None]:
 
 
 def figure_with_legend(height: float, handles: Sequence[Artist]) -> Figure:
-    """A figure of the style's width: axes of total `height` inches (in "paper") above a legend of one or more lines."""
-    columns = _legend_columns([len(str(handle.get_label())) for handle in handles])
-    lines = math.ceil(len(handles) / columns)
-    figure = new_figure((height + _LEGEND_LINE * lines + 0.1) * scale())
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+    """A figure of the style's width: panels of total `height` inches (at the type of "paper") above a legend."""
+    inches = min(height + legend_height(handles), page()) * scale()
+    figure = new_figure(inches)
+    if handles:
+        figure.legend(handles=list(handles), loc="outside lower center", ncols=_legend_columns(handles))
     return figure
 
 
-def _legend_columns(lengths: list[int]) -> int:
+def _legend_columns(handles: Sequence[Artist]) -> int:
     """As many columns as fit the width; matplotlib fills a legend column by column."""
+    lengths = [len(str(handle.get_label())) for handle in handles]
     for columns in range(len(lengths), 1, -1):
-        widths = [_HANDLE + _LETTER * max(part) for part in np.array_split(lengths, columns)]
+        widths = [_HANDLE + LETTER * max(part) for part in np.array_split(lengths, columns)]
         if sum(widths) * scale() < width():
             return columns
     return 1
 
 
-def title_lines(label: str, inches: float) -> list[str]:
-    """The label wrapped to this width: lines end at spaces, before parentheses and after commas."""
-    letters = max(1, int(inches / (_LETTER * scale())))
-    if len(label) <= letters:
-        return [label]
-    spaced = re.sub(r",(?=\S)", ", ", label.replace(" (", "\n("))
-    return [line for part in spaced.split("\n") for line in textwrap.wrap(part, letters, **_WHOLE_WORDS)]
-
-
-def set_title(axes: Axes, label: str, inches: float) -> None:
-    """Set the label above a panel of this width, in smaller letters if a line is still too long."""
-    lines = title_lines(label, inches)
-    longest = _LETTER * scale() * max(map(len, lines), default=0)
-    size = mpl.rcParams["axes.titlesize"] * min(1.0, inches / max(longest, inches))
-    axes.set_title("\n".join(lines), fontsize=size)
-
-
-def estimator_handles(names: Sequence[str], look: dict[str, Look], lines: bool = False) -> list[Artist]:
+def family_key(estimators: Sequence[str]) -> list[Artist]:
+    """One handle for each family of these estimators; plugins need none, as they stand out."""
+    found = {family(name) for name in estimators} - {PLUGIN}
     return [
-        Line2D([], [], color=look[n].colour, marker=look[n].marker, ls=look[n].line if lines else "", label=n)
-        for n in names
+        Line2D([], [], ls="", marker="o", color=FAMILY_COLOURS[name], label=name.replace("_", " "))
+        for name in FAMILY_COLOURS
+        if name in found
     ]
+
+
+def marker(label: str, symbol: str = "o", **look: Any) -> Line2D:
+    """A handle that explains a marker, in grey."""
+    return Line2D([], [], ls="", marker=symbol, **({"color": GREY} | look), label=label)
+
+
+def note(text: str) -> Line2D:
+    """A line of the legend without a symbol."""
+    return Line2D([], [], ls="", label=text)
+
+
+def rows_that_fit(wanted: int, inches: float, handles: Sequence[Artist] = ()) -> int:
+    """How many rows of panels of this height fit the page above the legend and a note; at least one."""
+    room = page() - legend_height([*handles, note("x" * 60)])
+    return max(1, min(wanted, int(room / inches)))
+
+
+def not_shown(count: int, what: str = "task", choose: str = "-t") -> list[Artist]:
+    """The note that counts what does not fit the page, if anything."""
+    return [note(f"not shown: {count} more {what}{'s' * (count > 1)}; choose with {choose}")] if count > 0 else []
+
+
+def set_title(axes: Axes, label: str, inches: float, others: int = 0) -> None:
+    """Set the label above a panel of this width, in as many lines as it needs; others: how many are drawn in grey."""
+    if others:
+        label = f"{label} ({others} other{'s' * (others > 1)} in grey)"
+    axes.set_title(wrapped(label, letters(inches) - 2))
 
 
 def whiskers(value: pd.Series, lo: pd.Series, hi: pd.Series) -> np.ndarray:
@@ -162,8 +195,8 @@ def whiskers(value: pd.Series, lo: pd.Series, hi: pd.Series) -> np.ndarray:
     return np.where(np.isfinite(lengths), lengths, 0.0)
 
 
-def log_axis(axis: Axis, low: float, high: float) -> None:
-    """Set limits and two to four labelled ticks of a log axis, even where it spans less than a decade."""
+def log_axis(axis: Axis, low: float, high: float, most: int = 4) -> None:
+    """Set limits and two to `most` labelled ticks of a log axis, even where it spans less than a decade."""
     is_x = isinstance(axis, XAxis)
     (axis.axes.set_xlim if is_x else axis.axes.set_ylim)(low, high)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -171,7 +204,7 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
         ticks = [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
         if len(ticks) >= (2 if high >= 100 * low else 3):
             break
-    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / 4)]))
+    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / most)]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda tick, _: _tick(tick)))
 
@@ -181,4 +214,5 @@ def _tick(tick: float) -> str:
     if -4 < exponent < 4:
         return f"{tick:g}"
     mantissa = f"{tick / 10.0**exponent:.2g}"
-    return f"$10^{{{exponent}}}$" if mantissa == "1" else f"${mantissa}\\cdot10^{{{exponent}}}$"
+    power = "10" + str(exponent).translate(_SUPERSCRIPTS)
+    return power if mantissa == "1" else f"{mantissa}·{power}"

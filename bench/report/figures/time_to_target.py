@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ...sources import STEPS
+from ..palette import OTHERS, colour
 from ..rows import CELL, SETTING, final, is_training
+from ..view import View
 from .panels import panels_by_estimator
-from .style import GREY, looks, whiskers
+from .style import GREY, marker, small, whiskers
 
 
-def plot(rows: pd.DataFrame) -> Figure | str:
+def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     """One panel per training task: the mean over seeds with their range, or "not reached"."""
     times = final(rows, "seconds_to_target")
     if times.empty:
@@ -22,19 +23,22 @@ def plot(rows: pd.DataFrame) -> Figure | str:
     order = times["value"].groupby("estimator").mean().sort_values(kind="stable").index
     parts = {setting: part.droplevel(SETTING) for setting, part in times.groupby(SETTING)}
     parts = {setting: part for setting, part in parts.items() if part["value"].notna().any()}
-    names = {setting: [str(name) for name in order if name in part.index] for setting, part in parts.items()}
-    look = looks(rows)
-    handles = [Line2D([], [], ls="", marker="o", color=GREY, label="seconds to the target, with the range of seeds")]
-    figure, panels = panels_by_estimator(names, handles, rows["device"].nunique(), "seconds of training")
-    for setting, part in parts.items():
-        axes = panels[setting]
-        for name, line in part.iterrows():
-            y, colour = names[setting].index(str(name)), look[str(name)].colour
+    orders = {setting: [str(name) for name in order if name in part.index] for setting, part in parts.items()}
+    handles = [
+        marker("seconds to the target, with the range of seeds"),
+    ]
+    figure, panels = panels_by_estimator(orders, view, handles, "seconds of training")
+    for setting, panel in panels.items():
+        axes, part = panel.axes, parts[setting]
+        for y, name in enumerate(panel.names):
+            line = part.loc[name]
             if pd.isna(line["value"]):
                 axes.text(0.98, y, "not reached", transform=axes.get_yaxis_transform(), ha="right", va="center",
-                          color=GREY, fontsize="small", style="italic")  # fmt: skip
+                          color=GREY, fontsize=small(), style="italic")  # fmt: skip
                 continue
             error = whiskers(*(pd.Series([line[end]]) for end in ("value", "lo", "hi")))
-            axes.errorbar(line["value"], y, xerr=error, fmt="o", color=colour, elinewidth=1)
+            axes.errorbar(line["value"], y, xerr=error, fmt="o", color=colour(name), elinewidth=1)
+        rest = part.loc[list(panel.rest), "value"].dropna()
+        axes.plot(rest, [len(panel.names)] * len(rest), "o", ms=3, color=OTHERS)
         axes.set_xlim(left=0)
     return figure

@@ -11,17 +11,17 @@ from typing import Any
 import pandas as pd
 from dvae_bench.estimators.names import UsageError, nearest
 
-from ...escapes import mathtext
 from ...store.files import remove_file, replace_file
-from ..rows import CELL, prepare
+from ..rows import prepare
+from ..view import View
 
 FIGURES = {
-    "variance-cost": "variance of the gradient against evaluations and time",
+    "variance-cost": "variance of the gradient against its cost, with the front",
     "bias": "relative bias, and the smallest detectable bias",
-    "training": "ELBO against steps and seconds",
+    "training": "test ELBO after training, and the way there by family",
     "kl": "KL of the posterior to the prior during training",
     "samples": "reconstructed images, and samples from the prior",
-    "phases": "where the time of a training step goes",
+    "phases": "the shares of the phases in the time of a training step",
     "sweeps": "bias and variance against a swept hyper-parameter",
     "smoothing": "the smoothing transformations f1, f2, f3, for runs with estimators that use them",
     "families": "squared bias and variance by family of estimators",
@@ -32,8 +32,9 @@ FIGURES = {
     "peers": "bias of estimators from plugins, beside ours",
     "host-bound": "whether an accelerator waited for the host",
 }
-"""name -> title; the module of that name has `plot(rows)`, which returns the figure or why these rows give none."""
-_SHOWN = (*CELL, "group")  # the columns of rows whose texts figures show
+"""name -> title; the module of that name has `plot(rows, view)`: the figure, or why these rows give none."""
+NARROW = ("families", "peers")
+"""Figures that are one column wide in any case."""
 _ENDINGS: dict[str, dict[str, None]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
 
 
@@ -45,32 +46,33 @@ def write_figures(
     columns: int = 2,
     memory: Path | None = None,
     below: Path | None = None,
+    view: View = View(),  # noqa: B008  # immutable
 ) -> tuple[list[Path], list[str]]:
     """Draw the named figures (default: all) as .pdf, .svg and .png.
 
-    look: one of STYLES; columns: the columns of a page that a figure spans, 1 or 2. A figure that an earlier report
-    left in `folder` is removed, unless the file `memory` (see Drawn) records that it would be drawn the same.
-    below: the folder that the user named, by default `folder`. Returns the files, and a note for each figure without
-    data. Raises UsageError for an unknown name, and Unwritable.
+    view: which estimators and tasks they show, and how. look: one of STYLES; columns: the columns of a page that a
+    figure spans, 1 or 2, except those of NARROW. A figure that an earlier report left in `folder` is removed, unless
+    the file `memory` (see Drawn) records that it would be drawn the same. below: the folder that the user named, by
+    default `folder`. Returns the files, and a note for each figure without data. Raises UsageError for an unknown
+    name, and Unwritable.
     """
     names = list(FIGURES) if names is None else names
     known(names)
     from .drawn import Drawn
     from .style import style
 
-    rows, notes = prepare(rows), []
+    rows, notes = view.select(prepare(rows)), []
     files: list[Path] = []
     below = folder if below is None else below
-    drawn = Drawn(memory, rows, look, columns)
-    rows = shown(rows)
+    drawn = Drawn(memory, rows, look, columns, view)
     for name in names:
         paths = [folder / f"{name}{ending}" for ending in _ENDINGS]
         reason = drawn.found(name, paths)
         if reason is None:
             for path in paths:
                 remove_file(path, below)
-            with style(look, columns):
-                reason = _draw(name, rows, paths)
+            with style(look, 1 if name in NARROW else columns):
+                reason = _draw(name, rows, paths, view)
             drawn.add(name, reason)
         if reason:
             notes.append(f"{name}: skipped, {reason}")
@@ -86,23 +88,14 @@ def known(names: Iterable[str]) -> None:
             raise UsageError(f"no figure {name!r}{nearest(name, FIGURES)}")
 
 
-def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with the texts that figures show written so that matplotlib takes none for a formula."""
-    return rows.assign(**{name: rows[name].map(_mathtext(rows[name])).astype(object) for name in _SHOWN})
+def plot(name: str, rows: pd.DataFrame, view: View = View()) -> Any:  # noqa: B008  # immutable
+    """The figure of that name from `prepare`d rows; or why these rows give none, as text."""
+    return import_module(f".{name.replace('-', '_')}", __package__).plot(rows, view)
 
 
-def plot(name: str, rows: pd.DataFrame) -> Any:
-    """The figure of that name from `shown` rows; or why these rows give none, as text."""
-    return import_module(f".{name.replace('-', '_')}", __package__).plot(rows)
-
-
-def _mathtext(texts: pd.Series) -> dict[str, str]:
-    return {text: mathtext(text) for text in texts.unique()}
-
-
-def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path]) -> str:
+def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], view: View) -> str:
     """Draw one figure to all paths; returns "", or the reason why these rows give none."""
-    figure = plot(name, rows)
+    figure = plot(name, rows, view)
     if isinstance(figure, str):
         return figure
     figure.draw_without_rendering()

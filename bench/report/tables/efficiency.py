@@ -55,7 +55,12 @@ def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
     near = (numbers["verdict"] == UNBIASED) & ~(numbers["ratio_lo"] > 1) & numbers["ratio"].notna()
     caption = f"{_CAPTION} {sizes(rows, 'var_total', 'draws')}. Bold: unbiased, with an interval that reaches 1."
     return Table(
-        "efficiency", caption, numbers[columns], informative(text), {"ratio to the best unbiased": near.tolist()}
+        "efficiency",
+        caption,
+        numbers[columns],
+        informative(text),
+        {"ratio to the best unbiased": near.tolist()},
+        ("estimator", "ratio to the best unbiased", "work-normalised", "per evaluation", "verdict"),
     )
 
 

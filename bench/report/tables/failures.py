@@ -18,7 +18,7 @@ def failures_table(rows: pd.DataFrame) -> Table:
     lines = failed.groupby(keys, as_index=False).agg(dict.fromkeys(["source", "seed", "group", "metric"], _join))
     numbers = lines[[*CELL, "source", "seed", "group", "metric", "status", "reason"]]
     text = numbers.drop(columns="metric").map(lambda cell: one_line(str(cell)))
-    return Table("failures", _CAPTION, numbers, informative(text))
+    return Table("failures", _CAPTION, numbers, informative(text), key=("estimator", "status", "reason"))
 
 
 def _join(values: pd.Series) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...statistics.seeds import ENOUGH, interquartile_mean, probability_of_improvement
 from ..numbers import with_interval
 from ..rows import CELL, failures
 from .table import Table
@@ -22,6 +21,8 @@ _PLACE = [name for name in CELL if name != "estimator"]
 
 def seeds_table(rows: pd.DataFrame) -> Table:
     """One line per task and estimator with five seeds or more, best first."""
+    from ...statistics.seeds import interquartile_mean, probability_of_improvement  # imports scipy
+
     lines = []
     for place, scores in _scores(rows).items():
         middles = {name: interquartile_mean([values]) for name, values in scores.items()}
@@ -51,6 +52,8 @@ _NUMBERS = [f"{name}{end}" for name in ("iqm", "improvement") for end in _ENDS]
 
 def _scores(rows: pd.DataFrame) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
     """[task, data, device] -> estimator -> the last test ELBO of each seed, -inf where it diverged."""
+    from ...statistics.seeds import ENOUGH
+
     curves = rows[rows["metric"] == "elbo_test"].sort_values("step").drop_duplicates([*CELL, "seed"], keep="last")
     lost = failures(rows)
     lost = lost[lost["status"] == "diverged"].assign(value=-np.inf)

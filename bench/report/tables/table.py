@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,19 @@ from ...store.files import remove_file, replace_file
 from ..numbers import MISSING
 
 _ON_A_PAGE = 40  # lines
-_LONG, _WRAPPED = 60, "p{9cm}"  # characters; the LaTeX column for longer cells
+_LONG, _WRAPPED = 44, 190.0  # characters; the width in points of the LaTeX column for longer cells
+_COLUMN, _PAGE = 229.0, 345.0  # points: \\linewidth of a two-column article, and of a one-column one
+_LETTER, _BETWEEN = 4.9, 12.0  # points at \\small, on the safe side; and between two columns
+_INTERVAL = re.compile(r" [\[(].*")
+_CUT = "Intervals and columns that have no room here are in the csv file."
 
 
 @dataclass(frozen=True)
 class Table:
     """`numbers` for csv, `text` (all strings) for Markdown and LaTeX; the caption says what brackets mean.
 
-    bold: column of `text` -> which of its lines are bold.
+    bold: column of `text` -> which of its lines are bold. key: the columns that LaTeX shows as far as there is room,
+    the most important first; () for all.
     """
 
     name: str
@@ -28,6 +34,7 @@ class Table:
     numbers: pd.DataFrame
     text: pd.DataFrame
     bold: Mapping[str, Sequence[bool]] = field(default_factory=dict)
+    key: Sequence[str] = ()
 
     def write(self, folder: Path) -> list[Path]:
         """Write name.csv, name.md, name.tex below `folder`, or only remove older ones if the table is empty.
@@ -55,35 +62,62 @@ class Table:
         return f"{markdown(self.caption)}\n\n{table}\n"
 
     def latex(self) -> str:
-        """booktabs tables no wider than the page; one per value of the first column where a single one is too long."""
+        """booktabs tables at \\small within \\linewidth, one per task; those wider than a column span the page."""
         parts: list[str] = []
         for place, lines in self._places():
             for start in range(0, len(lines), _ON_A_PAGE):
                 label = f"tab:{self.name}" + (f"-{len(parts) + 1}" if parts else "")
-                caption = f"As table~\\ref{{tab:{self.name}}}: {latex(place)}." if parts else latex(self.caption)
+                where = f"{latex(place)}." if place else ""
+                caption = f"As table~\\ref{{tab:{self.name}}}: {where}" if parts else f"{where} {latex(self.caption)}"
                 parts.append(self._part(lines[start : start + _ON_A_PAGE], caption, label))
-        return "% \\usepackage{booktabs,graphicx}\n" + "\n".join(parts)
+        return "% \\usepackage{booktabs}\n" + "\n".join(parts)
 
     def _places(self) -> list[tuple[str, list[int]]]:
-        """Each value of the first column with its lines; all lines together where they fit on a page."""
-        first: list[str] = self.text.iloc[:, 0].tolist()
-        if len(first) <= _ON_A_PAGE:
-            return [("", list(range(len(first))))]
-        return [(place, [i for i, other in enumerate(first) if other == place]) for place in dict.fromkeys(first)]
+        """Each task with its lines; all lines together in a table without tasks."""
+        if "task" not in self.text:
+            return [("", list(range(len(self.text))))]
+        tasks: list[str] = self.text["task"].tolist()
+        return [(place, [i for i, other in enumerate(tasks) if other == place]) for place in dict.fromkeys(tasks)]
 
     def _part(self, lines: list[int], caption: str, label: str) -> str:
-        """These lines as one table: without empty columns, escaped, scaled down to the text width."""
-        text = self.text.iloc[lines]
+        """These lines of one task as one table, with the columns and intervals that have room."""
+        text = self.text.iloc[lines].drop(columns="task", errors="ignore")
+        text = text[[name for name in self.key if name in text] or text.columns.tolist()]
         text = text.loc[:, (text != MISSING).any()]
-        styler = text.map(latex).rename(columns=latex).style.hide(axis="index")
-        for column in text.columns.intersection(list(self.bold)):
+        fitting = _fitted(text)
+        if not fitting.equals(text):
+            caption = f"{caption} {_CUT}"
+        styler = fitting.map(latex).rename(columns=latex).style.hide(axis="index")
+        for column in fitting.columns.intersection(list(self.bold)):
             styler = styler.apply(_bold, subset=[latex(column)], bold=[self.bold[column][line] for line in lines])
-        columns = [_WRAPPED if text[name].map(typesettable).str.len().max() > _LONG else "l" for name in text]
+        columns = [f"p{{{_WRAPPED:g}pt}}" if _longest(fitting[name]) > _LONG else "l" for name in fitting]
         tabular = styler.to_latex(convert_css=True, hrules=True, column_format="".join(columns))
+        floating = "table*" if _width(fitting) > _COLUMN else "table"
         return (
-            f"\\begin{{table}}\n\\centering\\footnotesize\n\\caption{{{caption}}}\n\\label{{{label}}}\n"
-            f"\\resizebox{{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}}{{!}}{{%\n{tabular}}}\n\\end{{table}}\n"
+            f"\\begin{{{floating}}}\n\\centering\\small\n\\caption{{{caption.strip()}}}\n\\label{{{label}}}\n"
+            f"{tabular}\\end{{{floating}}}\n"
         )
+
+
+def _fitted(text: pd.DataFrame) -> pd.DataFrame:
+    """The text without the last intervals and then the last columns, until it fits \\linewidth."""
+    text = text.copy()
+    for name in reversed(text.columns[1:]):
+        if _width(text) > _PAGE and _longest(text[name]) <= _LONG:
+            text[name] = [_INTERVAL.sub("", cell) for cell in text[name]]
+    while _width(text) > _PAGE and text.shape[1] > 1:
+        text = text.iloc[:, :-1]
+    return text
+
+
+def _width(text: pd.DataFrame) -> float:
+    """Points at \\small, estimated from the letters."""
+    longest = [max(_longest(text[name]), len(str(name))) for name in text]
+    return sum(_BETWEEN + (_WRAPPED if letters > _LONG else _LETTER * letters) for letters in longest) - _BETWEEN
+
+
+def _longest(column: pd.Series) -> int:
+    return int(column.map(typesettable).str.len().max())
 
 
 def _bold(column: pd.Series, bold: Sequence[bool]) -> list[str]:

@@ -29,6 +29,7 @@ _FINAL = {
 }
 _ALWAYS = ("elbo_train", "elbo_test", "iw_test", "var_cut", "var_encoder", "seconds")
 """The columns of every training table; the others appear where a task reports them."""
+_KEY = ("estimator", "ELBO test", "IW bound test", "variance, encoder", "ms per step", "steps", "status")
 _BOUNDS = ("elbo_train", "elbo_test", "iw_test")
 _JUDGED = {metric: _FINAL[metric] for metric in (*_BOUNDS, "var_encoder")} | {"ms_per_step": "ms per step"}
 _CAPTION = (
@@ -40,7 +41,7 @@ _CAPTION = (
 
 
 def training_table(rows: pd.DataFrame) -> Table:
-    """One line per task, data and estimator, by task, then by variance of the encoder's gradient."""
+    """One line per task, data and estimator, by task, then by test ELBO, the best first."""
     rows = rows[is_training(rows)]
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers["status"] = _status(rows, numbers.index)
@@ -61,11 +62,12 @@ def training_table(rows: pd.DataFrame) -> Table:
     step = measured(rows, CLOCK, "time_total").reindex(numbers.index)[["value", "lo", "hi"]] / 1000
     numbers[["ms_per_step", "ms_per_step_lo", "ms_per_step_hi"]] = step
     text["ms per step"] = [with_interval(*line) for line in step.to_numpy(dtype=float)]
-    order = numbers.reset_index().sort_values(["task", "data", "device", "var_encoder", "estimator"]).index
+    keys, down = ["task", "data", "device", "elbo_test", "estimator"], [True, True, True, False, True]
+    order = numbers.reset_index().sort_values(keys, ascending=down).index
     numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
     bold = {header: not_worse(numbers, metric, higher=metric in _BOUNDS) for metric, header in _JUDGED.items()}
     caption = _CAPTION.format(sizes=sizes(rows, "elbo_test", "test images"), bold=BOLD)
-    return Table("training", caption, numbers, informative(text.astype(object)), bold)
+    return Table("training", caption, numbers, informative(text.astype(object)), bold, _KEY)
 
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
