@@ -119,7 +119,7 @@ def test_a_single_panel_is_the_callers_axes(results: Results) -> None:
     figure, ax = pyplot.subplots()
     results.plot("bias", ax=ax)
     assert ax.get_xlabel() == "relative bias" and ax.lines and not ax.child_axes
-    assert [each.get_text() for each in ax.get_yticklabels()] == sorted(set(results.table("toys")["estimator"]))
+    assert {each.get_text() for each in ax.get_yticklabels()} == set(results.table("toys")["estimator"])
     pyplot.close(figure)
 
 

@@ -26,7 +26,7 @@ class InAxes(Figure):
     def __init__(self, panels: Iterable[Axes | None], **how: Any) -> None:
         self.panels, self.key = iter(panels), dict[str, Any]()
         self.handed: list[Axes] = []
-        super().__init__(**how)
+        super().__init__(**how | {"layout": None})  # the caller's figure places its Axes
 
     def add_subplot(self, *place: Any, **how: Any) -> Axes:
         given = next(self.panels)
