@@ -72,12 +72,12 @@ def phases(rows: pd.DataFrame) -> list[View]:
     rows = rows[is_training(rows)]
     if rows.empty:
         return []
-    times = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in PHASES}) / 1000
+    table = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in PHASES}) / 1000
     devices, views = rows["device"].nunique(), []
-    for setting, part in times.groupby(SETTING):
+    for setting, part in table.groupby(SETTING):
         part = part.droplevel(SETTING).fillna(0.0)
-        total = part.sum(axis=1).sort_values(kind="stable")
-        bars = [[str(name), ms, (part.loc[name] / ms).tolist()] for name, ms in total.items() if ms > 0]
+        lines = sorted((sum(times), str(name), times) for name, *times in part.itertuples(name=None))
+        bars = [[name, ms, [time / ms for time in times]] for ms, name, times in lines if ms > 0]
         if bars:
             views.append({"setting": setting_label(setting, devices), "against": "", "x": "share of the step",
                           "bars": bars, "phases": [phase.replace("_", " ") for phase in PHASES]})  # fmt: skip

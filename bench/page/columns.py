@@ -37,7 +37,7 @@ def columns(study: Study) -> list[Column]:
     rows = study.rows
     trained = set(rows.loc[is_training(rows), "task"])
     settings = rows[SETTING].drop_duplicates().itertuples(index=False, name=None)
-    found = [_column(*map(str, setting), trained=setting[0] in trained) for setting in settings]
+    found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings]
     return sorted(found, key=lambda x: (x.trained, ORDER.index(x.kind), x.setting))
 
 
