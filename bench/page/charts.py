@@ -92,8 +92,8 @@ def charts(studies: Sequence[Study]) -> list[Chart]:
         return Chart(name, title, note, views or missing)
 
     return [
-        chart("plane", "Variance against cost and bias", "Hollow: biased. Line: the front, unbiased estimators that no "
-              "other beats in both.", plane, "no task has a variance and a cost"),
+        chart("plane", "Variance against cost and bias", "Hollow: biased, shown or claimed. Line: the front, unbiased "
+              "estimators that no other beats in both.", plane, "no task has a variance and a cost"),
         chart("finishes", "What trainings reached", "Best first, with 95 % intervals over seeds, or over test images "
               "where there is one seed.", finishes, "no task was trained"),
         chart("elbo", "Training by family", "Each panel: one family in its colour before all others in grey.",

@@ -28,7 +28,8 @@ def plane(rows: pd.DataFrame) -> list[dict[str, Any]]:
     }
     found = verdicts(rows).reset_index()
     found = found[(found["verdict"] == BIASED) & (found["group"] == "cut")]
-    biased = set(found[CELL].itertuples(index=False, name=None))
+    claims = rows[rows["metric"].eq("claims_unbiased") & rows["group"].eq("cut") & rows["value"].eq(0)]
+    biased = {cell for each in (found, claims) for cell in each[CELL].itertuples(index=False, name=None)}
     devices = rows["device"].nunique()
     views = []
     for setting, part in variance[variance["value"] > 0].groupby(SETTING):
