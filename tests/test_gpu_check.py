@@ -86,7 +86,7 @@ class TestDriver:
         assert answer.returncode == 2 and not answer.stdout and not (tmp_path / "results").exists()
         (line,) = answer.stderr.splitlines()
         assert re.search(
-            r"lacks torch, .*pooch, .*itables, dvae-bench, pytest; run `pip install torch .* \. pytest`", line
+            r"lacks torch, .*pooch, .*tabulate, dvae-bench, pytest; run `pip install torch .* \. pytest`", line
         )
 
 

@@ -1,26 +1,27 @@
-"""The charts of the page: each a list of views, chosen by two drop-downs; views of several runs stand side by side."""
+"""The charts of the page as plain numbers; charts.js draws them and chooses the colours and names."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from ..ranking.trained import at_steps
 from ..report.figures.phases import COLOURS
-from ..report.figures.style import looks
 from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
 from ..report.study import Study
 from ..sources import CLOCK
 from .plane import plane
-from .traces import Draw, Looks, View, points_of, text, trace, view, views_of
+
+View = dict[str, Any]
+PHASES = tuple(COLOURS)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """views: each with run, setting, against, traces and axes; or a phrase that states what is missing."""
+    """views: each with run, setting, against and its numbers; or a phrase that states what is missing."""
 
     name: str
     title: str
@@ -28,90 +29,77 @@ class Chart:
     views: list[View] | str
 
 
-def training_curves(rows: pd.DataFrame, look: Looks, metric: str, y: str, **axes: Any) -> list[View]:
-    """A metric along training against steps, seconds of training and evaluations of f."""
-    curves = curve(rows, metric)
-    if curves.empty:
-        return []
-    trained = rows[is_training(rows) & (rows["metric"] == "evaluations")]
-    per_step = trained.groupby(CELL)["value"].mean().rename("per_step")
-    curves = curves.join(curve(rows, "seconds")["value"].rename("seconds")).join(per_step, on=CELL).reset_index()
-    curves["evaluations"] = curves["step"] * curves["per_step"]
+def finishes(rows: pd.DataFrame) -> list[View]:
+    """points: [estimator, test ELBO, lo, hi], best first, as the ranking of the trainings has them."""
+    rows, views = rows[is_training(rows)], []
     devices = rows["device"].nunique()
-    found = []
-    for setting, part in curves.groupby(SETTING):
-        for against, label in (("step", "step"), ("seconds", "seconds of training"), ("evaluations", "evaluations")):
-            timed = part[part[against].notna()]
-            traces = [
-                trace(str(name), look[str(name)], points_of(line, against), mode="lines+markers")
-                for name, line in timed.groupby("estimator")
-            ]
-            if traces:
-                found.append(view(setting_label(setting, devices), label, label, y, traces, **axes))
-    return found
+    for setting, part in rows.groupby(SETTING):
+        trained = at_steps(part)
+        points = [[x.estimator, x.elbo.value, x.elbo.lo, x.elbo.hi] for x in trained.finishes if x.group]
+        if points:
+            views.append({"setting": setting_label(setting, devices), "x": f"test ELBO after {trained.at} (nats)",
+                          "against": "", "points": points})  # fmt: skip
+    return views
 
 
-def phases(rows: pd.DataFrame, look: Looks) -> list[View]:
-    """Bars of the median time of each phase of a training step, end to end."""
+def curves(metric: str, label: str, **axes: Any) -> Callable[[pd.DataFrame], list[View]]:
+    """curves: [estimator, x, y] of a metric along training, against steps, seconds and evaluations of f."""
+
+    def views(rows: pd.DataFrame) -> list[View]:
+        found = curve(rows, metric)
+        if found.empty:
+            return []
+        trained = rows[is_training(rows) & (rows["metric"] == "evaluations")]
+        per_step = trained.groupby(CELL)["value"].mean().rename("per_step")
+        seconds = curve(rows, "seconds")["value"].rename("seconds")
+        found = found.join(seconds).join(per_step, on=CELL).reset_index()
+        found["evaluations"] = found["step"] * found["per_step"]
+        devices, views = rows["device"].nunique(), []
+        for setting, part in found.groupby(SETTING):
+            for against, x in (("step", "step"), ("seconds", "seconds of training"), ("evaluations", "evaluations")):
+                lines: Any = part[part[against].notna()].groupby("estimator")
+                drawn = [[str(name), line[against].tolist(), line["value"].tolist()] for name, line in lines]
+                if drawn:
+                    views.append({"setting": setting_label(setting, devices), "against": x, "x": x, "y": label,
+                                  "curves": drawn, **axes})  # fmt: skip
+        return views
+
+    return views
+
+
+def phases(rows: pd.DataFrame) -> list[View]:
+    """bars: [estimator, ms of a step, the share of each of PHASES], the fastest first."""
     rows = rows[is_training(rows)]
     if rows.empty:
         return []
-    times = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in COLOURS}) / 1000
-    if times.empty:
-        return []
-    import seaborn as sns
-
-    palette, devices = sns.color_palette("Paired").as_hex(), rows["device"].nunique()
-    found = []
-    for setting, part in times.groupby(SETTING):
-        part = part.droplevel(SETTING)
-        part = part.loc[part.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-        names = [text(name) for name in part.index]
-        traces = [
-            {"type": "bar", "orientation": "h", "name": phase.replace("_", " "), "y": names,
-             "x": part[phase].fillna(0).tolist(), "marker": {"color": palette[COLOURS[phase]]},
-             "hovertemplate": "%{y}: %{x:.3g} ms"}
-            for phase in COLOURS
-        ]  # fmt: skip
-        found.append(view(setting_label(setting, devices), "", "ms per step", "", traces, lines=len(names)))
-    return found
+    table = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in PHASES}) / 1000
+    devices, views = rows["device"].nunique(), []
+    for setting, part in table.groupby(SETTING):
+        part = part.droplevel(SETTING).fillna(0.0)
+        lines = sorted((sum(times), str(name), times) for name, *times in part.itertuples(name=None))
+        bars = [[name, ms, [time / ms for time in times]] for ms, name, times in lines if ms > 0]
+        if bars:
+            views.append({"setting": setting_label(setting, devices), "against": "", "x": "share of the step",
+                          "bars": bars, "phases": [phase.replace("_", " ") for phase in PHASES]})  # fmt: skip
+    return views
 
 
-def charts(studies: list[Study]) -> list[Chart]:
+def charts(studies: Sequence[Study]) -> list[Chart]:
     """Every chart of the page, in its order."""
 
-    look = looks(pd.concat([study.rows for study in studies]))
+    def chart(name: str, title: str, note: str, one: Callable[[pd.DataFrame], list[View]], missing: str) -> Chart:
+        views = [{"run": study.label} | view for study in studies if len(study.rows) for view in one(study.rows)]
+        return Chart(name, title, note, views or missing)
 
-    def elbo(rows: pd.DataFrame, look: Looks) -> list[View]:
-        return training_curves(rows, look, "elbo_test", "test ELBO (nats)")
-
-    def variance(rows: pd.DataFrame, look: Looks) -> list[View]:
-        return training_curves(rows, look, "var_encoder", "variance (encoder)", log_y=True)
-
-    def chart(name: str, title: str, note: str, one: Draw, why: str) -> Chart:
-        return Chart(name, title, note, views_of(studies, one, look) or why)
-
-    front = "no unbiased estimator has both less variance and less cost"
     return [
-        chart("plane", "Bias, variance and cost", f"Hollow: biased. Rings and line: the Pareto front; {front}.", plane,
-              "no task has a variance and a cost"),
-        chart("variance", "Variance along training", "Of the encoder's gradient, at each evaluation of a training run.",
-              variance, "no training run has a variance"),
-        chart("elbo", "ELBO along training", "Bars: the interval over test images, or the range of several seeds.",
-              elbo, "no task was trained"),
-        chart("phases", "Phases of a training step", "Median times, end to end.", phases,
-              "no training step was timed by phases"),
+        chart("plane", "Variance against cost and bias", "Hollow: biased, shown or claimed. Line: the front, unbiased "
+              "estimators that no other beats in both.", plane, "no task has a variance and a cost"),
+        chart("finishes", "What trainings reached", "Best first, with 95 % intervals over seeds, or over test images "
+              "where there is one seed.", finishes, "no task was trained"),
+        chart("elbo", "Training by family", "Each panel: one family in its colour before all others in grey.",
+              curves("elbo_test", "test ELBO (nats)"), "no task was trained"),
+        chart("variance", "Variance along training", "Of the encoder's gradient, at each evaluation of a training.",
+              curves("var_encoder", "variance", log_y=True), "no training run has a variance"),
+        chart("phases", "Where a training step spends its time", "Shares of the median times of its phases; the whole "
+              "step in ms stands at the end.", phases, "no training step was timed by phases"),
     ]  # fmt: skip
-
-
-def data(found: Iterable[Chart]) -> Mapping[str, Any]:
-    """name -> views, for JSON: None in place of numbers that are not finite, which browsers cannot parse."""
-    return {chart.name: _finite(chart.views) for chart in found if not isinstance(chart.views, str)}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

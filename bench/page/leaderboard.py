@@ -71,6 +71,10 @@ class Line:
     reason: str
     numbers: Mapping[str, Number]
 
+    @property
+    def setting(self) -> tuple[str, str, str]:
+        return self.task, self.data, self.device
+
 
 def leaderboard(study: Study) -> list[Line]:
     """Toys, then trained tasks; a failed cell is a line too."""
@@ -88,7 +92,7 @@ def leaderboard(study: Study) -> list[Line]:
             bias = replace(bias, text=f"{bias.text}; sdb {plain(x['sdb'])}")
         variance, time = _interval(x, "variance"), _interval(x, "time")
         numbers = {"bias": bias, "evaluations": _alone(x["evaluations"]), **_costs(variance, "variance", time, n)}
-        lines.append(_line(study, cell, x["verdict"], reasons.get(cell, ""), numbers))
+        lines.append(_line(study, cell, x["verdict"], reasons.get(cell, ("", "")), numbers))
     for x in models:
         cell = _cell(x)
         n = counts.get(cell, {})
@@ -96,7 +100,7 @@ def leaderboard(study: Study) -> list[Line]:
         costs = _costs(_interval(x, "var_encoder"), "var_encoder", (1000 * value, 1000 * lo, 1000 * hi), n)
         elbo = Number.of(_interval(x, "elbo_test"), n.get("elbo", 0))
         numbers = {"elbo": elbo, "evaluations": _alone(evaluations.get(cell, math.nan)), **costs}
-        lines.append(_line(study, cell, x["status"], reasons.get(cell, ""), numbers))
+        lines.append(_line(study, cell, x["status"], reasons.get(cell, ("", "")), numbers))
     return lines
 
 
@@ -133,13 +137,15 @@ def _alone(value: float) -> Number:
     return Number.of((float(value), math.nan, math.nan))
 
 
-def _line(study: Study, cell: _Cell, verdict: str, reason: str, numbers: Mapping[str, Number]) -> Line:
+def _line(study: Study, cell: _Cell, verdict: str, lost: tuple[str, str], numbers: Mapping[str, Number]) -> Line:
     name = cell[-1].partition(":")[0]
     family = next((plugin.family for plugin in ESTIMATORS if plugin.name == name), "")
     measured = any(number.order is not None for number in numbers.values())
-    known = verdict if verdict in (BIASED, UNBIASED, UNSUPPORTED) else ""
-    state = "failed" if reason and not measured and not known else known
+    status, reason = lost
+    known = verdict if verdict in (BIASED, UNBIASED) else ""
+    state = known if measured or known or not status else UNSUPPORTED if status == UNSUPPORTED else "failed"
     shown = {key: numbers.get(key, Number()) for key in COLUMNS}
+    verdict = verdict or status
     latent, reason = latent_of(cell[0]), one_line(reason, 300)
     return Line(study.label, *cell, family, latent, verdict, state, reason, shown)
 
@@ -157,7 +163,8 @@ def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
     return found
 
 
-def _reasons(rows: pd.DataFrame) -> dict[Any, str]:
-    """[cell] -> why it has no numbers, or not all."""
-    lost: Any = failures(rows).groupby(CELL)["reason"].first()
-    return dict(lost.items())
+def _reasons(rows: pd.DataFrame) -> dict[Any, tuple[str, str]]:
+    """[cell] -> status and reason of a source without numbers; an error before what is merely unsupported."""
+    lost = failures(rows)
+    lost = lost.assign(last=lost["status"] == UNSUPPORTED).sort_values("last", kind="stable").drop_duplicates(CELL)
+    return {tuple(cell): (status, reason) for *cell, status, reason in lost[[*CELL, "status", "reason"]].to_numpy()}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,12 +17,12 @@ from ... import __version__
 from ..report.study import Study
 from ..statistics.holm import ALPHA
 from ..store.files import replace_file
-from .leaderboard import COLUMNS, leaderboard
-from .sections import context, failed, missing, sections
+from .leaderboard import UNSUPPORTED, leaderboard
+from .sections import context, counts, failed, missing, sections
 
 Compared = tuple[str, list[str], pd.DataFrame]
 """A heading, notes, and the verdicts of a pair of runs."""
-_LOCAL_NAME = re.compile(r"(\w+) as default")
+SCRIPTS = ("state", "answers", "leaderboard", "charts", "page")
 
 
 def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compared] = ()) -> Path:
@@ -34,24 +32,29 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
     its code, and the Content-Security-Policy allows only the page's own scripts, by their SHA-256, and no request.
     Raises Unwritable.
     """
-    from .charts import charts, data
+    from .charts import charts
+    from .data import data
 
     found = charts(list(studies))
     lines = [line for study in studies for line in leaderboard(study)]
     parts = sections(lines)
+    anchors = {line.estimator: part.anchor for part in parts for line in part.lines}
+    failures = failed(studies)
     scripts = {name: Markup(source) for name, source in _scripts().items()}
+    tables = [{"columns": list(map(str, table.columns)), "rows": table.astype(str).to_numpy().tolist()}
+              for _, _, table in comparisons if len(table)]  # fmt: skip
     page = _template().render(
         version=__version__,
         studies=studies,
         alpha=ALPHA,
         lines=lines,
-        columns=COLUMNS,
-        anchors={line.estimator: part.anchor for part in parts for line in part.lines},
+        counts=counts(lines),
         comparisons=comparisons,
         charts=found,
-        data=data(found),
+        data={**data(studies, lines, anchors, found), "comparisons": tables},
         sections=parts,
-        failures=failed(studies),
+        failures=failures,
+        unsupported=[failure for failure in failures if failure.status == UNSUPPORTED],
         contexts=[context(study) for study in studies],
         missing=missing(studies, lines, {chart.title: chart.views for chart in found}),
         scripts=scripts,
@@ -67,35 +70,27 @@ def _template() -> Template:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.policies["json.dumps_kwargs"] = {}  # as ordered: by default, keys are sorted
     return environment.get_template("page.html.jinja")
 
 
 @cache
 def _scripts() -> dict[str, str]:
-    """plotly.js and KaTeX (vendored), DataTables (of itables) as window.DataTable, the page's own; without "\\r"."""
-    bundle = _itables("dt_bundle.js")
-    name = _LOCAL_NAME.search(bundle)
-    assert name is not None, "itables exports its DataTables as default"
+    """plotly.js and KaTeX (vendored), and the page's own as one script; without "\\r"."""
     sources = {
         "plotly": _own("vendor/plotly-basic.min.js"),
         "katex": _own("vendor/katex.min.js"),
-        "tables": f"{bundle}\nwindow.DataTable = {name[1]};\n",
-        "page": _own("templates/page.js"),
+        "page": "\n".join(_own(f"templates/{name}.js") for name in SCRIPTS),
     }
     return {name: source.replace("\r\n", "\n").replace("\r", "\n") for name, source in sources.items()}
 
 
 def _css() -> str:
-    return _itables("dt_bundle.css") + _own("vendor/katex.min.css") + _own("templates/page.css")
+    return "".join(map(_own, ("vendor/pico.classless.min.css", "vendor/katex.min.css", "templates/page.css")))
 
 
 def _own(name: str) -> str:
     return files("dvae_bench.bench.page").joinpath(name).read_text(encoding="utf-8")
-
-
-def _itables(name: str) -> str:
-    """The text of a file of the package itables, which is not imported."""
-    return Path(str(distribution("itables").locate_file(f"itables/html/{name}"))).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:

@@ -1,67 +1,57 @@
-"""Chart: the plane of bias, variance and cost, with the Pareto front of the unbiased estimators."""
+"""Chart: the plane of variance and cost or bias, with the Pareto front of the unbiased estimators."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
 from ..report.rows import CELL, SETTING, final, is_training, logits_variance, measured, setting_label
 from ..report.verdicts import BIASED, verdicts
 from ..sources import CLOCK, DRAWS
-from .traces import Looks, View, points_of, trace, view
 
 
-def plane(rows: pd.DataFrame, look: Looks) -> list[View]:
-    """Toys: the logits gradient's variance against evaluations, time and bias; training: the encoder's against time."""
+def plane(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """points: [estimator, x, variance, lo, hi, biased]; front: the names on the front, by x.
+
+    Toys: the logits gradient's variance against evaluations, time and bias; training: the encoder's against time.
+    """
     trained = is_training(rows)
     toys, models = rows[~trained], rows[trained]
     variance = pd.concat([logits_variance(toys), final(models, "var_encoder")])
     costs = {
-        "evaluations of f": measured(toys, DRAWS, "evaluations")["value"],
         "time (µs)": measured(rows, CLOCK, "time_total")["value"],
+        "evaluations of f": measured(toys, DRAWS, "evaluations")["value"],
         "relative bias": measured(toys, DRAWS, "bias_rel", "cut")["value"],
     }
     found = verdicts(rows).reset_index()
     found = found[(found["verdict"] == BIASED) & (found["group"] == "cut")]
-    biased = set(found[CELL].itertuples(index=False, name=None))
+    claims = rows[rows["metric"].eq("claims_unbiased") & rows["group"].eq("cut") & rows["value"].eq(0)]
+    biased = {cell for each in (found, claims) for cell in each[CELL].itertuples(index=False, name=None)}
     devices = rows["device"].nunique()
     views = []
     for setting, part in variance[variance["value"] > 0].groupby(SETTING):
-        for name, cost in costs.items():
-            points = part.join(cost.rename("cost"), how="inner")
-            points = points[points["cost"] > 0].sort_index()
-            if points.empty:
+        for x, cost in costs.items():
+            drawn = part.join(cost.rename("cost"), how="inner")
+            drawn = drawn[drawn["cost"] > 0].sort_index()
+            if drawn.empty:
                 continue
-            traces, unbiased = [], []
-            for cell, point in zip(points.index, points_of(points, "cost"), strict=True):
-                hollow = cell in biased
-                drawn = trace(str(cell[-1]), look[str(cell[-1])], [point], mode="markers")
-                drawn["marker"]["symbol"] += "-open" if hollow else ""
-                traces.append(drawn)
-                unbiased += [] if hollow else [point[:2]]
-            if name != "relative bias":
-                traces.insert(0, _line(pareto(unbiased)))
-            views.append(view(setting_label(setting, devices), name, name, "variance", traces, log_x=True, log_y=True))
+            numbers = drawn[["cost", "value", "lo", "hi"]].astype(float).itertuples(index=False, name=None)
+            points = [[str(cell[-1]), *row, cell in biased] for cell, row in zip(drawn.index, numbers, strict=True)]
+            front = [] if x == "relative bias" else pareto((p[1], p[2], p[0]) for p in points if not p[-1])
+            views.append({"setting": setting_label(setting, devices), "against": x, "x": x, "y": "variance",
+                          "points": points, "front": front, "log_x": True, "log_y": True})  # fmt: skip
     return views
 
 
-def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (cost, variance) that no other point beats in both, sorted by cost."""
-    front: list[tuple[float, float]] = []
+def pareto(points: Iterable[tuple[float, float, str]]) -> list[str]:
+    """The names of the points (cost, variance, name) that no other beats in both, sorted by cost."""
+    front: list[str] = []
     least = math.inf
-    for cost, variance in sorted(points):
+    for _, variance, name in sorted(points):
         if variance < least:
-            front.append((cost, variance))
+            front.append(name)
             least = variance
     return front
-
-
-def _line(front: list[tuple[float, float]]) -> View:
-    return {
-        "type": "scatter", "mode": "lines+markers", "name": "Pareto front", "hoverinfo": "skip",
-        "x": [cost for cost, _ in front], "y": [variance for _, variance in front],
-        "marker": {"symbol": "circle-open", "size": 17, "color": "#888888"},
-        "line": {"color": "#888888", "dash": "dot", "shape": "hv"},
-    }  # fmt: skip

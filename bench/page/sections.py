@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from dvae_bench.estimators.registry import ESTIMATORS
 
 from ..report.rows import CELL, failures
 from ..report.study import Study
-from .leaderboard import Line
+from .leaderboard import UNSUPPORTED, Line
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ def failed(studies: Iterable[Study]) -> list[Failure]:
             cells[f"{row['estimator']} on {row['task']}"] = None
     order = sorted(found, key=lambda key: (key[0] != "error", key))
     return [Failure(status, reason, list(found[status, reason])) for status, reason in order]
+
+
+def counts(lines: Sequence[Line]) -> str:
+    """How much was measured, such as "73 estimators · 11 tasks · 686 measured, 117 unsupported"."""
+    if not lines:
+        return ""
+    estimators, tasks = (len({getattr(line, key) for line in lines}) for key in ("estimator", "task"))
+    states = Counter(line.state if line.state in ("failed", UNSUPPORTED) else "measured" for line in lines)
+    shown = ", ".join(f"{states[state]} {state}" for state in ("measured", "failed", UNSUPPORTED) if states[state])
+    return f"{estimators} estimator{'s' * (estimators > 1)} · {tasks} task{'s' * (tasks > 1)} · {shown}"
 
 
 def missing(studies: Iterable[Study], lines: list[Line], views: Mapping[str, Any]) -> list[str]:

@@ -16,6 +16,8 @@ from ..sources import CLOCK, DRAWS
 from ..statistics.products import Products
 from .candidate import EXPECTATION, Candidate
 
+PRODUCTS = ("along", "mean_sq", "gradient_norm", "var_total")
+OF_CELL = ("evaluations", "differentiations", "time_total", "targets_expectation")
 Lines = dict[tuple[str, str], pd.DataFrame]
 """(source, metric) -> the rows of one estimator, by seed."""
 
@@ -26,8 +28,8 @@ def candidates(rows: pd.DataFrame, group: str = "cut") -> list[Candidate]:
     rows: as a run stored them. Seeds are combined: their draws are independent. Left out are estimators without the
     rows of the collector `products`, and gradients whose exact value is zero.
     """
-    metrics = rows["metric"].isin(["evaluations", "differentiations", "time_total", "targets_expectation"])
-    kept = rows[rows["source"].isin([DRAWS.name, CLOCK.name]) & ((rows["group"] == group) | metrics)]
+    of_group = (rows["group"] == group) & rows["metric"].isin(PRODUCTS)
+    kept = rows[rows["source"].isin([DRAWS.name, CLOCK.name]) & (of_group | rows["metric"].isin(OF_CELL))]
     kept = kept.sort_values("seed", kind="stable")
     found: list[Candidate] = []
     for name, own in kept.groupby("estimator", sort=True):
@@ -37,9 +39,7 @@ def candidates(rows: pd.DataFrame, group: str = "cut") -> list[Candidate]:
 
 
 def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
-    along, mean, norm, variance = (
-        lines.get((DRAWS.name, metric)) for metric in ("along", "mean_sq", "gradient_norm", "var_total")
-    )
+    along, mean, norm, variance = (lines.get((DRAWS.name, metric)) for metric in PRODUCTS)
     if along is None or mean is None or norm is None or variance is None or not norm["value"].mean() > 0:
         return
     doubts = variance.loc[~variance["status"].isin(["ok", NOT_APPLICABLE]), "reason"].tolist()

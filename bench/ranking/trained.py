@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..rows import Quantity
 from ..sources import STEPS
+from ..statistics.intervals import t_quantile
 from ..statistics.seeds import seed_floor
 from .ranking import LEVEL
 
@@ -53,7 +54,7 @@ class Trained:
     def lead(self, one: str, other: str) -> Quantity:
         """By how many nats the ELBO of `one` is above that of `other`, with a 95 % interval; seeds are paired."""
         value, se, degrees = self.difference(one, other)
-        half = float(stats.t.isf(0.025, degrees)) * se
+        half = t_quantile(0.025, degrees) * se
         return Quantity(value, se, value - half, value + half)
 
     def difference(self, one: str, other: str) -> tuple[float, float, float]:
@@ -62,16 +63,24 @@ class Trained:
         The error is that of the differences or, if larger, that of two scores that vary by `floor`: the differences of
         two or three seeds alone can be small by chance. With one seed it is over test images.
         """
-        differences = (self.scores.loc[one] - self.scores.loc[other]).dropna().to_numpy(dtype=float)
-        estimators, seeds = len(self.scores), len(differences)
+        scores, images, row = self._numbers
+        differences = scores[row[one]] - scores[row[other]]
+        differences = differences[~np.isnan(differences)]
+        estimators, seeds = len(scores), len(differences)
         if seeds < 2:
             return (
                 float(differences.mean()) if seeds else math.nan,
-                float(np.hypot(*self.images[[one, other]])),
+                float(np.hypot(images[row[one]], images[row[other]])),
                 math.inf,
             )
         spread = float(np.nanmax([differences.std(ddof=1), math.sqrt(2) * self.floor]))
         return float(differences.mean()), spread / math.sqrt(seeds), (estimators - 1) * (seeds - 1)
+
+    @cached_property
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+        """scores, images, and the row of each estimator in them; comparing many pairs by name is slow."""
+        rows = {str(name): i for i, name in enumerate(self.scores.index)}
+        return self.scores.to_numpy(dtype=float), self.images.to_numpy(dtype=float), rows
 
     def finish(self, estimator: str, group: int) -> Finish:
         """An estimator's place, with the mean of its seeds and its interval."""
@@ -79,7 +88,7 @@ class Trained:
         seeds = len(scores)
         value, degrees = float(scores.mean()), (seeds - 1) or math.inf
         se = float(scores.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else float(self.images[estimator])
-        half = float(stats.t.isf(0.025, degrees)) * se
+        half = t_quantile(0.025, degrees) * se
         return Finish(estimator, group, Quantity(value, se, value - half, value + half), seeds)
 
     def table(self) -> pd.DataFrame:
@@ -179,4 +188,4 @@ def _tie(found: Trained, best: str, other: str, level: float) -> bool:
     if best == other:
         return True
     value, se, degrees = found.difference(best, other)
-    return not value - float(stats.t.isf(level, degrees)) * se > 0
+    return not value - t_quantile(level, degrees) * se > 0

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from scipy import stats
 
 from ..rows import Quantity
+from .intervals import t_quantile
 from .jackknife import jackknife_variance
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Products:
     def quantity(self, statistic: np.ndarray) -> Quantity:
         """A statistic [1 + blocks + R] of the products, with its jackknife error and 95 % interval."""
         value, se = float(statistic[0]), float(np.sqrt(sum(map(jackknife_variance, self.left_out(statistic)))))
-        half = float(stats.t.isf(0.025, self.degrees)) * se
+        half = t_quantile(0.025, self.degrees) * se
         return Quantity(value, se, value - half, value + half)
 
     def left_out(self, statistic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,7 @@
-"""The page in a browser: sorting, filtering, hovering, dark mode, a phone, the keyboard."""
+"""The page in a browser: first screen, matrix, search, sorting, hovering, dark mode, a phone, the keyboard."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from dvae_bench.bench.report import Study
 from dvae_bench.bench.store.store import Store
 
 Open = Callable[..., Any]
+PHONE = {"viewport": {"width": 400, "height": 850}, "is_mobile": True, "has_touch": True}
 
 
 @pytest.fixture
@@ -48,59 +48,142 @@ def page_file(tmp_path: Path, write_run: Callable[..., Path], failed: Callable[.
 
 
 def names(page: Any) -> list[str]:
-    return page.locator("#lines tbody tr th").all_inner_texts()
+    return page.locator("#lines tbody tr th a").all_inner_texts()
 
 
-def wait_for_names(page: Any, *wanted: str) -> None:
-    """The table is drawn again some time after a click; a timeout says that it never began with these names."""
-    page.wait_for_function(
-        "wanted => wanted.every((name, i) => document.querySelectorAll('#lines tbody tr th')[i]?.innerText === name)",
-        arg=list(wanted),
+def pick(page: Any, card: int, question: str) -> str:
+    """The estimator that a card names under a question; "" for none."""
+    answer = page.locator("#answers article").nth(card).locator(f"dt:has-text('{question}') + dd a.pick")
+    return answer.inner_text() if answer.count() else ""
+
+
+def choose(page: Any, control: str, value: str) -> None:
+    page.locator(f"[data-control={control}] select").select_option(value)
+
+
+def place_of(page: Any, estimator: str, column: int) -> str:
+    row = page.locator(f"#matrix tr:has(th[scope=row] a:text-is('{estimator}'))")
+    return row.locator("td").nth(column).locator("a").get_attribute("aria-label")
+
+
+def test_the_first_screen_answers_and_follows_the_budget(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file, viewport={"width": 1280, "height": 800})
+    assert page.locator("#answers article h2").first.inner_text().startswith("Bits")
+    assert pick(page, 0, "Best trained") == pick(page, 0, "Best at this budget") == "straight-through"
+    assert pick(page, 0, "Best unbiased") == "rloo:n=4"
+    bottoms = page.locator("#answers article, #matrix table").evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect().bottom)"
     )
+    assert len(bottoms) >= 3 and max(bottoms) < 800, "without scrolling"
+    assert place_of(page, "rloo:n=4", 0).startswith("unbiased, 2. of 4, 0.615")
+    choose(page, "evaluations", "1")
+    assert pick(page, 0, "Best unbiased") == pick(page, 0, "Best trained") == ""
+    assert "more than the budget" in place_of(page, "rloo:n=4", 0)
+    choose(page, "metric", "time")
+    assert place_of(page, "reinforce", 0).startswith("unbiased, 1. of 4, 4.0")
+    assert complaints == []
 
 
-def header(page: Any, key: str) -> Any:
-    return page.locator(f".dt-scroll-head th[data-key={key}]")
-
-
-def test_a_walk_sorts_filters_reads_and_hovers(page_file: Path, visit: Open, complaints: list[str]) -> None:
+def test_the_matrix_shows_numbers_and_leads_to_the_estimator(
+    page_file: Path, visit: Open, complaints: list[str]
+) -> None:
     page = visit(page_file)
-    page.locator("#filters select[data-column=task]").select_option("category-table")
-    wait_for_names(page, "straight-through")  # by variance at first
-    header(page, "work").click()
-    wait_for_names(page, "disarm", "straight-through", "rloo:n=4", "reinforce", "rebar")
-    header(page, "work").click()
-    wait_for_names(page, "reinforce", "rloo:n=4", "straight-through", "disarm", "rebar")  # what has none stays last
-    page.get_by_label("Search").fill("rloo")
-    wait_for_names(page, "rloo:n=4")
-    assert names(page) == ["rloo:n=4"]
-    point = page.locator("#plane .scatterlayer .trace .points path").last
-    point.scroll_into_view_if_needed()
+    assert page.locator("#matrix tr.family").all_inner_texts() == [
+        "score function",
+        "coupled",
+        "control variates",
+        "straight through",
+    ]
+    cell = page.locator("#matrix tr:has(a:text-is('disarm')) td").first
+    cell.hover()
+    assert page.locator("#tip").inner_text().startswith("disarm on bit-table: unbiased, 3. of 4")
+    cell.click()
+    opened = page.locator("details[open]", has_text="disarm").first
+    opened.locator(".katex-display").wait_for()
+    assert opened.locator(".own tbody tr").count() == 3, "its lines, once it is opened"
+    assert complaints == []
+
+
+def test_the_search_marks_an_estimator_everywhere(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file)
+    page.locator("#find").fill("disarm")
+    assert page.locator("#matrix tr.found th").all_inner_texts() == ["disarm"]
+    assert page.locator("#lines tr.found th").all_inner_texts() == ["disarm"]
+    page.locator("#plane").scroll_into_view_if_needed()
+    page.locator("#plane .textpoint text, #plane .point + text, #plane g.text text", has_text="disarm").first.wait_for()
+    page.locator("#finishes").scroll_into_view_if_needed()
+    page.locator("#finishes .ytick text", has_text="disarm").locator("tspan[style*=bold]").or_(
+        page.locator("#finishes .ytick text[style*=bold]", has_text="disarm")
+    ).first.wait_for()
+    assert complaints == []
+
+
+def test_the_leaderboard_follows_the_ranking_and_sorts(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file, viewport={"width": 1280, "height": 800})
+    assert names(page) == ["straight-through", "rloo:n=4", "disarm", "reinforce"]
+    page.locator("#task").select_option(label="category-table")
+    page.locator("#lines thead button", has_text="variance × µs").click()
+    assert names(page) == ["disarm", "straight-through", "rloo:n=4", "reinforce", "rebar"]
+    page.locator("#lines thead button", has_text="variance × µs").click()
+    assert names(page) == ["reinforce", "rloo:n=4", "straight-through", "disarm", "rebar"]  # what has none stays last
+    assert page.locator("#lines [aria-sort=descending]").inner_text().startswith("variance × µs")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert complaints == []
+
+
+def test_rows_beyond_the_first_hundred_come_on_demand(
+    tmp_path: Path, write_run: Callable[..., Path], failed: Callable[..., Any], visit: Open, complaints: list[str]
+) -> None:
+    many = {}
+    for i in range(10, 260):
+        line = failed(f"rloo:n={i}", "bit-table", "ok", "")
+        many[f"many{i}"] = [line | {"group": "cut", "metric": "var_total", "value": 1.0, "n": 9}]
+    page = visit(write_page([Study.of(Store.open(write_run(tmp_path / "run", many)), "run")], tmp_path / "index.html"))
+    assert page.evaluate("document.querySelectorAll('*').length") < 4000
+    for place in ("#lines", "#matrix"):
+        rows = page.locator(f"{place} tbody tr:not(.family)")
+        assert rows.count() == 100
+        page.locator(f"{place} .more").click()
+        assert rows.count() > 250
+    assert complaints == []
+
+
+def test_one_bad_formula_harms_no_other(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    text = page_file.read_text()
+    start = text.index('<div class="formula">') + len('<div class="formula">')
+    page_file.write_text(text[:start] + r"\nosuchcommand{" + text[text.index("</div>", start) :])
+    page = visit(page_file)
+    for section in page.locator("details:has(.formula)").all():
+        section.locator("summary").click()
+    assert page.locator(".formula .katex-display").count() == page.locator(".formula").count() - 1 == 4
+    assert "KaTeX cannot set this formula" in page.locator(".formula").first.inner_text()
+    fonts = "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
+    page.wait_for_function(f"{fonts}.some(family => family.includes('KaTeX_Math'))")
+    assert complaints == []
+
+
+def test_hovering_a_point_gives_its_numbers_and_colour(page_file: Path, visit: Open, complaints: list[str]) -> None:
+    page = visit(page_file)
+    point = page.locator("#plane .scatterlayer .points path").first
+    page.locator("#plane").scroll_into_view_if_needed()
+    point.wait_for()
+    before = point.evaluate("e => getComputedStyle(e).fill + getComputedStyle(e).stroke")
     box = point.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     hover = page.locator("#plane .hoverlayer .hovertext").first
     hover.wait_for()
-    assert "[" in hover.text_content() and "at 2" in hover.text_content()
+    assert "[" in hover.text_content() and " at " in hover.text_content()
+    grey = "rgb(180, 180, 180)"
+    assert grey in before
+    page.wait_for_function(
+        "grey => !getComputedStyle(document.querySelector('#plane .scatterlayer .points path')).fill.includes(grey)"
+        " || !getComputedStyle(document.querySelector('#plane .scatterlayer .points path')).stroke.includes(grey)",
+        arg=grey,
+    )
+    page.locator("#elbo").scroll_into_view_if_needed()
     page.locator("#elbo .against").select_option("evaluations")
-    assert page.locator("#elbo .xtitle").text_content() == "evaluations"
+    page.locator("#elbo .xtitle", has_text="evaluations").first.wait_for()
     assert complaints == []
-
-
-def test_the_latent_filter_goes_by_the_task(page_file: Path, visit: Open, complaints: list[str]) -> None:
-    page = visit(page_file)
-    page.locator("#filters select[data-column=latent]").select_option("categorical 2x4")
-    page.wait_for_function("document.querySelectorAll('#lines tbody tr').length === 5")
-    assert set(page.locator("#lines tbody tr td:nth-child(2)").all_inner_texts()) == {"category-table"}
-    assert complaints == []
-
-
-def test_formulas_are_typeset(page_file: Path, visit: Open, complaints: list[str]) -> None:
-    page = visit(page_file)
-    assert page.locator(".formula .katex-display").count() == page.locator(".formula").count() == 5
-    assert page.locator(".katex-error").count() == 0 and complaints == []
-    page.locator("summary", has_text="rloo").click()
-    fonts = "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
-    page.wait_for_function(f"{fonts}.some(family => family.includes('KaTeX_Math'))")
 
 
 def test_two_runs_stand_side_by_side_or_on_a_phone_one_below_the_other(
@@ -108,18 +191,15 @@ def test_two_runs_stand_side_by_side_or_on_a_phone_one_below_the_other(
 ) -> None:
     studies = [Study.of(Store.open(write_run(tmp_path / name)), name) for name in ("base", "new")]
     path = write_page(studies, tmp_path / "index.html")
-    for screen in ({}, {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}):
+    for screen in ({}, PHONE):
         page = visit(path, **screen)
-        first, second = (page.locator(f"#plane .subplot.{axes}").bounding_box() for axes in ("xy", "x2y2"))
+        page.locator("#plane").scroll_into_view_if_needed()
+        page.locator("#plane .js-plotly-plot").nth(1).wait_for()
+        first, second = (page.locator("#plane .js-plotly-plot").nth(i).bounding_box() for i in (0, 1))
         beside, below = second["x"] > first["x"] + 100, second["y"] > first["y"] + 100
         assert (beside, below) == ((False, True) if screen else (True, False))
-        assert page.locator("#plane .annotation-text").all_text_contents() == ["base", "new"]
-        legend = page.locator("#plane .legendtext").all_text_contents()
-        assert len(legend) == len(set(legend)) == 5, "one entry an estimator, and the front"
-        labels = page.locator("#plane .xaxislayer-above .xtick text").evaluate_all(
-            "all => all.map(each => each.getBoundingClientRect()).map(box => [box.left, box.right])"
-        )
-        assert labels and all(right < left for (_, right), (left, _) in itertools.pairwise(labels))
+        assert page.locator("#plane h4").all_text_contents() == ["base", "new"]
+        choose(page, "run", "1")
     assert complaints == []
 
 
@@ -128,40 +208,88 @@ def test_every_control_is_reached_by_keyboard(page_file: Path, visit: Open, comp
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the leaderboard"
     reached = []
-    for _ in range(40):
+    for _ in range(80):
         page.keyboard.press("Tab")
         reached.append(
-            page.evaluate("(e => e.closest('th')?.dataset.key ?? e.dataset.column ?? e.id)(document.activeElement)")
+            page.evaluate(
+                "(e => e.dataset.key ?? e.closest('[data-control]')?.dataset.control ?? e.id)(document.activeElement)"
+            )
         )
-        if reached[-1] == "work":
+        if reached[-1] == "variance × µs":
             break
-    assert {"theme", "task", "verdict", "work"} <= set(reached)
+    assert {"theme", "evaluations", "derivative", "metric", "find", "task", "variance × µs"} <= set(reached)
     page.keyboard.press("Enter")
-    wait_for_names(page, "disarm")
-    link = page.locator("#lines tbody tr th a").first
-    link.press("Enter")
+    assert names(page)[0] == "disarm" and page.evaluate("document.activeElement.dataset.key") == "variance × µs"
+    page.locator("#lines tbody tr th a").first.press("Enter")
     page.locator("details[open] summary b", has_text="disarm").wait_for()  # a link opens its estimator
     assert complaints == []
 
 
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const paint = (...colours) => {
+    canvas.clearRect(0, 0, 1, 1);
+    for (const colour of colours) { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const faint = [];
+  for (const element of document.querySelectorAll("header *, main *:not(.chart *), footer *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.checkVisibility() || element.matches("option, script")) continue;
+    const below = [];
+    for (let e = element; e; e = e.parentElement) below.unshift(getComputedStyle(e).backgroundColor);
+    const [ink, paper] = [light(paint(...below, getComputedStyle(element).color)), light(paint(...below))];
+    const ratio = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+    if (ratio < 4.5) faint.push(`${element.tagName} ${element.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_is_legible_and_every_control_has_a_name(
+    page_file: Path, visit: Open, scheme: str, complaints: list[str]
+) -> None:
+    page = visit(page_file, color_scheme=scheme)
+    assert page.evaluate(CONTRAST) == []
+    page.add_style_tag(content="h1 { color: #888 !important; background: #999 }")
+    assert len(page.evaluate(CONTRAST)) >= 1, "the check sees faint text"
+    unnamed = "all => all.filter(e => !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map(e => e.outerHTML)"
+    assert page.locator("button, select, input, a").evaluate_all(unnamed) == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    assert page.locator("table:not(:has(caption))").count() == page.locator("main th:not([scope])").count() == 0
+
+
 def test_dark_follows_the_reader_and_the_button(page_file: Path, visit: Open, complaints: list[str]) -> None:
     page = visit(page_file, color_scheme="dark")
-    paper = "getComputedStyle(document.body).backgroundColor"
+    page.locator("#plane").scroll_into_view_if_needed()
+    page.locator("#plane .xtitle").wait_for()
+    paper = "getComputedStyle(document.body.parentElement).backgroundColor"
     ink = "getComputedStyle(document.querySelector('#plane .xtitle')).fill"
-    assert (page.evaluate(paper), page.evaluate(ink)) == ("rgb(20, 23, 26)", "rgb(228, 231, 235)")
+    assert (page.evaluate(paper), page.evaluate(ink)) == ("rgb(20, 24, 29)", "rgb(230, 233, 237)")
     page.locator("#theme").click()
-    assert (page.evaluate(paper), page.evaluate(ink)) == ("rgb(255, 255, 255)", "rgb(28, 32, 36)")
+    page.wait_for_function(f"{ink} === 'rgb(32, 38, 46)'")
+    assert page.evaluate(paper) == "rgb(251, 251, 249)"
     assert complaints == []
 
 
-def test_a_phone_needs_no_sideways_scrolling(page_file: Path, visit: Open, complaints: list[str]) -> None:
-    page = visit(page_file, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_a_phone_shows_cards_and_needs_no_sideways_scrolling(
+    page_file: Path, visit: Open, complaints: list[str]
+) -> None:
+    page = visit(page_file, **PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.locator("#lines tbody tr").first.evaluate("e => getComputedStyle(e).display") == "grid"
+    assert not page.locator("#lines thead").is_visible()
     assert complaints == []
 
 
 def test_no_button_sends_anything(page_file: Path, visit: Open) -> None:
     page = visit(page_file)
+    page.locator("#plane").scroll_into_view_if_needed()
+    page.locator("#plane .modebar-btn").first.wait_for(state="attached")
     labels = page.locator("#plane .modebar-btn").evaluate_all("all => all.map(each => each.outerHTML.split('<svg')[0])")
     assert len(labels) > 3 and not [label for label in labels if "hare" in label or "loud" in label]
 
@@ -173,7 +301,8 @@ def test_a_strangers_scripts_do_not_run(
     path = write_page([Study.of(Store.open(folder), "hostile")], tmp_path / "index.html")
     page = visit(path)
     assert page.title() == "dvae-bench: hostile" and complaints == []
-    assert evil in page.locator("#lines tbody").inner_text()
+    choose(page, "metric", "variance")
+    assert evil in page.locator("#matrix").inner_text()
     path.write_text(path.read_text().replace("<main>", f"<main>{evil}"))
     page = visit(path)
     assert page.title() == "dvae-bench: hostile", "the policy holds where escaping would have failed"

@@ -1,0 +1,48 @@
+"""The columns of the matrix: the tasks of a run, each with its latent in a few words."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ..report.rows import SETTING, is_training
+from ..report.study import Study
+from .latents import latent_of
+
+KINDS = {"bernoulli": ("Bits", "bits"), "categorical": ("Classes", "classes"), "encodings": ("Codes", "codes")}
+CONTINUOUS, OTHER = "Continuous", "Other"
+ORDER = ("Bits", "Classes", CONTINUOUS, "Codes", OTHER)
+
+
+@dataclass(frozen=True)
+class Column:
+    """latent: such as "200 bits". kind: one of ORDER. trained: False for a toy. sites: how large the latent is."""
+
+    task: str
+    data: str
+    device: str
+    latent: str
+    kind: str
+    trained: bool
+    sites: int
+
+    @property
+    def setting(self) -> tuple[str, str, str]:
+        return self.task, self.data, self.device
+
+
+def columns(study: Study) -> list[Column]:
+    """Toys, then trained tasks; each by kind of latent and by name."""
+    rows = study.rows
+    trained = set(rows.loc[is_training(rows), "task"])
+    settings = rows[SETTING].drop_duplicates().itertuples(index=False, name=None)
+    found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings]
+    return sorted(found, key=lambda x: (x.trained, ORDER.index(x.kind), x.setting))
+
+
+def _column(task: str, data: str, device: str, trained: bool) -> Column:
+    family, _, size = latent_of(task).partition(" ")
+    sites = math.prod(map(int, re.findall(r"\d+", size)))
+    kind, unit = KINDS.get(family, (CONTINUOUS, family.title()) if family else (OTHER, ""))
+    return Column(task, data, device, f"{size.replace('x', '×')} {unit}".strip(), kind, trained, sites)

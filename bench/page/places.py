@@ -1,0 +1,168 @@
+"""At each budget: the ranking of every task, and the best estimators of every kind of latent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..ranking.budget import COUNTS, FREE, Budget
+from ..ranking.candidate import EXPECTATION
+from ..ranking.ranking import Ranking, rank
+from ..ranking.recommend import recommend
+from ..ranking.stored import OF_CELL, PRODUCTS, candidates
+from ..ranking.trained import ELBO, SECONDS, Trained, at_seconds, at_steps
+from ..report.numbers import with_interval
+from ..report.rows import SETTING
+from ..report.study import Study
+from ..report.verdicts import BIASED, UNBIASED
+from ..rows import Quantity
+from ..sources import CLOCK, DRAWS
+from .columns import ORDER, Column
+
+EVALUATIONS = (1, 2, 4, 16)
+ONLY = "only evaluated"
+DERIVATIVES = {COUNTS: "differentiable", FREE: "differentiated for free", ONLY: ONLY}
+Place = tuple[str, int, str, str]
+"""An estimator, its group (0 for those that win nothing), its number with interval, and a reason or objective."""
+_COSTS = ["evaluations", "differentiations"]
+_NEEDED = {*_COSTS, *PRODUCTS, *OF_CELL, ELBO, SECONDS, ""}  # "": failures
+Ends: dict[str, Callable[[pd.DataFrame], Trained]] = {"seconds": at_seconds, "steps": at_steps}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is best of a kind of latent in one respect; tied: the others that may be as good."""
+
+    question: str
+    where: str
+    pick: str
+    tied: Sequence[str]
+    number: str
+    note: str
+
+
+class Places:
+    """The rankings of one run. verdicts: [estimator, task] -> "unbiased", "biased" or another word, of the toys."""
+
+    def __init__(self, study: Study, found: Sequence[Column], verdicts: Mapping[tuple[str, str], str]) -> None:
+        self.columns, self._verdicts = found, verdicts
+        rows = dict(iter(study.rows[study.rows["metric"].isin(_NEEDED)].groupby(SETTING)))
+        self._rows = {x.setting: rows.get(x.setting, study.rows.iloc[:0]) for x in found}
+        self._candidates = {x.setting: candidates(self._rows[x.setting]) for x in found if not x.trained}
+        self._costs = {x.setting: self._cost(x) for x in found if x.trained}
+        self._trained: dict[Any, Trained] = {}
+        claims = study.rows[study.rows["metric"].eq("claims_unbiased") & study.rows["group"].eq("cut")]
+        claims = claims[claims["value"] == 0]
+        self._claim_a_bias = set(claims["estimator"])
+
+    def verdict(self, estimator: str, column: Column) -> str:
+        """Of a toy, its own; of a trained task, that of all toys of its kind together. "" where nothing is shown: that
+        includes an estimator which is biased by its own claim, whose bias the test does not see.
+        """
+        toys = [column] if not column.trained else [x for x in self.columns if x.kind == column.kind and not x.trained]
+        words = {self._verdicts.get((estimator, toy.task), "") for toy in toys}
+        word = next((word for word in (BIASED, UNBIASED) if word in words), "")
+        return "" if word == UNBIASED and estimator in self._claim_a_bias else word
+
+    def at(self, evaluations: int, derivative: str) -> dict[str, Any]:
+        """places: by column, best first; of a trained task by "seconds" and by "steps". answers: kind -> answers."""
+        budget = Budget(evaluations, differentiation=FREE if derivative == FREE else COUNTS)
+        rankings = {x.setting: self._rank(x, budget, derivative) for x in self.columns if not x.trained}
+        ends = {x.setting: self._ends(x, evaluations, derivative) for x in self.columns if x.trained}
+        places = [
+            {name: _finishes(end) for name, end in ends[x.setting].items()}
+            if x.trained
+            else {"error": _lines(rankings[x.setting])}
+            for x in self.columns
+        ]
+        kinds = [kind for kind in ORDER if any(x.kind == kind for x in self.columns)]
+        return {
+            "places": places,
+            "answers": {kind: [asdict(x) for x in self._answers(kind, rankings, ends, budget)] for kind in kinds},
+        }
+
+    def _rank(self, column: Column, budget: Budget, derivative: str) -> Ranking:
+        chosen = self._candidates[column.setting]
+        return rank([x for x in chosen if derivative != ONLY or not x.differentiations], budget)
+
+    def _ends(self, column: Column, evaluations: int, derivative: str) -> dict[str, Trained]:
+        """Among the estimators whose step needs no more evaluations; f is differentiated by its training anyway."""
+        rows, costs = self._rows[column.setting], self._costs[column.setting]
+        kept = costs[(costs["evaluations"] <= evaluations) & ((costs["differentiations"] == 0) | (derivative != ONLY))]
+        names = frozenset(map(str, kept.index))
+        found = {}
+        for name, end in Ends.items():
+            key = (column.setting, name, names)
+            if key not in self._trained:
+                self._trained[key] = end(rows[rows["estimator"].isin(names)])
+            found[name] = self._trained[key]
+        return found
+
+    def _cost(self, column: Column) -> pd.DataFrame:
+        """[estimator] -> evaluations, differentiations of a step; from toys of the kind where it was not counted."""
+        kind = [self._rows[x.setting] for x in self.columns if x.kind == column.kind]
+        rows = pd.concat([self._rows[column.setting], *kind])
+        rows = rows[rows["metric"].isin(_COSTS) & rows["source"].isin([CLOCK.name, DRAWS.name]) & rows["value"].notna()]
+        costs: Any = rows.groupby(["estimator", "metric"], sort=False)["value"].first().unstack()
+        return costs.reindex(columns=_COSTS).fillna({"differentiations": 0.0})
+
+    def _answers(self, kind: str, rankings: Any, ends: Any, budget: Budget) -> list[Answer]:
+        own = [x for x in self.columns if x.kind == kind]
+        toy = max((x for x in own if not x.trained and self._candidates[x.setting]), key=_size, default=None)
+        model = max((x for x in own if x.trained), key=_size, default=None)
+        answers = []
+        if model is not None:
+            ranking = rankings[toy.setting] if toy else Ranking(budget, [])
+            answers.append(_trained_best(model, ranking, ends[model.setting]["seconds"]))
+        if toy is not None:
+            every = rankings[toy.setting]
+            names = {x.estimator for x in every.lines if self.verdict(x.estimator, toy) == UNBIASED}
+            unbiased = rank([x for x in self._candidates[toy.setting] if x.name in names], budget)
+            answers.append(_least_error("Best unbiased", toy, unbiased))
+            answers.append(_least_error("Best at this budget", toy, every))
+        return answers
+
+
+def _size(column: Column) -> int:
+    return column.sites
+
+
+def _trained_best(model: Column, ranking: Ranking, trained: Trained) -> Answer:
+    """The recommendation; of trainings alone where no gradient of the kind was measured."""
+    found = recommend(ranking, trained)
+    tied = list(found.tied) if found.pick in trained.tied else trained.tied
+    where = f"{model.latent or model.task}, test ELBO after {trained.at}"
+    if not tied:
+        return Answer("Best trained", where, "", [], "", "no training within this budget")
+    elbo = next(x.elbo for x in trained.finishes if x.estimator == tied[0])
+    return Answer("Best trained", where, tied[0], tied[1:], f"{elbo.value:.1f} nats", found.sentence)
+
+
+def _least_error(question: str, toy: Column, ranking: Ranking) -> Answer:
+    where = f"{toy.latent or toy.task}, error left"
+    if not ranking.tied:
+        return Answer(question, where, "", [], "", "none is shown to be better than no gradient")
+    first = next(x for x in ranking.lines if x.objective == EXPECTATION and x.group == 1)
+    return Answer(
+        question, where, ranking.tied[0], ranking.tied[1:], f"error {first.error.value:.3f}", ranking.sentence()
+    )
+
+
+def _lines(ranking: Ranking) -> list[Place]:
+    """Those of E f first; a bound is ranked among the bounds of as many samples, and says so."""
+    return [
+        (x.estimator, x.group, _text(x.error), x.reason or ("" if x.objective == EXPECTATION else x.objective))
+        for x in ranking.lines
+    ]
+
+
+def _finishes(trained: Trained) -> list[Place]:
+    return [(x.estimator, x.group, _text(x.elbo), x.reason) for x in trained.finishes]
+
+
+def _text(quantity: Quantity) -> str:
+    return "" if math.isnan(quantity.value) else with_interval(quantity.value, quantity.lo, quantity.hi)
