@@ -50,7 +50,7 @@ def rows_of(names: list[str]) -> pd.DataFrame:
             add(25 * random.random(), **at, metric="kl_test")
             add(10 ** random.uniform(0, 6), **at, metric="var_encoder")
             add(step / 100, **at, metric="seconds")
-        for kind in ("original", "reconstruction", "sample"):
+        for kind in ("original", "reconstruction", "sample") if names is NAMES else ():
             add(8, **at, metric=f"images_{kind}")
             rows[-1]["blocks"] = [0.0] * (8 * 784)
         for phase in (*PHASES, "total"):
@@ -58,9 +58,9 @@ def rows_of(names: list[str]) -> pd.DataFrame:
     return prepare(pd.DataFrame(rows))
 
 
-@pytest.fixture(scope="module", params=[NAMES, SWEPT], ids=["73 estimators", "1000 values"])
-def rows(request: pytest.FixtureRequest) -> pd.DataFrame:
-    return rows_of(request.param)
+@pytest.fixture(scope="module")
+def measured() -> dict[str, pd.DataFrame]:
+    return {"73 estimators": rows_of(NAMES), "1000 values": rows_of(SWEPT)}
 
 
 def plotted(rows: pd.DataFrame, name: str, look: str, columns: int, view: View = ALL) -> Figure | str:
@@ -104,10 +104,15 @@ def _texts(figure: Figure) -> Iterator[Text]:
                     yield tick.label1
 
 
-@pytest.mark.parametrize("columns", [1, 2])
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_legible_on_a_page(rows: pd.DataFrame, name: str, columns: int) -> None:
-    figure = plotted(rows, name, "paper", columns)
+CASES = [
+    *(("73 estimators", name, columns) for name in FIGURES for columns in (1, 2)),
+    *(("1000 values", name, 1) for name in ("bias", "families", "variance-cost", "sweeps", "training", "phases")),
+]
+
+
+@pytest.mark.parametrize(("of", "name", "columns"), CASES)
+def test_figures_are_legible_on_a_page(measured: dict[str, pd.DataFrame], of: str, name: str, columns: int) -> None:
+    figure = plotted(measured[of], name, "paper", columns)
     if isinstance(figure, str):
         assert name in ("peers", "sweeps"), figure
         return
