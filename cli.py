@@ -10,7 +10,7 @@ from dvae_bench import __version__
 from dvae_bench.bench.escapes import terminal
 from dvae_bench.bench.run.output import complete_output, lasting_output
 from dvae_bench.bench.store.files import NO_ROOM
-from dvae_bench.commands import catalogue, check, claim, compare, merge, new, report, results, run
+from dvae_bench.commands import catalogue, check, claim, compare, merge, new, report, run, status
 from dvae_bench.commands.exits import INTERRUPTED, USAGE
 from dvae_bench.commands.stopping import stoppable
 from dvae_bench.estimators.names import UsageError
@@ -24,8 +24,7 @@ app.command("list")(catalogue.list_)
 app.command()(catalogue.show)
 app.command()(check.check)
 app.command()(new.new)
-app.command()(results.status)
-app.command()(results.table)
+app.command()(status.status)
 app.command()(report.report)
 app.command()(report.figures)
 app.command()(report.table)

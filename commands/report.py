@@ -78,7 +78,7 @@ def figures(
 
 def table(
     folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
-    name: Annotated[str, typer.Argument(help="toys, efficiency, training, seeds or failures.")],
+    name: Annotated[str, typer.Argument(help="toys, efficiency, training, seeds or failures.")] = "toys",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write csv, Markdown and LaTeX below this folder instead.")
     ] = None,
@@ -92,13 +92,18 @@ def table(
     label: Label = [],
     order: Order = "ranking",
 ) -> None:
-    """Print a table of stored results as Markdown, ordered by what it is about: toys by variance, training by ELBO."""
+    """Print a table of stored results, ordered by what it is about: toys by variance, training by ELBO."""
     from ..bench.report import chosen_table, write_tables
+    from ..bench.run.grids import console, show_table
 
     view = _view(estimators, tasks, highlight, label, order, best)
     found = chosen_table(_rows(folder), name, view, columns)
+    if not len(found.text):
+        raise UsageError(f"the table {name!r} of {folder} is empty: its run measured nothing that belongs there")
     if output is None:
-        typer.echo(terminal(found.markdown()), nl=False)
+        out = console()
+        show_table(found, out)
+        out.print(terminal(found.caption), markup=False)
     else:
         for path in write_tables([found], output):
             typer.echo(terminal(str(path)))

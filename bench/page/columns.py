@@ -6,9 +6,9 @@ import math
 import re
 from dataclasses import dataclass
 
+from ..latents import latent_of
 from ..report.rows import SETTING, is_training
 from ..report.study import Study
-from .latents import latent_of
 
 KINDS = {"bernoulli": ("Bits", "bits"), "categorical": ("Classes", "classes"), "encodings": ("Codes", "codes")}
 CONTINUOUS, OTHER = "Continuous", "Other"

@@ -60,8 +60,8 @@ def test_a_table_is_printed_in_full(command: Command, tmp_path: Path) -> None:
     command("run", "-e", "rloo", "-t", "bit", "-o", tmp_path, "--no-report")
     ended = command("table", tmp_path, "toys")
     assert ended.code == 0 and "rloo" in ended.out and "Verdicts: Holm's test" in ended.out
-    assert command("table", tmp_path, "toy").refused("no table is called 'toy'", "toys")
-    assert command("table", tmp_path, "training").refused("is empty", "toys")
+    assert command("table", tmp_path, "toy").refused("no table 'toy'", "toys")
+    assert command("table", tmp_path, "training").refused("is empty")
 
 
 def test_the_lists_of_presets_and_support(command: Command) -> None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ..palette import FAMILY_COLOURS, PLUGIN, colour, family
+from ..palette import FAMILY_COLOURS, PLUGIN, family
 from .titles import wrapped
 
 STYLES = {"paper": (7.2, 3.5, 9.0), "notebook": (8.0, 4.2, 11.0), "talk": (11.0, 6.0, 6.2)}
@@ -30,20 +29,6 @@ LINE = 0.135  # inches between two names at the type of "paper", as all lengths 
 _LEGEND_LINE, _HANDLE, LETTER = 0.16, 0.42, 0.058
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MAKE: ContextVar[Callable[..., Figure]] = ContextVar("_MAKE", default=Figure)
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an estimator is drawn on the page."""
-
-    colour: str
-    marker: str = "o"
-    line: Any = "-"
-
-
-def looks(rows: pd.DataFrame) -> dict[str, Look]:
-    """The look of every estimator in the rows."""
-    return {str(name): Look(colour(str(name))) for name in rows["estimator"].unique()}
 
 
 def style(name: str = "paper", columns: int = 2) -> AbstractContextManager[None]:
