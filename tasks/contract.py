@@ -62,7 +62,7 @@ class Toy(Task):
     the gradient in each group of shared parameters are known to float64 precision.
     """
 
-    sources = TOY_SOURCES
+    sources: ClassVar[tuple[str, ...]] = TOY_SOURCES
     ENUMERABLE = 2**12
 
     def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, **values: Any) -> None:
