@@ -12,7 +12,7 @@ from ..ranking.budget import COUNTS
 from ..report.palette import FAMILY_COLOURS, OTHERS, PLUGIN, family
 from ..report.study import Study
 from .charts import Chart
-from .columns import Column, columns
+from .columns import columns
 from .leaderboard import COLUMNS, UNSUPPORTED, Line
 from .places import DERIVATIVES, EVALUATIONS, Places
 
@@ -38,12 +38,13 @@ def data(
 def _run(study: Study, lines: Sequence[Line]) -> dict[str, Any]:
     own = columns(study)
     index = {column.setting: i for i, column in enumerate(own)}
-    unsupported = Counter(line.setting for line in lines if line.state == UNSUPPORTED)
     places = Places(study, own, {(line.estimator, line.task): line.verdict for line in lines})
     shown = [line for line in lines if line.state != UNSUPPORTED]
+    here = Counter(line.setting for line in shown)
+    every = len({line.estimator for line in lines})
     return {
         "label": study.label,
-        "columns": [_column(column, unsupported[column.setting]) for column in own],
+        "columns": [asdict(column) | {"without": every - here[column.setting]} for column in own],
         "lines": [
             {
                 "estimator": line.estimator,
@@ -58,10 +59,6 @@ def _run(study: Study, lines: Sequence[Line]) -> dict[str, Any]:
         ],
         "at": {f"{n} {derivative}": places.at(n, derivative) for n in EVALUATIONS for derivative in DERIVATIVES},
     }
-
-
-def _column(column: Column, unsupported: int) -> dict[str, Any]:
-    return {**asdict(column), "unsupported": unsupported}
 
 
 def _finite(value: Any) -> Any:

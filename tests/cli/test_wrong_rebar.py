@@ -35,8 +35,7 @@ def test_a_wrong_rebar_is_biased(command: Command, plugin_file: Callable[..., Pa
         "run", "--plugin", path, "-e", "wrong-rebar", "-e", "rebar", "-t", "bit-table", "-o", tmp_path / "results"
     )
     assert ended.code == 0
-    printed = {line.split()[0]: line.split()[1] for line in ended.out.splitlines() if "rebar  " in line}
-    assert printed == {"wrong-rebar": "biased", "rebar": "unbiased"}
+    assert "claims contradicted: 1" in ended.out and "wrong-rebar" in ended.out.split("claims contradicted")[1]
     toys = pd.read_csv(tmp_path / "results" / "tables" / "toys.csv").set_index("estimator")
     assert toys["verdict"].to_dict() == {"wrong-rebar": "biased", "rebar": "unbiased"}
     assert toys.loc["wrong-rebar", "bias_rel_lo"] > 2 * toys.loc["rebar", "sdb"]

@@ -51,8 +51,8 @@ function leaderboard(place) {
     ["place", (line) => [at(line).k ? `${at(line).k}` : "–", at(line).k ? at(line).i : null]],
     ...lead, verdict, ...numbers,
   ], own, mark);
-  const count = column.unsupported;
-  document.getElementById("unsupported-here").replaceChildren(...(count ? [h("a", { href: "#unsupported" }, `${count} estimators do not support it`)] : []));
+  const count = column.without;
+  document.getElementById("unsupported-here").replaceChildren(...(count ? [h("a", { href: "#unsupported" }, `${count} estimators have no result here`)] : []));
 }
 
 // An estimator's lines on all tasks, once its section is opened.
