@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from ...estimators.names import Name, Unsupported
 from ..store.files import Unwritable
-from ..store.store import Store
+
+if TYPE_CHECKING:
+    from ..store.store import Store
 
 
 class Subject(Protocol):

@@ -88,18 +88,22 @@ def unpack(content: bytes) -> Part:
     with _parsing():
         file = pq.ParquetFile(pa.BufferReader(content))
         metadata = file.metadata.metadata
-        _check_size(file.metadata, metadata[b"settings"])
+        _check_size(file, metadata[b"settings"])
         missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
         if missing:
             raise Damaged(f"it has no column {', '.join(missing)}")
         return Part(metadata[b"status"].decode(), read_object(metadata[b"settings"]), content)
 
 
-def _check_size(footer: pq.FileMetaData, settings: bytes) -> None:
+def _check_size(file: pq.ParquetFile, settings: bytes) -> None:
     """Raises Damaged where the footer, or the settings in it, promise more than any cell has."""
+    footer = file.metadata
+    if footer.num_rows > MOST_ROWS:
+        raise Damaged(f"it has {footer.num_rows} rows, more than any cell")
+    file.scan_contents()  # first: Arrow aborts the process where the metadata of a column are asked for and missing
     groups = [footer.row_group(k) for k in range(footer.num_row_groups)]
     numbers = max((sum(group.column(k).num_values for group in groups) for k in range(footer.num_columns)), default=0)
-    if footer.num_rows > MOST_ROWS or numbers > MOST_NUMBERS:
+    if numbers > MOST_NUMBERS:
         raise Damaged(f"it has {footer.num_rows} rows with {numbers} numbers in a column, more than any cell")
     if len(settings) > MOST_SETTINGS:
         raise Damaged(f"its settings have {len(settings)} bytes, more than those of any cell")

@@ -50,13 +50,15 @@ class TestLatex:
         assert text.count(r"As table~\ref{tab:toys}: ") == 1
 
     def test_no_line_begins_with_an_option_of_the_last(self) -> None:
-        assert "\n{[}2cm] " in table("[2cm]").latex() and "\n{*} " in table("*").latex()
+        for name, set_as in (("[2cm]", "{[}2cm]"), ("*", "{*}")):
+            frame = pd.DataFrame({"estimator": [name], "reason": ["–"]}, dtype=object)
+            assert f"\n{set_as} " in Table("toys", "Caption.", frame, frame).latex()
 
     def test_plain_text_stays_as_it_is(self) -> None:
         plain = "0.31 [0.30, 0.32] – (×2, “heavy”): µs, a/b=c;d!"
         assert (
             escapes.latex(plain) == plain
-            and escapes.latex("σ\n ≤") == "?  ?"
+            and escapes.latex("σ\n ≤ 中") == r"\ensuremath{\sigma}  \ensuremath{\le} ?"
             and escapes.latex("a^ b") == (r"a\textasciicircum\space b")
         )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...store.store import Store
 from ..settings import ClockSettings
 from ..source import Hooks, Result, S, Source
 
 if TYPE_CHECKING:
+    from ...store.store import Store
     from .block_journal import Journal
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...store.store import Store
 from ..settings import TrainSettings
 from ..source import Hooks, Outcome, Result, S, Source, one_by_one
 
 if TYPE_CHECKING:
+    from ...store.store import Store
     from .checkpoint import Checkpoint
 
 
