@@ -9,6 +9,9 @@ from ...estimators.names import UsageError
 
 COUNTS, FREE = "counts", "free"
 
+MOST_DRAWS = 10**12
+"""Beyond it a gradient has no noise left; a stranger's cost can be next to nothing."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -34,7 +37,9 @@ class Budget:
         total = self.evaluations if self.seconds is None else self.seconds
         if math.isnan(cost):
             return 0
-        return math.floor(total / cost * (1 + 1e-9)) if cost > 0 else 1  # no evaluation of f: one draw has it all
+        if cost <= 0:
+            return 1  # no evaluation of f: one draw has it all
+        return math.floor(min(total / cost * (1 + 1e-9), MOST_DRAWS))
 
     def __str__(self) -> str:
         if self.seconds is not None:

@@ -116,7 +116,9 @@ def rank(candidates: Iterable[Candidate], budget: Budget | None = None, level: f
     for candidate in candidates:
         by_objective.setdefault(candidate.objective, []).append(candidate)
     order = sorted(by_objective, key=lambda objective: (objective != EXPECTATION, objective))
-    return Ranking(budget, [line for objective in order for line in _lines(by_objective[objective], budget, level)])
+    with np.errstate(all="ignore"):  # a stranger's numbers overflow; what is not finite then wins nothing
+        lines = [line for objective in order for line in _lines(by_objective[objective], budget, level)]
+    return Ranking(budget, lines)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,10 @@ class _Entrant:
             reason = "its time was not measured" if math.isnan(cost) else known
         elif not reason and not products.quantity(scale(products)).lo > 0:
             reason = NO_BETTER
-        return cls(candidate, m, cost, squared_error(products, max(m, 1)), reason)
+        squared = squared_error(products, max(m, 1))
+        if not reason and not np.isfinite(squared).all():
+            reason = "its numbers are not finite"
+        return cls(candidate, m, cost, squared, reason)
 
     def line(self, group: int, more_draws: float) -> Line:
         products = self.candidate.products

@@ -42,6 +42,8 @@ def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
     along, mean, norm, variance = (lines.get((DRAWS.name, metric)) for metric in PRODUCTS)
     if along is None or mean is None or norm is None or variance is None or not norm["value"].mean() > 0:
         return
+    if not _whole(along, mean):
+        return
     doubts = variance.loc[~variance["status"].isin(["ok", NOT_APPLICABLE]), "reason"].tolist()
     blocks = [len(pseudo_values) for pseudo_values in along["blocks"]]
     if int(along["n"].sum()) <= sum(blocks):
@@ -64,6 +66,15 @@ def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
         objective=objective(name, lines[DRAWS.name, "targets_expectation"]["reason"].iloc[0]),
         noise="seeds " + ", ".join(map(str, along["seed"])),
         untrusted=doubts[0] if doubts else "",
+    )
+
+
+def _whole(along: pd.DataFrame, mean: pd.DataFrame) -> bool:
+    """Whether the rows of both products have finite block means of the same number; a stranger's need not."""
+    pairs = list(zip(along["blocks"], mean["blocks"], strict=False))
+    return len(along) == len(mean) and all(
+        one is not None and two is not None and len(one) == len(two) and np.isfinite([*one, *two]).all()
+        for one, two in pairs
     )
 
 

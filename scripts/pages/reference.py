@@ -48,3 +48,9 @@ def machine() -> str:
     context = json.loads((FOLDER / "context.json").read_text(encoding="utf-8"))
     versions = context["versions"]
     return f"{context['cpu']}, {context['threads']} thread, torch {versions['torch']}, {context['started'][:10]}"
+
+
+def trainings() -> pd.DataFrame:
+    """The rows of scripts/trainings.py, as a run stores them."""
+    texts = {name: "" for name in ("group", "metric", "reason", "source")}
+    return pd.read_csv(FOLDER / "which" / "trainings.csv").fillna(texts)

@@ -50,6 +50,7 @@ def test_an_encoding_without_a_character_gets_an_escape(into: Into, tmp_path: Pa
     """µ, ± and ∇, which came after everything was measured, or in the first line of `show`."""
     with (tmp_path / "output").open("wb") as file:
         assert into(os.dup(file.fileno()), *RUN, tmp_path / "run", encoding=encoding) == 0
+        assert into(os.dup(file.fileno()), "table", tmp_path / "run", encoding=encoding) == 0
     assert into(os.open(os.devnull, os.O_WRONLY), "show", "gumbel-softmax", encoding=encoding) == 0
     printed = (tmp_path / "output").read_text(encoding)
     assert "page: " in printed and ("\\xb5s" in printed or "µs" in printed)
