@@ -1,11 +1,10 @@
-"""Bias of public code beside ours: `python scripts/peers.py [FOLDER]` measures both and writes one table.
+"""Bias of public code beside ours: `python scripts/peers.py [FOLDER]` measures both; writes a table and its picture.
 
 Needs the extra `peers`. Storchastic and Pyro patch torch on import, so each plugin file has a process of its own.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from dvae_bench.bench.report import tables_of, write_figures
+import public_code
+from dvae_bench.bench.report import tables_of
 from dvae_bench.bench.report.tables.table import Table
 from dvae_bench.bench.report.verdicts import BIASED, UNBIASED
 from dvae_bench.bench.run.presets import PRESETS
@@ -58,12 +58,11 @@ def main(arguments: list[str]) -> None:
         for code in (OURS, *PLUGINS):
             subprocess.run([sys.executable, "-W", "ignore", __file__, "measure", code, folder], check=True)
         rows = Store.open(Path(folder)).rows()
-        out.mkdir(parents=True, exist_ok=True)
-        write_figures(rows, Path(folder), ["peers"])
-        shutil.copy(Path(folder) / "peers.png", out)
+    out.mkdir(parents=True, exist_ok=True)
     table = peers_table(tables_of(rows)[0])
     (out / "peers.csv").write_text(table.csv(), encoding="utf-8")
     (out / "peers.md").write_text(table.markdown(), encoding="utf-8")
+    public_code.draw(out)
 
 
 def measure(code: str, folder: Path) -> None:

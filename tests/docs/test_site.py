@@ -113,8 +113,9 @@ def test_the_site_is_read_and_searched_from_a_folder(site: Path, browser: Any, w
 
 def test_formulas_are_typeset(site: Path, browser: Any) -> None:
     page = browser.new_page()
-    for name in sorted(path.stem for path in (site / "estimators").glob("*.html") if path.stem != "index"):
-        page.goto((site / "estimators" / f"{name}.html").as_uri())
+    estimators = [path for path in sorted((site / "estimators").glob("*.html")) if path.stem != "index"]
+    for name in (site / "index.html", *estimators):
+        page.goto(name.as_uri())
         assert page.locator(".arithmatex .katex").count() == 1, name
         assert page.locator(".katex-error").count() == 0, name
     page.close()
