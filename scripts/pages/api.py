@@ -61,7 +61,8 @@ def page() -> str:
 
 def linked(name: str, text: str) -> str:
     """A tutorial with its last paragraph: links to the public names that its code imports."""
-    found = sorted({each for both in USED.findall(text) for each in "".join(both).split(", ")}, key=str.casefold)
+    used = {each for both in USED.findall(text) for each in "".join(both).split(", ")}
+    found = sorted(used, key=lambda each: (each.casefold(), each))
     if not found or not name.startswith("tutorials/"):
         return text
     links = ", ".join(f"[`{each}`](../api.md#{anchor(each)})" for each in found)
