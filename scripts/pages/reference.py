@@ -52,5 +52,5 @@ def machine() -> str:
 
 def trainings() -> pd.DataFrame:
     """The rows of scripts/trainings.py, as a run stores them."""
-    texts = {name: "" for name in ("group", "metric", "reason", "source")}
-    return pd.read_csv(FOLDER / "which" / "trainings.csv").fillna(texts)
+    numbers = {name: [""] for name in ("value", "se", "lo", "hi", "n", "step")}
+    return pd.read_csv(FOLDER / "which" / "trainings.csv", keep_default_na=False, na_values=numbers)
