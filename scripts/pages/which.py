@@ -157,9 +157,9 @@ def _trained(found: dict[str, list[Candidate]]) -> str:
         lines.append(
             (
                 f"{title}, {len(place)} estimators, {place[first].seeds} seed{'s' * (place[first].seeds > 1)}",
-                f"`{first}` {plain(place[first].elbo.value)}",
+                f"`{first}` {place[first].elbo.value:.1f}",
                 shown + more if ties else MISSING,
-                MISSING if chosen is None else f"`{chosen.estimator}` {plain(chosen.elbo.value)}",
+                MISSING if chosen is None else f"`{chosen.estimator}` {chosen.elbo.value:.1f}",
             )
         )
     columns = ("latent", "best", "tied", "least error among the unbiased at 2 calls")
