@@ -51,7 +51,7 @@ function matrix(place, everything = false) {
   const twice = (column) => columns.filter((other) => other.latent === column.latent && other.trained === column.trained).length > 1;
   const head = h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "hide" }, "estimator")), columns.map((column) =>
     h("th", { scope: "col", "data-tip": `${column.task}${column.data ? `, ${column.data}` : ""}: ${column.without} estimators have no result here` },
-      h("div", {}, column.latent || column.task, h("small", {}, column.trained ? " trained" : twice(column) ? ` ${column.task.replace(/^.*=/, "")}` : ""))))));
+      h("div", {}, column.latent || column.task, h("small", {}, column.trained ? " VAE" : twice(column) ? ` ${column.task.replace(/^.*=|-codebook$/g, "")}` : ""))))));
   const across = matchMedia("(min-width: 74rem)").matches ? 3 : matchMedia("(min-width: 48rem)").matches ? 2 : 1;
   const groups = families.filter((each) => shown.some((name) => family(name) === each));
   const most = Math.ceil((shown.length + groups.length + across - 1) / across);
