@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,11 +13,9 @@ import pandas as pd
 
 from ..estimators.names import UsageError, nearest
 from ..estimators.registry import ESTIMATORS, TASKS
-from .ranking.ranking import rank
-from .ranking.stored import candidates
-from .ranking.trained import at_steps
+from .report.answers import answers, shortened
 from .report.hyperparameters import columns
-from .report.rows import CELL, SETTING, failures, setting_label
+from .report.rows import CELL, failures
 from .report.study import Study
 from .report.tables.write import Tables
 from .report.verdicts import of_logits, verdicts
@@ -27,7 +24,7 @@ from .store.store import Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_ANSWERS, _MOST_TIES = 8, 3
+_MOST_ANSWERS = 8
 
 
 def load(folder: str | Path) -> Results:
@@ -115,19 +112,11 @@ class Results:
         return figure
 
     def __repr__(self) -> str:
-        answers = self._answers[:_MOST_ANSWERS]
-        more = len(self._answers) - len(answers)
-        lines = [*answers, f"and {more} more task{'s' * (more > 1)}"] if more else answers
+        found = answers(self._study.rows)
+        shown = [f"{each.setting}, {each.question}: {each.text}" for each in shortened(found, _MOST_ANSWERS)]
+        more = len(found) - len(shown)
+        lines = [*shown, f"and {_count(more, 'more answer')}"] if more else shown
         return "\n".join([*lines, self._summary()])
-
-    @cached_property
-    def _answers(self) -> list[str]:
-        devices = self._study.rows["device"].nunique()
-        return [
-            f"{setting_label(setting, devices)}: {answer}"
-            for setting, rows in self._study.rows.groupby(SETTING)
-            for answer in _answer(rows)
-        ]
 
     def _summary(self) -> str:
         rows, failed = self._study.rows, failures(self._study.rows)
@@ -137,28 +126,6 @@ class Results:
         lost = f", {_count(len(failed), 'failed cell')}" if len(failed) else ""
         named = f".table({' or '.join(map(repr, tables))}), " if tables else ""
         return f"{self._study.label}: {counts}, {len(rows):,} rows{lost}; see .rows, {named}.plot(name)"
-
-
-def _answer(rows: pd.DataFrame) -> Iterator[str]:
-    """Which estimators are best on one task: after training, where there is any, else by the error of the gradient."""
-    trained = at_steps(rows)
-    if trained.tied:
-        elbo = trained.finishes[0].elbo.value
-        yield f"{_names(trained.tied)} trained best, to a test ELBO of {elbo:.5g} after {trained.at}"
-        return
-    found = candidates(rows)
-    if found:
-        ranking = rank(found)
-        best = f"{_names(ranking.tied)} left the least error" if ranking.tied else "none is better than no gradient"
-        yield f"{best} at {ranking.budget}"
-
-
-def _names(tied: list[str]) -> str:
-    first, others = tied[0], tied[1:]
-    if not others:
-        return first
-    named, more = others[:_MOST_TIES], len(others) - _MOST_TIES
-    return f"{first} (tied: {', '.join(named)}{f' and {more} more' if more > 0 else ''})"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Chromium, and what it says against a page."""
+"""Chromium, and the errors and warnings that it reports for a page."""
 
 from __future__ import annotations
 

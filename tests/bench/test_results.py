@@ -71,7 +71,7 @@ def test_no_number_is_lost_or_changed(results: Results, folder: Path) -> None:
 def test_only_chooses_estimators_and_tasks_by_glob(results: Results) -> None:
     some = results.only(estimator="gumbel*", task="bit*")
     assert set(some.rows["estimator"]) == {name for name in results.rows["estimator"] if name.startswith("gumbel")}
-    assert set(some.rows["task"]) == {"bit:d=2"} and len(repr(some).splitlines()) == 2
+    assert set(some.rows["task"]) == {"bit:d=2"} and len(repr(some).splitlines()) == 3
     pd.testing.assert_frame_equal(results.only().rows, results.rows)
     with pytest.raises(UsageError, match=r"no row has estimator='\*' and task='byte'; there are bit:d=2, mnist-vae"):
         results.only(task="byte")
@@ -86,9 +86,10 @@ def test_a_table_is_its_numbers(results: Results) -> None:
 
 
 def test_the_repr_answers_first(results: Results) -> None:
-    toy, vae, last = repr(results).splitlines()
-    assert re.match(r"bit:d=2: .+ left the least error at 2 evaluations of f, differentiations included$", toy)
-    assert re.match(r"mnist-vae.+: r\w+.* trained best, to a test ELBO of -\d+.* after 4 steps$", vae)
+    toy, unbiased, steps, seconds, last = repr(results).splitlines()
+    assert re.match(r"bit:d=2, bernoulli 2, least error: [\w:=.-]+ 0\.\d+ \[", toy)
+    assert re.match(r"bit:d=2, bernoulli 2, of the unbiased: ", unbiased)
+    assert re.match(r"mnist-vae.+, after 4 steps: r\w+ -\d+.* nats", steps) and " s of training: " in seconds
     assert re.search(r" rows; see \.rows, \.table\('toys' or 'efficiency' or 'training'\), \.plot\(name\)$", last), last
 
 

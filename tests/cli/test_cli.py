@@ -1,4 +1,4 @@
-"""The command line: what it refuses in one sentence, and what it runs, reuses and prints."""
+"""The command line: bad input is refused in one sentence; runs reuse finished cells and print their answers."""
 
 from __future__ import annotations
 
