@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 from pathlib import Path
+from typing import TypeGuard
 
 from ... import _HOME
 
@@ -31,6 +32,9 @@ def fingerprint(path: Path) -> str:
 @functools.cache
 def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if _is_for_types(node):
+            node.body = [ast.Pass()]  # never imported when code runs; the package's own would bring in all of it
     imported = {found for node in ast.walk(tree) for found in _imports(node, path)}
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -41,6 +45,10 @@ def _parse(path: Path) -> tuple[str, tuple[Path, ...]]:
                 _forget_about(statement)
             node.body[:] = [statement for statement in node.body if not _is_for_readers(statement)] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(sorted(imported))
+
+
+def _is_for_types(node: ast.AST) -> TypeGuard[ast.If]:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _is_docstring(statement: ast.AST) -> bool:

@@ -17,7 +17,7 @@ from dvae_bench import __version__
 from dvae_bench.bench.rows import COLUMNS, SCHEMA, outcome, row
 from dvae_bench.bench.run.cell import Cell, Place
 from dvae_bench.bench.run.runner import Progress, run_cells
-from dvae_bench.bench.sources import CLOCK, DRAWS, STEPS
+from dvae_bench.bench.sources import CLOCK, DRAWS, SOURCES, STEPS, Source
 from dvae_bench.bench.sources.training.point import Diverged, Point
 from dvae_bench.bench.statistics.intervals import Quantity
 from dvae_bench.bench.store import code_hash as fingerprints
@@ -468,3 +468,19 @@ class TestRunner:
         with pytest.raises(KeyboardInterrupt):
             run_cells([one_cell()], store, Progress())
         assert not store.cells.exists()
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
+def test_a_figure_a_page_or_an_answer_makes_no_cell_stale(source: Source) -> None:
+    """An import for types alone brought the whole package into every cell's key."""
+    seen, todo = set[Path](), [(fingerprints.ROOT / source.code).resolve()]
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo += fingerprints._parse(path)[1]
+    rooms = {path.relative_to(fingerprints.ROOT).parts[:2] for path in seen}
+    assert ("bench", "sources") in rooms
+    assert not rooms & {
+        ("bench", room) for room in ("report", "page", "ranking", "advice", "run", "compare", "protocols")
+    }
