@@ -83,7 +83,7 @@ class Results:
         """
         if name not in Tables._fields:
             raise UsageError(f"no table {name!r}{nearest(name, Tables._fields)}")
-        return getattr(self._study.tables, name).numbers.copy()
+        return getattr(self._study.tables, name).numbers.reset_index(drop=True)
 
     @overload
     def plot(self, name: str, ax: None = None) -> Figure: ...
