@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from ..ranking import correlation
 from ..ranking.trained import at_steps
 from ..report.figures.phases import COLOURS
 from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
@@ -40,6 +42,13 @@ def finishes(rows: pd.DataFrame) -> list[View]:
             views.append({"setting": setting_label(setting, devices), "x": f"test ELBO after {trained.at} (nats)",
                           "against": "", "points": points})  # fmt: skip
     return views
+
+
+def predictions(rows: pd.DataFrame) -> list[str]:
+    """For every training task, a sentence on whether a metric of the gradient predicts what its trainings reached."""
+    steps = sorted({int(step) for step in rows.loc[is_training(rows), "step"].dropna()})
+    found = correlation.correlations(rows, steps, floors=(math.inf,))
+    return [correlation.sentence(part) for _, part in found.groupby(correlation.SETTING)]
 
 
 def curves(metric: str, label: str, **axes: Any) -> Callable[[pd.DataFrame], list[View]]:

@@ -32,7 +32,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
     its code, and the Content-Security-Policy allows only the page's own scripts, by their SHA-256, and no request.
     Raises Unwritable.
     """
-    from .charts import charts
+    from .charts import charts, predictions
     from .data import data
 
     found = charts(list(studies))
@@ -51,6 +51,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
         counts=counts(lines),
         comparisons=comparisons,
         charts=found,
+        predictions=[sentence for study in studies for sentence in predictions(study.rows)],
         data={**data(studies, lines, anchors, found), "comparisons": tables},
         sections=parts,
         failures=failures,

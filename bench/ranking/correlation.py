@@ -95,6 +95,16 @@ def table(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def sentence(found: pd.DataFrame) -> str:
+    """Does a gradient metric predict these trainings? The rank correlations at the last step of one task, in words."""
+    last = found[(found["steps"] == found["steps"].max()) & np.isinf(found["floors"])].to_dict("records")
+    shown = ", ".join(f"{line['metric']} {_cell(line)}" for line in last)
+    return (
+        f"{last[0]['task']} after {last[0]['steps']} steps, {last[0]['estimators']} estimators: the rank correlation "
+        f"of the test ELBO with {shown}. At -1 the metric alone would order the trainings."
+    )
+
+
 def _cell(line: Mapping[Hashable, Any]) -> str:
     value = f"{line['rho']:+.2f}"
     return value if math.isnan(line["lo"]) else f"{value} [{line['lo']:+.2f}, {line['hi']:+.2f}]"

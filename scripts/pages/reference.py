@@ -51,6 +51,6 @@ def machine() -> str:
 
 
 def trainings() -> pd.DataFrame:
-    """The rows of scripts/trainings.py, as a run stores them."""
+    """The rows of scripts/trainings.py as a run stores them, and `length`, the steps of the whole training."""
     numbers = {name: [""] for name in ("value", "se", "lo", "hi", "n", "step")}
     return pd.read_csv(FOLDER / "which" / "trainings.csv", keep_default_na=False, na_values=numbers)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench.ranking.candidate import Candidate
-from dvae_bench.bench.ranking.correlation import correlations, rank_correlation, table
+from dvae_bench.bench.ranking.correlation import correlations, rank_correlation, sentence, table
 from dvae_bench.bench.ranking.ranking import Ranking, rank
 from dvae_bench.bench.ranking.recommend import recommend
 from dvae_bench.bench.ranking.trained import at_seconds, at_steps
@@ -167,6 +167,8 @@ def test_rank_correlations_are_those_of_each_seed() -> None:
     assert found.loc["bias_reference", "rho"] == pytest.approx(-expected.mean())
     text = table(found.reset_index())
     assert "| `vae` | 100 | 5, all | 3 | -0.93 [-1.00, -0.79] | +0.93" in text
+    words = sentence(found.reset_index())
+    assert words.startswith("vae after 100 steps, 5 estimators") and "var_cut -0.93 [-1.00, -0.79], bias" in words
 
 
 def test_only_estimators_near_the_best_count_within_floors() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from dvae_bench.bench.page import write_page
-from dvae_bench.bench.page.charts import charts
+from dvae_bench.bench.page.charts import charts, predictions
 from dvae_bench.bench.page.columns import columns
 from dvae_bench.bench.page.leaderboard import leaderboard, work_normalised
 from dvae_bench.bench.page.places import Places
@@ -114,6 +114,14 @@ def test_charts_are_json_of_every_setting_and_axis(tmp_path: Path, write_run: Wr
     assert found["finishes"][0]["points"][0][0] == "straight-through", "best first"
     ((_, ms, shares), *rest) = found["phases"][0]["bars"]
     assert len(rest) == 3 and ms == pytest.approx(2.1) and sum(shares) == pytest.approx(1.0)
+
+
+def test_it_says_whether_a_gradient_metric_predicts_the_training(tmp_path: Path, write_run: WriteRun) -> None:
+    folder = write_run(tmp_path / "run")
+    (words,) = predictions(study(folder).rows)
+    assert words.startswith("mnist-vae after ") and re.search(r"with var_encoder [-+][01]\.\d\d", words)
+    page = write_page([study(folder)], tmp_path / "page.html").read_text(encoding="utf-8")
+    assert words in Elements(page).texts
 
 
 def places(folder: Path) -> Places:
