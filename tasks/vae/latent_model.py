@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ...estimators.contract import Lower
 from ...estimators.latents import Latent, LatentSpec, Objective
@@ -15,11 +15,13 @@ class LatentModel(nn.Module, ABC):
     """Abstract. Its loss [*replicates, batch] is E_q f(z) + regulariser, in nats.
 
     spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
+    negative_phase: whether `advance` samples from the model itself, which the clock shows as a phase of the step.
     """
 
     spec: LatentSpec
     encoder: nn.Module
     decoder: nn.Module
+    negative_phase: bool = False
 
     @property
     def layers(self) -> tuple[LatentSpec, ...]:
@@ -50,3 +52,11 @@ class LatentModel(nn.Module, ABC):
     @abstractmethod
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
         """The analytic part of the loss, [*replicates, batch]; None if there is none."""
+
+    def advance(self, generator: Generator | None) -> None:
+        """Called once per training step, before the objective: counts the step, moves chains on. Nothing by default."""
+
+    def measure_prior(self, final: bool, generator: Generator | None) -> dict[str, Tensor]:
+        """Called at an evaluation, before the metrics of images: what those need of the prior is computed anew; its own
+        metrics, each []. Nothing by default. final: whether the training ends here."""
+        return {}

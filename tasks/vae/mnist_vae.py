@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,15 +11,17 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 from ...estimators.contract import Estimator
-from ...estimators.names import UsageError
+from ...estimators.names import Unsupported, UsageError
 from .active_units import active_units
 from .architectures import ARCHITECTURES
+from .boltzmann import EACH_STEP, Boltzmann
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
 from .optimisers import descend_at_once, make_optimizer
 
 MEAN_DRAWS = 16
+OF_RBM = ("left", "negative", "chains", "sweeps")
 
 
 class MnistVae(MnistTask):
@@ -31,7 +35,13 @@ class MnistVae(MnistTask):
     n, k: bits, or sites and classes, in place of the architecture's own.
     prior, demean, output_bias, kl, likelihood: as in `Vae`; with kl=l2 the loss is no bound, and with likelihood=l2 no
     bound is reported.
+    prior=rbm: a restricted Boltzmann machine with `left` of the bits on one side (0: half of them), as in `Boltzmann`.
+    negative, chains, sweeps: how the gradient of its log Z is computed in each step. The ELBO takes log Z from
+    enumeration where one side has at most 20 bits, else from annealed importance sampling, which flatters the ELBO by
+    as much as it misses: `log_z_gap` is its distance to reverse annealing. In training the loss has the log Z of the
+    evaluation before.
     prior_lr: the learning rate of plain SGD on a trained prior; 0 leaves the prior to the optimizer of the rest.
+    kl_warmup: as in `Vae`.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
     under torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
@@ -63,9 +73,17 @@ class MnistVae(MnistTask):
         "k": {"default": 0, "min": 0, "max": 10000, "about": "classes per site; 0 keeps those of the arch"},
         "prior": {
             "default": "fixed",
-            "choices": ("fixed", "trainable"),
-            "about": "whether the logits of the prior are trained",
+            "choices": ("fixed", "trainable", "rbm"),
+            "about": "fixed, with trained logits, or a restricted Boltzmann machine",
         },
+        "left": {"default": 0, "min": 0, "max": 10000, "about": "bits on one side of the RBM; 0 is half of them"},
+        "negative": {
+            "default": "pcd",
+            "choices": ("exact", "pcd"),
+            "about": "the gradient of the RBM's log Z: enumerated, or from persistent chains",
+        },
+        "chains": {"default": 100, "min": 1, "max": 100000, "about": "persistent chains of the RBM"},
+        "sweeps": {"default": 10, "min": 1, "max": 10000, "about": "Gibbs sweeps of each chain per step"},
         "prior_lr": {
             "default": 0.0,
             "min": 0.0,
@@ -86,6 +104,7 @@ class MnistVae(MnistTask):
             "choices": ("analytic", "sampled", "l2"),
             "about": "KL in closed form, or sampled inside f; l2 in its place is no bound",
         },
+        "kl_warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the KL's weight"},
         "likelihood": {
             "default": "bernoulli",
             "choices": ("bernoulli", "l2"),
@@ -142,10 +161,15 @@ class MnistVae(MnistTask):
     n: int
     k: int
     prior: str
+    left: int
+    negative: str
+    chains: int
+    sweeps: int
     prior_lr: float
     demean: str
     output_bias: str
     kl: str
+    kl_warmup: int
     likelihood: str
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -159,6 +183,27 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
+        self.boltzmann = self._boltzmann() if self.prior == "rbm" else None
+        for key in OF_RBM if self.boltzmann is None else ():
+            if getattr(self, key) != self.hyperparameters[key]["default"]:
+                raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
+
+    def _boltzmann(self) -> Callable[[], Boltzmann]:
+        """Makes the RBM. Raises Unsupported without a single layer of bits, UsageError for sides of the wrong sizes."""
+        if self.spec.kind != "bernoulli":
+            raise Unsupported(f"mnist-vae: an RBM is a distribution over bits, and arch={self.arch} has none")
+        if len(self.layers) > 1:
+            raise Unsupported(f"mnist-vae: prior=rbm takes one stochastic layer, and arch={self.arch} has several")
+        (bits,) = self.spec.event_shape
+        left = self.left or bits // 2
+        if not 0 < left < bits:
+            raise UsageError(f"mnist-vae: left must leave bits on both sides of the RBM, got {left} of {bits}")
+        if self.negative == "exact" and min(left, bits - left) > EACH_STEP:
+            raise UsageError(
+                f"mnist-vae: negative=exact enumerates the smaller side of the RBM, at most {EACH_STEP} bits, and "
+                f"left={left} of {bits} leaves {min(left, bits - left)} there; set left={EACH_STEP} or negative=pcd"
+            )
+        return partial(Boltzmann, bits, left, self.negative, self.chains, self.sweeps)
 
     def model(self, seed: int) -> Vae:
         """A freshly initialised model, the same for every estimator at one seed."""
@@ -172,15 +217,19 @@ class MnistVae(MnistTask):
                 self.prior == "trainable",
                 self.demean == "yes",
                 self.output_bias == "yes",
+                self.boltzmann,
+                self.kl_warmup,
             )
         return vae.to(self.device)
 
     def make_optimizer(self, model: Vae) -> Optimizer:
-        prior = model.trained_prior
-        if prior is None or not self.prior_lr:
+        if not self.prior_lr:
             return super().make_optimizer(model)
-        descend_at_once(prior, self.prior_lr)
-        others = [parameter for parameter in model.parameters() if parameter is not prior]
+        prior = model.prior_parameters()
+        for parameter in prior:
+            descend_at_once(parameter, self.prior_lr)
+        apart = set(map(id, prior))
+        others = [parameter for parameter in model.parameters() if id(parameter) not in apart]
         return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
 
     def metrics(

@@ -12,11 +12,15 @@ from torch import Generator, Tensor, nn
 
 from ...estimators.contract import Lower
 from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective, latent_at
+from ...estimators.names import Unsupported
 from .architectures import Architecture
+from .boltzmann import Boltzmann
 from .latent_model import LatentModel
 from .likelihood import reconstruction
 
 PIXELS = 784
+CHAINS, FINAL_CHAINS = 128, 1024
+"""Chains of annealed importance sampling at an evaluation, and at the last one."""
 
 
 class Vae(LatentModel):
@@ -26,8 +30,9 @@ class Vae(LatentModel):
     E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. likelihood: "bernoulli",
     or "l2", the squared distance of the decoder's probabilities to x, which gives no bound on log p(x) either.
     trained_prior: p has logits of its own, which start at 0; else it is the prior of the latent's kind, uniform or
-    standard normal. data_mean [784]: demean subtracts it from x before the encoder, output_bias starts the decoder's
-    bias at its logit.
+    standard normal. boltzmann: makes an RBM, the prior in place of these, whose log Z is never in f, but for a bound.
+    kl_warmup: the weight of the KL in the loss grows linearly to 1 over as many steps. data_mean [784]: demean
+    subtracts it from x before the encoder, output_bias starts the decoder's bias at its logit.
 
     With several stochastic layers, all of bits, p(z) is itself a VAE with data z: `deeper`. So q(z₁, z₂ given x) =
     q(z₁ given x) q(z₂ given z₁) and p(x, z₁, z₂) = p(z₂) p(z₁ given z₂) p(x given z₁), and f holds the loss of the
@@ -35,6 +40,7 @@ class Vae(LatentModel):
     """
 
     shift: Tensor | None
+    steps: Tensor | None
     deeper: Vae | None
 
     def __init__(
@@ -46,15 +52,18 @@ class Vae(LatentModel):
         trained_prior: bool = False,
         demean: bool = False,
         output_bias: bool = True,
+        boltzmann: Callable[[], Boltzmann] | None = None,
+        kl_warmup: int = 0,
     ) -> None:
         super().__init__()
         self.spec, *others = architecture.layers
         size, hidden, activation = len(data_mean), architecture.hidden, architecture.activation
-        self.kl, self.likelihood = kl, likelihood
+        self.kl, self.likelihood, self.kl_warmup = kl, likelihood, kl_warmup
         self.encoder = mlp(size, *hidden, math.prod(self.spec.param_shape), activation=activation)
         self.decoder = mlp(math.prod(self.spec.event_shape), *reversed(hidden), size, activation=activation)
         self.prior = nn.Parameter(torch.zeros(self.spec.param_shape)) if trained_prior and not others else None
         self.register_buffer("shift", data_mean.clone() if demean else None)
+        self.register_buffer("steps", torch.zeros(()) if kl_warmup else None)
         if output_bias:
             output = self.decoder[-1]
             assert isinstance(output, nn.Linear)
@@ -65,6 +74,9 @@ class Vae(LatentModel):
             half = torch.full(self.spec.event_shape, 0.5)
             rest = replace(architecture, layers=tuple(others))
             self.deeper = Vae(rest, half, kl, trained_prior=trained_prior, output_bias=False)
+        # Made last, so that the networks start as those with another prior.
+        self.boltzmann = None if boltzmann is None else boltzmann()
+        self.negative_phase = self.boltzmann is not None and self.boltzmann.chains is not None
 
     @property
     def layers(self) -> tuple[LatentSpec, ...]:
@@ -74,6 +86,11 @@ class Vae(LatentModel):
     def trained_prior(self) -> nn.Parameter | None:
         """The logits of the last layer's prior, if it is trained."""
         return self.prior if self.deeper is None else self.deeper.trained_prior
+
+    def prior_parameters(self) -> list[nn.Parameter]:
+        """All parameters of a trained prior."""
+        logits = self.trained_prior
+        return list(self.boltzmann.parameters()) if self.boltzmann is not None else [] if logits is None else [logits]
 
     def inference_parameters(self) -> list[nn.Parameter]:
         own = super().inference_parameters()
@@ -98,6 +115,8 @@ class Vae(LatentModel):
         if self.deeper is not None:
             logits = self.deeper.logits(self.deeper.sample_prior(n, generator))
             return self.latent(logits).sample(1, generator)[0]
+        if self.boltzmann is not None:
+            return self.boltzmann.sample(n, generator)
         uniform = next(self.parameters()).new_zeros(self.spec.param_shape)
         return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
 
@@ -107,13 +126,16 @@ class Vae(LatentModel):
         if self.deeper is not None:
             q, drawn = self.deeper.sample_posterior(z, 1, generator)
             return self.deeper.log_weight(z, drawn, q, generator)[0]
+        if self.boltzmann is not None:
+            return self.boltzmann.neg_energy(z) - self.boltzmann.log_z()
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
 
     def kl_to_prior(self, latent: Latent) -> Tensor:
-        """KL(q || p), [*replicates, batch], or -H(q) if p is a VAE; by linearity, log q and log p at the mean of z."""
+        """KL(q || p), [*replicates, batch], or -H(q) if p is a VAE; log q and log p at the mean of z, since they are
+        linear in each site."""
         if self.deeper is not None:
             return latent.kl_to_prior() - math.log(self.spec.configurations)
-        if self.prior is None:
+        if self.prior is None and self.boltzmann is None:
             return latent.kl_to_prior()
         assert isinstance(latent, Discrete)
         mean = latent.probs
@@ -136,8 +158,12 @@ class Vae(LatentModel):
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         """f(z) = -log p(x given z), plus log q(z) - log p(z) if the KL is sampled; with several layers the loss of the
-        deeper VAE takes the place of -log p(z) in any case. For a bound it is -log p(x, z)."""
+        deeper VAE takes the place of -log p(z) in any case. For a bound it is -log p(x, z).
+
+        Raises Unsupported for a bound while its KL should have a weight."""
         if bound:
+            if self.kl_warmup:
+                raise Unsupported("kl_warmup weighs the KL, which a multi-sample bound does not have; leave it out")
             return lambda z: self.reconstruction(x, z) - self.prior_log_prob(latent, z)
         if self.kl != "sampled" and self.deeper is None:
             return lambda z: self.reconstruction(x, z)
@@ -146,8 +172,11 @@ class Vae(LatentModel):
         def f(z: Tensor) -> Tensor:
             loss = self.reconstruction(x, z)
             if self.kl == "sampled":
-                loss = loss + fixed.log_prob(z)
-            return loss - self.prior_log_prob(fixed, z) if self.deeper is None else loss + self.deeper.loss(z, lower)
+                loss = loss + self.weighted(fixed.log_prob(z))
+            if self.deeper is not None:
+                return loss + self.weighted(self.deeper.loss(z, lower))
+            known = self.prior_log_prob(fixed, z) if self.boltzmann is None else self.boltzmann.neg_energy(z)
+            return loss - self.weighted(known)
 
         return f
 
@@ -159,13 +188,30 @@ class Vae(LatentModel):
         return value if regulariser is None else value + regulariser
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
-        """KL(q || p) or its replacement, [*replicates, batch]; None if f holds log q."""
-        if bound or self.kl == "sampled":
+        """KL(q || p) or its replacement, [*replicates, batch]; None if f holds all of it, or log Z of an RBM."""
+        if bound:
             return None
+        if self.kl == "sampled":
+            return None if self.boltzmann is None else self.weighted(self.boltzmann.log_z()).expand(latent.batch_shape)
         if self.kl == "l2":
             assert isinstance(latent, Gaussian)
-            return latent.l2_to_prior()
-        return self.kl_to_prior(latent)
+            return self.weighted(latent.l2_to_prior())
+        return self.weighted(self.kl_to_prior(latent))
+
+    def weighted(self, kl: Tensor) -> Tensor:
+        """A part of the KL times its weight, min(1, steps / kl_warmup)."""
+        return kl if self.steps is None else kl * (self.steps / self.kl_warmup).clamp_max(1)
+
+    def advance(self, generator: Generator | None) -> None:
+        if self.steps is not None:
+            self.steps += 1
+        if self.boltzmann is not None:
+            self.boltzmann.advance(generator)
+
+    def measure_prior(self, final: bool, generator: Generator | None) -> dict[str, Tensor]:
+        if self.boltzmann is None:
+            return {}
+        return self.boltzmann.measure(FINAL_CHAINS if final else CHAINS, generator)
 
     def divergence(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
         """KL(q || p), [batch]: at the draws z [1, batch, *event] if it is sampled, else analytic; with several layers,
