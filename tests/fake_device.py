@@ -93,6 +93,12 @@ def vae(cls: type[Estimator], arch: str, kl: str) -> None:
     steps(cls, mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4))
 
 
+def rbm(name: str, negative: str) -> None:
+    """The same with an RBM as prior."""
+    cls = ESTIMATORS.find(name).load()
+    steps(cls, mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, negative=negative, kl_warmup=2, batch=4))
+
+
 def vq(arch: str) -> None:
     """Training steps of a VQ-VAE, counted and timed."""
     steps(VqSt, MnistVq(DEVICE, arch=arch, batch=4))
@@ -124,6 +130,8 @@ def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:
         for name, parameter in part._parameters.items():
             if parameter is not None:
                 part._parameters[name] = nn.Parameter(parameter.detach().to(device))
+        for name, buffer in part._buffers.items():
+            part._buffers[name] = None if buffer is None else buffer.to(device)
     return module
 
 
@@ -150,6 +158,9 @@ def main() -> None:
     for name in CONTINUOUS:
         for each in FAMILIES:
             cases[f"{name}-{each}"] = partial(family, name, each)
+    for name in ("rloo", "rebar"):
+        for negative in ("exact", "pcd"):
+            cases[f"{name}-rbm-{negative}"] = partial(rbm, name, negative)
     for arch in ("mlp", "conv"):
         cases[f"vq-{arch}"] = partial(vq, arch)
     for name in TOYS:
