@@ -1,4 +1,4 @@
-"""A training step with an RBM as prior over the same step with the fixed prior, in pairs, and its log Z by annealing."""
+"""A training step with an RBM as prior over that with the fixed prior, in pairs, and the time of its log Z."""
 
 from __future__ import annotations
 
