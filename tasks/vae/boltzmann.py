@@ -20,7 +20,7 @@ BLOCK = 2**14
 
 
 class Boltzmann(nn.Module):
-    """p(z) = exp(b · z + z₁ᵀ W z₂) / Z of bits z = (z₁, z₂), of which the first `left` are z₁.
+    """p(z) = exp(b · z + z₁ᵀ W z₂) / Z of bits z = (z₁, z₂), `left` and `right` of them.
 
     Given one side, the bits of the other are independent, so that one side is always summed out: states, chains and
     enumerations are of the smaller side, [*, units].
@@ -33,9 +33,9 @@ class Boltzmann(nn.Module):
     known: Tensor
     chains: Tensor | None
 
-    def __init__(self, bits: int, left: int, negative: str = "pcd", chains: int = 100, sweeps: int = 10) -> None:
+    def __init__(self, left: int, right: int, negative: str = "pcd", chains: int = 100, sweeps: int = 10) -> None:
         super().__init__()
-        self.sizes, self.sweeps = (left, bits - left), sweeps
+        self.sizes, self.sweeps, bits = (left, right), sweeps, left + right
         self.bias = nn.Parameter(torch.zeros(bits))
         self.weight = nn.Parameter(0.01 * torch.randn(self.sizes))
         self.register_buffer("known", torch.tensor(bits * math.log(2)))

@@ -32,6 +32,10 @@ class LatentModel(nn.Module, ABC):
         """This model and those inside it: one per stochastic layer."""
         return [module for module in self.modules() if isinstance(module, LatentModel)]
 
+    def networks(self) -> list[nn.Module]:
+        """Encoder and decoder, and any other network of this stochastic layer."""
+        return [self.encoder, self.decoder]
+
     def inference_parameters(self) -> list[nn.Parameter]:
         """The parameters of q, in every layer."""
         return list(self.encoder.parameters())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,17 +10,20 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 from ...estimators.contract import Estimator
+from ...estimators.latents import LatentSpec
 from ...estimators.names import Unsupported, UsageError
 from .active_units import active_units
 from .architectures import ARCHITECTURES
+from .autoencoder import Autoencoder
 from .boltzmann import EACH_STEP, Boltzmann
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
 from .optimisers import descend_at_once, make_optimizer
+from .two_groups import TwoGroups
 
 MEAN_DRAWS = 16
-OF_RBM = ("left", "negative", "chains", "sweeps")
+OF_RBM = ("groups", "left", "negative", "chains", "sweeps")
 
 
 class MnistVae(MnistTask):
@@ -36,6 +38,7 @@ class MnistVae(MnistTask):
     prior, demean, output_bias, kl, likelihood: as in `Vae`; with kl=l2 the loss is no bound, and with likelihood=l2 no
     bound is reported.
     prior=rbm: a restricted Boltzmann machine with `left` of the bits on one side (0: half of them), as in `Boltzmann`.
+    groups=2: q(z₁ given x) q(z₂ given x, z₁) of its two sides, as in `TwoGroups`; the estimator is used for each.
     negative, chains, sweeps: how the gradient of its log Z is computed in each step. The ELBO takes log Z from
     enumeration where one side has at most 20 bits, else from annealed importance sampling, which flatters the ELBO by
     as much as it misses: `log_z_gap` is its distance to reverse annealing. In training the loss has the log Z of the
@@ -75,6 +78,12 @@ class MnistVae(MnistTask):
             "default": "fixed",
             "choices": ("fixed", "trainable", "rbm"),
             "about": "fixed, with trained logits, or a restricted Boltzmann machine",
+        },
+        "groups": {
+            "default": 1,
+            "min": 1,
+            "max": 2,
+            "about": "groups of the posterior; 2 draws the RBM's second side given its first",
         },
         "left": {"default": 0, "min": 0, "max": 10000, "about": "bits on one side of the RBM; 0 is half of them"},
         "negative": {
@@ -161,6 +170,7 @@ class MnistVae(MnistTask):
     n: int
     k: int
     prior: str
+    groups: int
     left: int
     negative: str
     chains: int
@@ -183,13 +193,17 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
-        self.boltzmann = self._boltzmann() if self.prior == "rbm" else None
-        for key in OF_RBM if self.boltzmann is None else ():
+        for key in OF_RBM if self.prior != "rbm" else ():
             if getattr(self, key) != self.hyperparameters[key]["default"]:
                 raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
+        if self.prior == "rbm":
+            self.sides = self._sides()
+            if self.groups == 2:
+                self.layers = tuple(map(LatentSpec.bernoulli, self.sides))
+                self.spec = self.layers[0]
 
-    def _boltzmann(self) -> Callable[[], Boltzmann]:
-        """Makes the RBM. Raises Unsupported without a single layer of bits, UsageError for sides of the wrong sizes."""
+    def _sides(self) -> tuple[int, int]:
+        """The bits of the RBM's sides. Raises Unsupported without a single layer of bits, UsageError for bad sizes."""
         if self.spec.kind != "bernoulli":
             raise Unsupported(f"mnist-vae: an RBM is a distribution over bits, and arch={self.arch} has none")
         if len(self.layers) > 1:
@@ -198,31 +212,38 @@ class MnistVae(MnistTask):
         left = self.left or bits // 2
         if not 0 < left < bits:
             raise UsageError(f"mnist-vae: left must leave bits on both sides of the RBM, got {left} of {bits}")
-        if self.negative == "exact" and min(left, bits - left) > EACH_STEP:
+        smaller = min(left, bits - left)
+        if self.negative == "exact" and smaller > EACH_STEP:
             raise UsageError(
                 f"mnist-vae: negative=exact enumerates the smaller side of the RBM, at most {EACH_STEP} bits, and "
-                f"left={left} of {bits} leaves {min(left, bits - left)} there; set left={EACH_STEP} or negative=pcd"
+                f"left={left} of {bits} leaves {smaller} there; set left={EACH_STEP} or negative=pcd"
             )
-        return partial(Boltzmann, bits, left, self.negative, self.chains, self.sweeps)
+        return left, bits - left
 
-    def model(self, seed: int) -> Vae:
+    def model(self, seed: int) -> Autoencoder:
         """A freshly initialised model, the same for every estimator at one seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            vae = Vae(
-                self.architecture,
-                self.data_mean,
-                self.kl,
-                self.likelihood,
-                self.prior == "trainable",
-                self.demean == "yes",
-                self.output_bias == "yes",
-                self.boltzmann,
-                self.kl_warmup,
-            )
+            vae = self._vae()
         return vae.to(self.device)
 
-    def make_optimizer(self, model: Vae) -> Optimizer:
+    def _vae(self) -> Autoencoder:
+        options: dict[str, Any] = {
+            "kl": self.kl,
+            "likelihood": self.likelihood,
+            "demean": self.demean == "yes",
+            "output_bias": self.output_bias == "yes",
+            "kl_warmup": self.kl_warmup,
+        }
+        if self.prior != "rbm":
+            trained = self.prior == "trainable"
+            return Vae(self.architecture, self.data_mean, trained_prior=trained, **options)
+        rbm = partial(Boltzmann, *self.sides, self.negative, self.chains, self.sweeps)
+        if self.groups == 2:
+            return TwoGroups(self.architecture, self.sides[0], self.data_mean, rbm, **options)
+        return Vae(self.architecture, self.data_mean, boltzmann=rbm, **options)
+
+    def make_optimizer(self, model: Autoencoder) -> Optimizer:
         if not self.prior_lr:
             return super().make_optimizer(model)
         prior = model.prior_parameters()
@@ -233,7 +254,12 @@ class MnistVae(MnistTask):
         return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
 
     def metrics(
-        self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
+        self,
+        model: Autoencoder,
+        x: Tensor,
+        generator: Generator,
+        samples: int = 0,
+        estimator: Estimator | None = None,
     ) -> dict[str, Tensor]:
         """The ELBO with its two parts by one draw of z, and the active units of all layers; with `samples` log p(x) by
         importance sampling, and its gap."""
@@ -250,7 +276,7 @@ class MnistVae(MnistTask):
 
     @torch.no_grad()
     def images(
-        self, model: Vae, x: Tensor, generator: Generator, estimator: Estimator | None = None
+        self, model: Autoencoder, x: Tensor, generator: Generator, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
         _, (z,) = model.sample_posterior(x, 1, generator)
         drawn = model.sample_prior(len(x), generator)

@@ -36,7 +36,7 @@ class RbmBits(Toy):
         super().__init__(*args, **values)
         spec = LatentSpec.bernoulli(2 * self.d)
         with torch.random.fork_rng(devices=[]):
-            rbm = partial(Boltzmann, 2 * self.d, self.d, "exact")
+            rbm = partial(Boltzmann, self.d, self.d, "exact")
             vae = Vae(Architecture((spec,)), torch.full((PIXELS,), 0.5), "sampled", boltzmann=rbm)
         self.layers, self.vae = vae.layers, vae.to(self.device, self.dtype)
         with torch.no_grad():

@@ -21,7 +21,7 @@ SIDES = [(3, 4), (4, 3), (1, 6)]
 def rbm(left: int = 3, right: int = 4, scale: float = 1.0, **values: Any) -> Boltzmann:
     """An RBM with strong weights, in float64."""
     torch.manual_seed(0)
-    made = Boltzmann(left + right, left, **values).double()
+    made = Boltzmann(left, right, **values).double()
     with torch.no_grad():
         made.bias.normal_(0, scale)
         made.weight.normal_(0, scale)

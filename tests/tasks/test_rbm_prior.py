@@ -20,7 +20,7 @@ from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import Unsupported, UsageError
-from dvae_bench.tasks.vae import model
+from dvae_bench.tasks.vae import autoencoder
 from dvae_bench.tasks.vae.architectures import Architecture
 from dvae_bench.tasks.vae.boltzmann import Boltzmann
 from dvae_bench.tasks.vae.bounds import elbo_parts, importance_weighted
@@ -37,7 +37,7 @@ SMALL = {"arch": "linear", "n": 12, "batch": 16, "prior": "rbm"}
 def vae(negative: str = "exact", **values: Any) -> Vae:
     """A VAE of few bits whose RBM is far from uniform, in float64."""
     torch.manual_seed(0)
-    rbm = partial(Boltzmann, BITS, LEFT, negative)
+    rbm = partial(Boltzmann, LEFT, BITS - LEFT, negative)
     made = Vae(Architecture((LatentSpec.bernoulli(BITS),)), torch.rand(784), boltzmann=rbm, **values).double()
     assert made.boltzmann is not None
     with torch.no_grad():
@@ -217,8 +217,8 @@ class TestStep:
 
 class TestEvaluation:
     def points(self, monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[Any]:
-        monkeypatch.setattr(model, "CHAINS", 10)
-        monkeypatch.setattr(model, "FINAL_CHAINS", 20)
+        monkeypatch.setattr(autoencoder, "CHAINS", 10)
+        monkeypatch.setattr(autoencoder, "FINAL_CHAINS", 20)
         task = MnistVae(**SMALL | values)
         return train(task, build("rloo", *task.layers), TRAINING, 0, lambda fraction: None)
 
