@@ -39,6 +39,7 @@ VAES = (("linear", "sampled"), ("categorical", "analytic"), ("two-layer-linear",
 TOYS = [plugin.name for plugin in TASKS if "steps" not in plugin.fact("sources", ())] + [
     "bit-table:extension=multilinear",
     "tiny-vae:deeper=3",
+    "rbm-bits:posterior_groups=2",
 ]
 
 
@@ -93,10 +94,10 @@ def vae(cls: type[Estimator], arch: str, kl: str) -> None:
     steps(cls, mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4))
 
 
-def rbm(name: str, negative: str) -> None:
+def rbm(name: str, negative: str, groups: int) -> None:
     """The same with an RBM as prior."""
-    cls = ESTIMATORS.find(name).load()
-    steps(cls, mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, negative=negative, kl_warmup=2, batch=4))
+    cls, more = ESTIMATORS.find(name).load(), {"kl_warmup": 2, "batch": 4}
+    steps(cls, mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, negative=negative, groups=groups, **more))
 
 
 def vq(arch: str) -> None:
@@ -159,8 +160,8 @@ def main() -> None:
         for each in FAMILIES:
             cases[f"{name}-{each}"] = partial(family, name, each)
     for name in ("rloo", "rebar"):
-        for negative in ("exact", "pcd"):
-            cases[f"{name}-rbm-{negative}"] = partial(rbm, name, negative)
+        for negative, groups in (("exact", 2), ("pcd", 1), ("pcd", 2)):
+            cases[f"{name}-rbm-{negative}-{groups}"] = partial(rbm, name, negative, groups)
     for arch in ("mlp", "conv"):
         cases[f"vq-{arch}"] = partial(vq, arch)
     for name in TOYS:

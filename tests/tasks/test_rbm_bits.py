@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from dvae_bench.estimators.latents import Bernoulli
 from dvae_bench.tasks.vae.boltzmann import Boltzmann
 from dvae_bench.tasks.vae.model import Vae
 from dvae_bench.tasks.vae.rbm_bits import RbmBits
+from dvae_bench.tasks.vae.two_groups import TwoGroups
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -18,18 +20,31 @@ Z_MAX = 5.0
 """Of a standard normal, exceeded once in 1.7 million; the test below looks at 16 at a fixed seed."""
 
 
+@pytest.fixture(params=[1, 2], ids="{} groups".format)
+def toy(request: pytest.FixtureRequest) -> RbmBits:
+    return RbmBits("cpu", torch.float64, d=D, posterior_groups=request.param)
+
+
+def log_bernoulli(z: Tensor, logits: Tensor) -> Tensor:
+    return (z * logsigmoid(logits) + (1 - z) * logsigmoid(-logits)).sum(-1)
+
+
 def written_out(toy: RbmBits) -> dict[str, Tensor]:
     """-ELBO = Σ_z q(z) [log q(z) - log p(z) - log p(x given z)] over all 2^(2 D) z, and its gradients."""
     z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=2 * D)), dtype=torch.float64)
     (b, w), (v, c) = toy.vae.boltzmann.parameters(), toy.vae.decoder.parameters()
     scores = z @ b + torch.einsum("si,ij,sj->s", z[:, :D], w, z[:, D:])
-    log_q = (z * logsigmoid(toy.logits) + (1 - z) * logsigmoid(-toy.logits)).sum(-1)
-    pixels = z @ v.T + c
-    log_x = (toy.x * logsigmoid(pixels) + (1 - toy.x) * logsigmoid(-pixels)).sum(-1)
+    if toy.posterior_groups == 2:
+        a, e = toy.vae.second.parameters()
+        second = torch.cat([toy.x.expand(len(z), -1), z[:, :D]], -1) @ a.T + e
+        log_q, own = log_bernoulli(z[:, :D], toy.logits) + log_bernoulli(z[:, D:], second), [a, e]
+    else:
+        log_q, own = log_bernoulli(z, toy.logits), []
+    log_x = log_bernoulli(toy.x, z @ v.T + c)
     value = (log_q.exp() * (log_q - (scores - scores.logsumexp(0)) - log_x)).sum()
-    cut, *rest = torch.autograd.grad(value, [toy.logits, b, w, v, c])
-    prior, decoder = (torch.cat([part.flatten() for part in pair]) for pair in (rest[:2], rest[2:]))
-    return {"value": value.detach(), "cut": cut, "prior": prior, "decoder": decoder}
+    cut, *rest = torch.autograd.grad(value, [toy.logits, b, w, v, c, *own])
+    pairs = [torch.cat([part.flatten() for part in rest[k : k + 2]]) for k in range(0, len(rest), 2)]
+    return {"value": value.detach(), "cut": cut, **dict(zip(("prior", "decoder", "posterior"), pairs, strict=False))}
 
 
 def wrong(exact: dict[str, Tensor], toy: RbmBits) -> set[str]:
@@ -38,23 +53,23 @@ def wrong(exact: dict[str, Tensor], toy: RbmBits) -> set[str]:
     return {group for group, found in exact.items() if not torch.allclose(found, expected[group], rtol=1e-10)}
 
 
-def test_value_and_gradients_are_those_of_the_joint() -> None:
-    toy = RbmBits("cpu", torch.float64, d=D)
+def test_value_and_gradients_are_those_of_the_joint(toy: RbmBits) -> None:
     assert wrong(toy.exact(), toy) == set()
     assert all(gradient.abs().max() > 0.1 for gradient in toy.exact().values())
 
 
 def entropy_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a binary cross-entropy reduced by its mean does: H(q) over the number of bits."""
-    right = Vae.regulariser
+    for cls in (Vae, TwoGroups):
+        monkeypatch.setattr(cls, "regulariser", averaged(cls.regulariser))
 
-    def regulariser(vae: Vae, latent: object, bound: bool = False) -> Tensor | None:
+
+def averaged(right: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def regulariser(vae: Vae | TwoGroups, latent: Bernoulli) -> Tensor:
         log_q = (latent.probs * latent.params + logsigmoid(-latent.params)).sum(-1)
-        whole = right(vae, latent, bound)
-        assert whole is not None
-        return whole + (1 / latent.params.shape[-1] - 1) * (log_q - log_q.detach())
+        return right(vae, latent) + (1 / latent.params.shape[-1] - 1) * (log_q - log_q.detach())
 
-    monkeypatch.setattr(Vae, "regulariser", regulariser)
+    return regulariser
 
 
 def without_log_z(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,11 +98,10 @@ def half_of_log_z(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_twins_are_caught(
-    twin: Callable[[pytest.MonkeyPatch], None], groups: set[str], monkeypatch: pytest.MonkeyPatch
+    twin: Callable[[pytest.MonkeyPatch], None], groups: set[str], toy: RbmBits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the groups that are wrong, and in no other."""
     twin(monkeypatch)
-    toy = RbmBits("cpu", torch.float64, d=D)
     assert wrong(toy.exact(), toy) == groups
 
 
