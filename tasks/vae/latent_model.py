@@ -15,12 +15,14 @@ class LatentModel(nn.Module, ABC):
     """Abstract. Its loss [*replicates, batch] is E_q f(z) + regulariser, in nats.
 
     spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
+    takes_stand_in: whether `objective` takes the estimator's `stand_in`, for a part of f that is linear in z.
     negative_phase: whether `advance` samples from the model itself, which the clock shows as a phase of the step.
     """
 
     spec: LatentSpec
     encoder: nn.Module
     decoder: nn.Module
+    takes_stand_in: bool = False
     negative_phase: bool = False
 
     @property

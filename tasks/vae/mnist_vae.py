@@ -23,7 +23,7 @@ from .optimisers import descend_at_once, make_optimizer
 from .two_groups import TwoGroups
 
 MEAN_DRAWS = 16
-OF_RBM = ("groups", "left", "negative", "chains", "sweeps")
+OF_RBM = ("groups", "energy", "left", "negative", "chains", "sweeps")
 
 
 class MnistVae(MnistTask):
@@ -39,6 +39,8 @@ class MnistVae(MnistTask):
     bound is reported.
     prior=rbm: a restricted Boltzmann machine with `left` of the bits on one side (0: half of them), as in `Boltzmann`.
     groups=2: q(z₁ given x) q(z₂ given x, z₁) of its two sides, as in `TwoGroups`; the estimator is used for each.
+    energy=exact: there, the smoothing estimators get the left-right gradient of DVAE (`smoothing`) and the
+    cross-entropy of DVAE++ (dvaepp-*, dvaes-*), for the energy of z₁ itself in place of the relaxed z₁.
     negative, chains, sweeps: how the gradient of its log Z is computed in each step. The ELBO takes log Z from
     enumeration where one side has at most 20 bits, else from annealed importance sampling, which flatters the ELBO by
     as much as it misses: `log_z_gap` is its distance to reverse annealing. In training the loss has the log Z of the
@@ -84,6 +86,11 @@ class MnistVae(MnistTask):
             "min": 1,
             "max": 2,
             "about": "groups of the posterior; 2 draws the RBM's second side given its first",
+        },
+        "energy": {
+            "default": "relaxed",
+            "choices": ("relaxed", "exact"),
+            "about": "with groups=2: the energy at the relaxed z, or exactly that of its bits where the estimator can",
         },
         "left": {"default": 0, "min": 0, "max": 10000, "about": "bits on one side of the RBM; 0 is half of them"},
         "negative": {
@@ -171,6 +178,7 @@ class MnistVae(MnistTask):
     k: int
     prior: str
     groups: int
+    energy: str
     left: int
     negative: str
     chains: int
@@ -196,6 +204,8 @@ class MnistVae(MnistTask):
         for key in OF_RBM if self.prior != "rbm" else ():
             if getattr(self, key) != self.hyperparameters[key]["default"]:
                 raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
+        if self.energy == "exact" and (self.groups == 1 or self.kl == "sampled"):
+            raise UsageError("mnist-vae: energy=exact is of the last group's closed KL: add groups=2 and kl=analytic")
         if self.prior == "rbm":
             self.sides = self._sides()
             if self.groups == 2:
@@ -240,7 +250,7 @@ class MnistVae(MnistTask):
             return Vae(self.architecture, self.data_mean, trained_prior=trained, **options)
         rbm = partial(Boltzmann, *self.sides, self.negative, self.chains, self.sweeps)
         if self.groups == 2:
-            return TwoGroups(self.architecture, self.sides[0], self.data_mean, rbm, **options)
+            return TwoGroups(self.architecture, self.sides[0], self.data_mean, rbm, energy=self.energy, **options)
         return Vae(self.architecture, self.data_mean, boltzmann=rbm, **options)
 
     def make_optimizer(self, model: Autoencoder) -> Optimizer:

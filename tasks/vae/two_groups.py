@@ -16,6 +16,9 @@ from .autoencoder import Autoencoder
 from .boltzmann import Boltzmann
 from .model import mlp, neg_entropy
 
+StandIn = Callable[[Latent, Tensor], Tensor]
+"""As `Estimator.stand_in`."""
+
 
 class TwoGroups(Autoencoder):
     """q(z₁ given x) q(z₂ given x, z₁), p(z₁, z₂) an RBM with these two sides, and pixels with logits decoder(z₁, z₂).
@@ -24,9 +27,10 @@ class TwoGroups(Autoencoder):
 
         f(z₁) = E_q₂[-log p(x given z₁, z₂)] - b · (z₁, μ₂) - z₁ᵀ W μ₂ - H(q₂),
 
-    the mean over z₂ by the second group's estimator; -H(q₁) + log Z is analytic. A relaxed z₁ enters q₂, the energy and
-    the decoder as it is. kl="sampled" puts log q₁ + log q₂ - log p(z₁, z₂) inside in place of the last three, without
-    log Z; q is detached there, since E ∇ log q = 0.
+    the mean over z₂ by the second group's estimator; -H(q₁) + log Z is analytic. A relaxed z₁ enters q₂ and the decoder
+    as it is, and the energy too; with energy="exact", the estimator's `stand_in` for z₁ enters the energy: DVAE's
+    left-right gradient, DVAE++'s cross-entropy. kl="sampled" puts log q₁ + log q₂ - log p(z₁, z₂) inside in place of
+    the last three, without log Z; q is detached there, since E ∇ log q = 0.
     """
 
     boltzmann: Boltzmann
@@ -42,6 +46,7 @@ class TwoGroups(Autoencoder):
         demean: bool = False,
         output_bias: bool = True,
         kl_warmup: int = 0,
+        energy: str = "relaxed",
     ) -> None:
         (bits,) = architecture.layers[0].event_shape
         size, hidden, activation = len(data_mean), architecture.hidden, architecture.activation
@@ -52,7 +57,7 @@ class TwoGroups(Autoencoder):
         second = mlp(size + left, *hidden, bits - left, activation=activation)
         spec = LatentSpec.bernoulli(left)
         super().__init__(spec, networks, data_mean, kl, likelihood, demean, output_bias, boltzmann, kl_warmup)
-        self.second = second
+        self.second, self.takes_stand_in = second, energy == "exact"
 
     @property
     def layers(self) -> tuple[LatentSpec, ...]:
@@ -76,7 +81,14 @@ class TwoGroups(Autoencoder):
     def sample_prior(self, n: int, generator: Generator | None) -> Tensor:
         return self.boltzmann.sample(n, generator)
 
-    def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
+    def objective(
+        self,
+        x: Tensor,
+        latent: Latent,
+        bound: bool = False,
+        lower: Sequence[Lower] = (),
+        stand_in: StandIn = lambda latent, z: z,
+    ) -> Objective:
         """As above. Raises Unsupported for a bound, which is defined for one group."""
         if bound:
             raise Unsupported("a multi-sample bound is defined for one group of bits; leave out groups=2")
@@ -86,7 +98,9 @@ class TwoGroups(Autoencoder):
         def f(z: Tensor) -> Tensor:
             second = self.given(x, z)
             value = average(self._within(x, z, second), second)
-            return value + self.weighted(fixed.log_prob(z) if self.kl == "sampled" else self._last_kl(z, second))
+            if self.kl == "sampled":
+                return value + self.weighted(fixed.log_prob(z))
+            return value + self.weighted(self._last_kl(stand_in(latent, z), second))
 
         return f
 
