@@ -193,6 +193,11 @@ class Estimator(nn.Module, metaclass=Made):
         """Whether `target` is E_q f(z), which a task may know in closed form."""
         return type(self).target is Estimator.target or self.claim().target in ("discrete", "own-relaxed")
 
+    def stand_in(self, latent: Any, zeta: Tensor) -> Tensor:
+        """What stands for z [n, *batch, *event] in a part of f that is linear in each site of z, where f is evaluated
+        at ζ: a tensor with the mean and the mean gradient of z given ζ where the estimator knows it, else ζ."""
+        return zeta
+
     def lower(self, generator: Generator | None) -> Sequence[Lower]:
         """How f is averaged over each stochastic layer inside it; only `Layered` has any."""
         return ()

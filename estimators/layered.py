@@ -79,6 +79,9 @@ class Layered(Estimator):
     def targets_expectation(self) -> bool:
         return self.top.targets_expectation
 
+    def stand_in(self, latent: Any, zeta: Tensor) -> Tensor:
+        return self.top.stand_in(latent, zeta)
+
     def lower(self, generator: Generator | None) -> Sequence[Lower]:
         return [self._average(estimator, generator) for estimator in self.deeper]
 

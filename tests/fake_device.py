@@ -39,6 +39,7 @@ VAES = (("linear", "sampled"), ("categorical", "analytic"), ("two-layer-linear",
 TOYS = [plugin.name for plugin in TASKS if "steps" not in plugin.fact("sources", ())] + [
     "bit-table:extension=multilinear",
     "tiny-vae:deeper=3",
+    "rbm-bits:posterior_groups=2",
 ]
 
 
@@ -93,6 +94,12 @@ def vae(cls: type[Estimator], arch: str, kl: str) -> None:
     steps(cls, mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4))
 
 
+def rbm(name: str, negative: str, groups: int) -> None:
+    """The same with an RBM as prior."""
+    cls, more = ESTIMATORS.find(name).load(), {"kl_warmup": 2, "batch": 4}
+    steps(cls, mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, negative=negative, groups=groups, **more))
+
+
 def vq(arch: str) -> None:
     """Training steps of a VQ-VAE, counted and timed."""
     steps(VqSt, MnistVq(DEVICE, arch=arch, batch=4))
@@ -124,6 +131,8 @@ def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:
         for name, parameter in part._parameters.items():
             if parameter is not None:
                 part._parameters[name] = nn.Parameter(parameter.detach().to(device))
+        for name, buffer in part._buffers.items():
+            part._buffers[name] = None if buffer is None else buffer.to(device)
     return module
 
 
@@ -150,6 +159,9 @@ def main() -> None:
     for name in CONTINUOUS:
         for each in FAMILIES:
             cases[f"{name}-{each}"] = partial(family, name, each)
+    for name in ("rloo", "rebar"):
+        for negative, groups in (("exact", 2), ("pcd", 1), ("pcd", 2)):
+            cases[f"{name}-rbm-{negative}-{groups}"] = partial(rbm, name, negative, groups)
     for arch in ("mlp", "conv"):
         cases[f"vq-{arch}"] = partial(vq, arch)
     for name in TOYS:

@@ -42,7 +42,7 @@ WANTED = 0.2
 UNLIKELY = 1e-6
 ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
-FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"]}
+FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"], "rbm-bits": ["d=1"]}
 """Sizes at which the relaxed objective is known."""
 TABLES = {
     "bernoulli": "bit-table",

@@ -20,9 +20,11 @@ NATS = {
     "reconstruction": "lower",
     "loss": "lower",
     "kl": "none",
+    "log_z": "none",
+    "log_z_gap": "none",
 }
 CODES = {"perplexity": "higher", "dead_codes": "lower", "distortion": "lower"}
-LOWER = ("var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
+LOWER = ("negative_ratio", "var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
 SPLITS = ("_train", "_test", "_valid")
 
 

@@ -34,6 +34,7 @@ TASKS = (
     "cosine:family={gaussian,cauchy}",
     "bell",
     "tiny-vae",
+    "rbm-bits",
     "vq-table:codebook={free,linear-codebook},temperature={0.1,1.0}",
     "mnist-vae:arch={linear,nonlinear,categorical,gaussian}",
     "mnist-vq:arch={mlp,conv}",

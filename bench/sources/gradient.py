@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Generator, Tensor
 
@@ -45,7 +46,8 @@ def model_problem(model: LatentModel, x: Tensor) -> Problem:
     """
 
     def parts(estimator: Estimator, latent: Latent, lower: Sequence[Lower]) -> Parts:
-        f = model.objective(x, latent, estimator.bound, lower)
+        more: dict[str, Any] = {"stand_in": estimator.stand_in} if model.takes_stand_in else {}
+        f = model.objective(x, latent, estimator.bound, lower, **more)
         return f, lambda: model.regulariser(latent, estimator.bound)
 
     return Problem(model.latent, parts)

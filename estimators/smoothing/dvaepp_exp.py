@@ -33,5 +33,8 @@ class DvaeppExp(Overlapping):
 
     def overlap(self, s: Tensor) -> Overlap:
         delta = exponential.quantile(self.beta, s)
-        near, far = (exponential.log_density(self.beta, x) for x in (delta, 1 - delta))
+        near, far = map(self.log_density, (delta, 1 - delta))
         return Overlap(delta, s, exponential.survival(self.beta, delta), near, far)
+
+    def log_density(self, delta: Tensor) -> Tensor:
+        return exponential.log_density(self.beta, delta)

@@ -39,3 +39,8 @@ class DvaeppPower(Overlapping):
         log_rest = torch.log1p(-log_delta.exp())
         near, far = (math.log(power) + (power - 1) * x for x in (log_delta, log_rest))
         return Overlap(log_delta.exp(), s, -torch.expm1(power * log_rest), near, far)
+
+    def log_density(self, delta: Tensor) -> Tensor:
+        """δ is kept apart from 0, where many a ζ underflows to."""
+        power = 1 / self.beta
+        return math.log(power) + (power - 1) * delta.clamp_min(torch.finfo(delta.dtype).tiny).log()

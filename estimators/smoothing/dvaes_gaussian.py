@@ -35,5 +35,8 @@ class DvaesGaussian(Overlapping):
     def overlap(self, s: Tensor) -> Overlap:
         delta = torch.special.ndtri(s) / math.sqrt(self.beta)
         crossed = torch.special.ndtr(math.sqrt(self.beta) * (delta - 1))
-        near, far = (0.5 * math.log(self.beta / (2 * math.pi)) - self.beta / 2 * x.square() for x in (delta, 1 - delta))
+        near, far = map(self.log_density, (delta, 1 - delta))
         return Overlap(delta, s, crossed, near, far)
+
+    def log_density(self, delta: Tensor) -> Tensor:
+        return 0.5 * math.log(self.beta / (2 * math.pi)) - self.beta / 2 * delta.square()

@@ -47,7 +47,9 @@ class DvaesUniformExp(Overlapping):
         rest = ((s - floor) / (1 - floor)).clamp_min(0)
         delta = torch.where(s < floor, s / floor, exponential.quantile(beta, rest))
         within, crossed = (torch.lerp(of(beta, delta), delta, floor) for of in (exponential.cdf, exponential.survival))
-        near, far = (
-            (math.log1p(-floor) + exponential.log_density(beta, x)).exp().add(floor).log() for x in (delta, 1 - delta)
-        )
+        near, far = map(self.log_density, (delta, 1 - delta))
         return Overlap(delta, within, crossed, near, far)
+
+    def log_density(self, delta: Tensor) -> Tensor:
+        exponential_part = math.log1p(-self.epsilon) + exponential.log_density(self.beta, delta)
+        return exponential_part.exp().add(self.epsilon).log()

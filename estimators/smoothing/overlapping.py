@@ -51,6 +51,10 @@ class Overlapping(Estimator):
     def overlap(self, s: Tensor) -> Overlap:
         """The smoothing at uniforms s, which carry no gradient."""
 
+    @abstractmethod
+    def log_density(self, delta: Tensor) -> Tensor:
+        """log r₀(δ)."""
+
     def claim(self) -> Claim:
         return Claim(target="own-relaxed", exact_for=self.exact_for)
 
@@ -64,6 +68,10 @@ class Overlapping(Estimator):
         log_density = torch.logaddexp(logsigmoid(own) + at.near, logsigmoid(-own) + at.far)
         slope = (at.within - at.crossed) * (logsigmoid(logits) + logsigmoid(-logits) - log_density).exp()
         return Estimate(f(around(draw.z, at.delta) + slope * (params - logits)).squeeze(0))
+
+    def stand_in(self, latent: Discrete, zeta: Tensor) -> Tensor:
+        """ν = P(z = 1 | ζ) = σ(φ + log r(ζ|1) - log r(ζ|0)), with which DVAE++ has its cross-entropy exactly."""
+        return (finite(latent.params) + self.log_density(1 - zeta) - self.log_density(zeta)).sigmoid()
 
     def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
         return smoothed_expectation(f, latent, lambda z, s: around(z, self.overlap(s).delta), self.breaks)

@@ -81,5 +81,14 @@ class Smoothing(Estimator):
         p = latent.probs.clamp(1e-7, 1 - 1e-7)
         return TRANSFORMS[self.f](self.sharpness(), p, eps)
 
+    def stand_in(self, latent: Discrete, zeta: Tensor) -> Tensor:
+        """z = 1[ζ > 0] with the gradient (1 - z) / (1 - p) dp, DVAE's equations 11 and 12: where a bit turns from 0 to
+        1, ζ is 0. f3 and f3' have no such spike: ζ."""
+        if self.f in ("f3", "f3p"):
+            return zeta
+        p, z = latent.probs.clamp(1e-7, 1 - 1e-7), (zeta > 0).to(zeta)
+        fixed = p.detach()
+        return z + (1 - z) / (1 - fixed) * (p - fixed)
+
     def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
         return smoothed_expectation(f, latent, lambda z, s: self.smooth(latent, uniform_of_bit(z, s, latent.probs)))

@@ -7,25 +7,27 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from .model import Vae
+from .autoencoder import Autoencoder
 
 
 @torch.no_grad()
-def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 1000) -> dict[str, Tensor]:
+def elbo_parts(vae: Autoencoder, x: Tensor, generator: Generator | None, chunk: int = 1000) -> dict[str, Tensor]:
     """ "elbo" = -("reconstruction" + "kl") by one draw of each layer, [images]: E_q log p(x given z) - KL(q || p).
 
     The KL is sampled if the model is trained so, else analytic.
     """
     parts = []
     for images in x.split(chunk):
-        latent, z = vae.sample_posterior(images, 1, generator)
-        reconstruction, kl = vae.reconstruction(images, z)[0], vae.divergence(latent, z, generator)
+        q, z = vae.sample_posterior(images, 1, generator)
+        reconstruction, kl = vae.reconstruction(images, z)[0], vae.divergence(q, z, generator)
         parts.append({"elbo": -reconstruction - kl, "reconstruction": reconstruction, "kl": kl})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 @torch.no_grad()
-def importance_weighted(vae: Vae, x: Tensor, samples: int, generator: Generator | None, rows: int = 1000) -> Tensor:
+def importance_weighted(
+    vae: Autoencoder, x: Tensor, samples: int, generator: Generator | None, rows: int = 1000
+) -> Tensor:
     """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws."""
     bounds = []
     for images in x.split(max(1, min(rows, 100))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from ...estimators.contract import Lower
 from ...estimators.latents import Latent, LatentSpec, Objective
@@ -15,11 +15,15 @@ class LatentModel(nn.Module, ABC):
     """Abstract. Its loss [*replicates, batch] is E_q f(z) + regulariser, in nats.
 
     spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
+    takes_stand_in: whether `objective` takes the estimator's `stand_in`, for a part of f that is linear in z.
+    negative_phase: whether `advance` samples from the model itself, which the clock shows as a phase of the step.
     """
 
     spec: LatentSpec
     encoder: nn.Module
     decoder: nn.Module
+    takes_stand_in: bool = False
+    negative_phase: bool = False
 
     @property
     def layers(self) -> tuple[LatentSpec, ...]:
@@ -29,6 +33,10 @@ class LatentModel(nn.Module, ABC):
     def models(self) -> list[LatentModel]:
         """This model and those inside it: one per stochastic layer."""
         return [module for module in self.modules() if isinstance(module, LatentModel)]
+
+    def networks(self) -> list[nn.Module]:
+        """Encoder and decoder, and any other network of this stochastic layer."""
+        return [self.encoder, self.decoder]
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """The parameters of q, in every layer."""
@@ -50,3 +58,11 @@ class LatentModel(nn.Module, ABC):
     @abstractmethod
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
         """The analytic part of the loss, [*replicates, batch]; None if there is none."""
+
+    def advance(self, generator: Generator | None) -> None:
+        """Called once per training step, before the objective: counts the step, moves chains on. Nothing by default."""
+
+    def measure_prior(self, final: bool, generator: Generator | None) -> dict[str, Tensor]:
+        """Called at an evaluation, before the metrics of images: what those need of the prior is computed anew; its own
+        metrics, each []. Nothing by default. final: whether the training ends here."""
+        return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,15 +10,20 @@ from torch import Generator, Tensor
 from torch.optim import Optimizer
 
 from ...estimators.contract import Estimator
-from ...estimators.names import UsageError
+from ...estimators.latents import LatentSpec
+from ...estimators.names import Unsupported, UsageError
 from .active_units import active_units
 from .architectures import ARCHITECTURES
+from .autoencoder import Autoencoder
+from .boltzmann import EACH_STEP, Boltzmann
 from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
 from .optimisers import descend_at_once, make_optimizer
+from .two_groups import TwoGroups
 
 MEAN_DRAWS = 16
+OF_RBM = ("groups", "energy", "left", "negative", "chains", "sweeps")
 
 
 class MnistVae(MnistTask):
@@ -31,7 +37,16 @@ class MnistVae(MnistTask):
     n, k: bits, or sites and classes, in place of the architecture's own.
     prior, demean, output_bias, kl, likelihood: as in `Vae`; with kl=l2 the loss is no bound, and with likelihood=l2 no
     bound is reported.
+    prior=rbm: a restricted Boltzmann machine with `left` of the bits on one side (0: half of them), as in `Boltzmann`.
+    groups=2: q(z₁ given x) q(z₂ given x, z₁) of its two sides, as in `TwoGroups`; the estimator is used for each.
+    energy=exact: there, the smoothing estimators get the left-right gradient of DVAE (`smoothing`) and the
+    cross-entropy of DVAE++ (dvaepp-*, dvaes-*), for the energy of z₁ itself in place of the relaxed z₁.
+    negative, chains, sweeps: how the gradient of its log Z is computed in each step. The ELBO takes log Z from
+    enumeration where one side has at most 20 bits, else from annealed importance sampling, which flatters the ELBO by
+    as much as it misses: `log_z_gap` is its distance to reverse annealing. In training the loss has the log Z of the
+    evaluation before.
     prior_lr: the learning rate of plain SGD on a trained prior; 0 leaves the prior to the optimizer of the rest.
+    kl_warmup: as in `Vae`.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
     under torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
@@ -63,9 +78,28 @@ class MnistVae(MnistTask):
         "k": {"default": 0, "min": 0, "max": 10000, "about": "classes per site; 0 keeps those of the arch"},
         "prior": {
             "default": "fixed",
-            "choices": ("fixed", "trainable"),
-            "about": "whether the logits of the prior are trained",
+            "choices": ("fixed", "trainable", "rbm"),
+            "about": "fixed, with trained logits, or a restricted Boltzmann machine",
         },
+        "groups": {
+            "default": 1,
+            "min": 1,
+            "max": 2,
+            "about": "groups of the posterior; 2 draws the RBM's second side given its first",
+        },
+        "energy": {
+            "default": "relaxed",
+            "choices": ("relaxed", "exact"),
+            "about": "with groups=2: the energy at the relaxed z, or exactly that of its bits where the estimator can",
+        },
+        "left": {"default": 0, "min": 0, "max": 10000, "about": "bits on one side of the RBM; 0 is half of them"},
+        "negative": {
+            "default": "pcd",
+            "choices": ("exact", "pcd"),
+            "about": "the gradient of the RBM's log Z: enumerated, or from persistent chains",
+        },
+        "chains": {"default": 100, "min": 1, "max": 100000, "about": "persistent chains of the RBM"},
+        "sweeps": {"default": 10, "min": 1, "max": 10000, "about": "Gibbs sweeps of each chain per step"},
         "prior_lr": {
             "default": 0.0,
             "min": 0.0,
@@ -86,6 +120,7 @@ class MnistVae(MnistTask):
             "choices": ("analytic", "sampled", "l2"),
             "about": "KL in closed form, or sampled inside f; l2 in its place is no bound",
         },
+        "kl_warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the KL's weight"},
         "likelihood": {
             "default": "bernoulli",
             "choices": ("bernoulli", "l2"),
@@ -142,10 +177,17 @@ class MnistVae(MnistTask):
     n: int
     k: int
     prior: str
+    groups: int
+    energy: str
+    left: int
+    negative: str
+    chains: int
+    sweeps: int
     prior_lr: float
     demean: str
     output_bias: str
     kl: str
+    kl_warmup: int
     likelihood: str
 
     def __init__(self, *args: Any, **values: Any) -> None:
@@ -159,32 +201,75 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
+        for key in OF_RBM if self.prior != "rbm" else ():
+            if getattr(self, key) != self.hyperparameters[key]["default"]:
+                raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
+        if self.energy == "exact" and (self.groups == 1 or self.kl == "sampled"):
+            raise UsageError("mnist-vae: energy=exact is of the last group's closed KL: add groups=2 and kl=analytic")
+        if self.prior == "rbm":
+            self.sides = self._sides()
+            if self.groups == 2:
+                self.layers = tuple(map(LatentSpec.bernoulli, self.sides))
+                self.spec = self.layers[0]
 
-    def model(self, seed: int) -> Vae:
+    def _sides(self) -> tuple[int, int]:
+        """The bits of the RBM's sides. Raises Unsupported without a single layer of bits, UsageError for bad sizes."""
+        if self.spec.kind != "bernoulli":
+            raise Unsupported(f"mnist-vae: an RBM is a distribution over bits, and arch={self.arch} has none")
+        if len(self.layers) > 1:
+            raise Unsupported(f"mnist-vae: prior=rbm takes one stochastic layer, and arch={self.arch} has several")
+        (bits,) = self.spec.event_shape
+        left = self.left or bits // 2
+        if not 0 < left < bits:
+            raise UsageError(f"mnist-vae: left must leave bits on both sides of the RBM, got {left} of {bits}")
+        smaller = min(left, bits - left)
+        if self.negative == "exact" and smaller > EACH_STEP:
+            raise UsageError(
+                f"mnist-vae: negative=exact enumerates the smaller side of the RBM, at most {EACH_STEP} bits, and "
+                f"left={left} of {bits} leaves {smaller} there; set left={EACH_STEP} or negative=pcd"
+            )
+        return left, bits - left
+
+    def model(self, seed: int) -> Autoencoder:
         """A freshly initialised model, the same for every estimator at one seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            vae = Vae(
-                self.architecture,
-                self.data_mean,
-                self.kl,
-                self.likelihood,
-                self.prior == "trainable",
-                self.demean == "yes",
-                self.output_bias == "yes",
-            )
+            vae = self._vae()
         return vae.to(self.device)
 
-    def make_optimizer(self, model: Vae) -> Optimizer:
-        prior = model.trained_prior
-        if prior is None or not self.prior_lr:
+    def _vae(self) -> Autoencoder:
+        options: dict[str, Any] = {
+            "kl": self.kl,
+            "likelihood": self.likelihood,
+            "demean": self.demean == "yes",
+            "output_bias": self.output_bias == "yes",
+            "kl_warmup": self.kl_warmup,
+        }
+        if self.prior != "rbm":
+            trained = self.prior == "trainable"
+            return Vae(self.architecture, self.data_mean, trained_prior=trained, **options)
+        rbm = partial(Boltzmann, *self.sides, self.negative, self.chains, self.sweeps)
+        if self.groups == 2:
+            return TwoGroups(self.architecture, self.sides[0], self.data_mean, rbm, energy=self.energy, **options)
+        return Vae(self.architecture, self.data_mean, boltzmann=rbm, **options)
+
+    def make_optimizer(self, model: Autoencoder) -> Optimizer:
+        if not self.prior_lr:
             return super().make_optimizer(model)
-        descend_at_once(prior, self.prior_lr)
-        others = [parameter for parameter in model.parameters() if parameter is not prior]
+        prior = model.prior_parameters()
+        for parameter in prior:
+            descend_at_once(parameter, self.prior_lr)
+        apart = set(map(id, prior))
+        others = [parameter for parameter in model.parameters() if id(parameter) not in apart]
         return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
 
     def metrics(
-        self, model: Vae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
+        self,
+        model: Autoencoder,
+        x: Tensor,
+        generator: Generator,
+        samples: int = 0,
+        estimator: Estimator | None = None,
     ) -> dict[str, Tensor]:
         """The ELBO with its two parts by one draw of z, and the active units of all layers; with `samples` log p(x) by
         importance sampling, and its gap."""
@@ -201,7 +286,7 @@ class MnistVae(MnistTask):
 
     @torch.no_grad()
     def images(
-        self, model: Vae, x: Tensor, generator: Generator, estimator: Estimator | None = None
+        self, model: Autoencoder, x: Tensor, generator: Generator, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
         _, (z,) = model.sample_posterior(x, 1, generator)
         drawn = model.sample_prior(len(x), generator)

@@ -11,30 +11,28 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ...estimators.contract import Lower
-from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective, latent_at
+from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective
+from ...estimators.names import Unsupported
 from .architectures import Architecture
-from .latent_model import LatentModel
-from .likelihood import reconstruction
+from .autoencoder import Autoencoder
+from .boltzmann import Boltzmann
 
 PIXELS = 784
 
 
-class Vae(LatentModel):
+class Vae(Autoencoder):
     """q(z given x) with parameters encoder(x), prior p(z), and Bernoulli pixels with logits decoder(z).
 
     kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
-    E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. likelihood: "bernoulli",
-    or "l2", the squared distance of the decoder's probabilities to x, which gives no bound on log p(x) either.
-    trained_prior: p has logits of its own, which start at 0; else it is the prior of the latent's kind, uniform or
-    standard normal. data_mean [784]: demean subtracts it from x before the encoder, output_bias starts the decoder's
-    bias at its logit.
+    E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. trained_prior: p has
+    logits of its own, which start at 0; else it is the prior of the latent's kind, uniform or standard normal, or an
+    RBM, whose log Z is in f for a bound alone. The other options are those of every `Autoencoder`.
 
     With several stochastic layers, all of bits, p(z) is itself a VAE with data z: `deeper`. So q(z₁, z₂ given x) =
     q(z₁ given x) q(z₂ given z₁) and p(x, z₁, z₂) = p(z₂) p(z₁ given z₂) p(x given z₁), and f holds the loss of the
     deeper VAE in place of -log p(z). Of the KL, -H(q) of each layer and the KL of the last can be analytic.
     """
 
-    shift: Tensor | None
     deeper: Vae | None
 
     def __init__(
@@ -46,23 +44,20 @@ class Vae(LatentModel):
         trained_prior: bool = False,
         demean: bool = False,
         output_bias: bool = True,
+        boltzmann: Callable[[], Boltzmann] | None = None,
+        kl_warmup: int = 0,
     ) -> None:
-        super().__init__()
-        self.spec, *others = architecture.layers
+        spec, *others = architecture.layers
         size, hidden, activation = len(data_mean), architecture.hidden, architecture.activation
-        self.kl, self.likelihood = kl, likelihood
-        self.encoder = mlp(size, *hidden, math.prod(self.spec.param_shape), activation=activation)
-        self.decoder = mlp(math.prod(self.spec.event_shape), *reversed(hidden), size, activation=activation)
-        self.prior = nn.Parameter(torch.zeros(self.spec.param_shape)) if trained_prior and not others else None
-        self.register_buffer("shift", data_mean.clone() if demean else None)
-        if output_bias:
-            output = self.decoder[-1]
-            assert isinstance(output, nn.Linear)
-            with torch.no_grad():
-                output.bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3)))
+        networks = (
+            mlp(size, *hidden, math.prod(spec.param_shape), activation=activation),
+            mlp(math.prod(spec.event_shape), *reversed(hidden), size, activation=activation),
+        )
+        super().__init__(spec, networks, data_mean, kl, likelihood, demean, output_bias, boltzmann, kl_warmup)
+        self.prior = nn.Parameter(torch.zeros(spec.param_shape)) if trained_prior and not others else None
         self.deeper = None
         if others:
-            half = torch.full(self.spec.event_shape, 0.5)
+            half = torch.full(spec.event_shape, 0.5)
             rest = replace(architecture, layers=tuple(others))
             self.deeper = Vae(rest, half, kl, trained_prior=trained_prior, output_bias=False)
 
@@ -75,18 +70,15 @@ class Vae(LatentModel):
         """The logits of the last layer's prior, if it is trained."""
         return self.prior if self.deeper is None else self.deeper.trained_prior
 
+    def prior_parameters(self) -> list[nn.Parameter]:
+        logits = self.trained_prior
+        return super().prior_parameters() if logits is None else [logits]
+
     def inference_parameters(self) -> list[nn.Parameter]:
         own = super().inference_parameters()
         return own if self.deeper is None else own + self.deeper.inference_parameters()
 
-    def encode(self, x: Tensor) -> Tensor:
-        return self.encoder(x if self.shift is None else x - self.shift).unflatten(-1, self.spec.param_shape)
-
-    def latent(self, params: Tensor) -> Latent:
-        return latent_at(self.spec, params)
-
     def posterior_means(self, x: Tensor, draws: int, generator: Generator | None) -> list[Tensor]:
-        """E z given x of each layer, [*batch, *event]; after the first, averaged over draws of the one before."""
         latent = self.latent(self.encode(x))
         if self.deeper is None:
             return [latent.mean]
@@ -94,10 +86,11 @@ class Vae(LatentModel):
         return [latent.mean, *(mean.mean(0) for mean in deeper)]
 
     def sample_prior(self, n: int, generator: Generator | None) -> Tensor:
-        """n draws from p(z), [n, *event]."""
         if self.deeper is not None:
             logits = self.deeper.logits(self.deeper.sample_prior(n, generator))
             return self.latent(logits).sample(1, generator)[0]
+        if self.boltzmann is not None:
+            return self.boltzmann.sample(n, generator)
         uniform = next(self.parameters()).new_zeros(self.spec.param_shape)
         return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
 
@@ -107,37 +100,29 @@ class Vae(LatentModel):
         if self.deeper is not None:
             q, drawn = self.deeper.sample_posterior(z, 1, generator)
             return self.deeper.log_weight(z, drawn, q, generator)[0]
+        if self.boltzmann is not None:
+            return self.boltzmann.neg_energy(z) - self.boltzmann.log_z()
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
 
     def kl_to_prior(self, latent: Latent) -> Tensor:
-        """KL(q || p), [*replicates, batch], or -H(q) if p is a VAE; by linearity, log q and log p at the mean of z."""
+        """KL(q || p), [*replicates, batch], or -H(q) if p is a VAE; log q and log p at the mean of z, since they are
+        linear in each site."""
         if self.deeper is not None:
-            return latent.kl_to_prior() - math.log(self.spec.configurations)
-        if self.prior is None:
+            return neg_entropy(latent)
+        if self.prior is None and self.boltzmann is None:
             return latent.kl_to_prior()
         assert isinstance(latent, Discrete)
         mean = latent.probs
         return latent.log_prob(mean) - self.prior_log_prob(latent, mean)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """Of x given z, z [*, *event] -> [*, 784]."""
-        return self.decoder(z.flatten(-len(self.spec.event_shape)))
-
-    def pixel_means(self, z: Tensor) -> Tensor:
-        """E x given z, z [*, *event] -> [*, 784]."""
-        return self.logits(z).sigmoid()
-
-    def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
-        """-log p(x given z), or the squared distance, [n, *replicates, batch].
-
-        x [batch, 784], z [n, *replicates, batch, *event].
-        """
-        return reconstruction(self.logits(z), x, self.likelihood)
-
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         """f(z) = -log p(x given z), plus log q(z) - log p(z) if the KL is sampled; with several layers the loss of the
-        deeper VAE takes the place of -log p(z) in any case. For a bound it is -log p(x, z)."""
+        deeper VAE takes the place of -log p(z) in any case. For a bound it is -log p(x, z).
+
+        Raises Unsupported for a bound while its KL should have a weight."""
         if bound:
+            if self.kl_warmup:
+                raise Unsupported("kl_warmup weighs the KL, which a multi-sample bound does not have; leave it out")
             return lambda z: self.reconstruction(x, z) - self.prior_log_prob(latent, z)
         if self.kl != "sampled" and self.deeper is None:
             return lambda z: self.reconstruction(x, z)
@@ -146,8 +131,11 @@ class Vae(LatentModel):
         def f(z: Tensor) -> Tensor:
             loss = self.reconstruction(x, z)
             if self.kl == "sampled":
-                loss = loss + fixed.log_prob(z)
-            return loss - self.prior_log_prob(fixed, z) if self.deeper is None else loss + self.deeper.loss(z, lower)
+                loss = loss + self.weighted(fixed.log_prob(z))
+            if self.deeper is not None:
+                return loss + self.weighted(self.deeper.loss(z, lower))
+            known = self.prior_log_prob(fixed, z) if self.boltzmann is None else self.boltzmann.neg_energy(z)
+            return loss - self.weighted(known)
 
         return f
 
@@ -159,13 +147,15 @@ class Vae(LatentModel):
         return value if regulariser is None else value + regulariser
 
     def regulariser(self, latent: Latent, bound: bool = False) -> Tensor | None:
-        """KL(q || p) or its replacement, [*replicates, batch]; None if f holds log q."""
-        if bound or self.kl == "sampled":
+        """KL(q || p) or its replacement, [*replicates, batch]; None if f holds all of it, or log Z of an RBM."""
+        if bound:
             return None
+        if self.kl == "sampled":
+            return None if self.boltzmann is None else self.weighted(self.boltzmann.log_z()).expand(latent.batch_shape)
         if self.kl == "l2":
             assert isinstance(latent, Gaussian)
-            return latent.l2_to_prior()
-        return self.kl_to_prior(latent)
+            return self.weighted(latent.l2_to_prior())
+        return self.weighted(self.kl_to_prior(latent))
 
     def divergence(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
         """KL(q || p), [batch]: at the draws z [1, batch, *event] if it is sampled, else analytic; with several layers,
@@ -177,13 +167,16 @@ class Vae(LatentModel):
         return own - self.prior_log_prob(latent, z)[0] if self.kl == "sampled" else own
 
     def sample_posterior(self, x: Tensor, n: int, generator: Generator | None) -> tuple[Latent, Tensor]:
-        """q(z given x), and n draws from it, [n, *batch, *event]."""
         latent = self.latent(self.encode(x))
         return latent, latent.sample(n, generator)
 
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        """log p(x, z) - log q(z given x) at hard z, [n, batch]; with several layers, by one draw of the others."""
         return self.prior_log_prob(latent, z, generator) - self.reconstruction(x, z) - latent.log_prob(z)
+
+
+def neg_entropy(latent: Latent) -> Tensor:
+    """-H(q) of a discrete latent, [*batch]."""
+    return latent.kl_to_prior() - math.log(latent.spec.configurations)
 
 
 def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.Tanh) -> nn.Sequential:

@@ -47,7 +47,7 @@ def in_bf16(model: LatentModel) -> None:
     stay in float32.
     """
     for layer in model.models():
-        for network in (layer.encoder, layer.decoder):
+        for network in layer.networks():
             for part in network if isinstance(network, nn.ModuleList) else (network,):
                 _cast(part)
 

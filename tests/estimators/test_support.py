@@ -20,6 +20,7 @@ from tiny import TINY, grid
 TOYS = {
     "bernoulli": "bit-table:d=3",
     "bernoulli, two layers": "two-layer",
+    "bernoulli, RBM prior": "rbm-bits:d=2",
     "one categorical site": "category-table:n=1",
     "categorical": "category-table:n=2,k=3",
     "encodings": "vq-table",

@@ -16,6 +16,7 @@ from .panels import panels_by_estimator
 from .style import GREY, note, small
 
 COLOURS = {  # indices into "Paired": forward light, backward dark
+    "negative": 2,
     "encode": 0,
     "sample": 3,
     "objective": 6,

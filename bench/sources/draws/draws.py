@@ -20,8 +20,8 @@ from ..tuning import tune
 from .replicates import draw_replicates
 from .work import Work, count_work
 
-OF_F = ("value", "decoder")
-"""The value of f, and the gradient at f's own parameters; all other groups are gradients at parameters of q."""
+OF_F = ("value", "decoder", "prior")
+"""The value of f, and the gradients at f's own parameters; all other groups are gradients at parameters of q."""
 TUNING_SHARE = 8
 
 

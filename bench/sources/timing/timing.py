@@ -30,7 +30,7 @@ def time_together(subjects: Sequence[S], hooks: Hooks[S]) -> dict[S, Result]:
     """Time the subjects of one task and seed in interleaved rounds, resuming from the blocks in the journal."""
     journal, first = hooks.in_flight if isinstance(hooks.in_flight, Journal) else Journal(None), subjects[0]
     built = attempt(first, hooks, lambda subject: Outcome("ok", build_task(subject)))
-    if isinstance(built, Exception):
+    if isinstance(built, Exception) or built.status != "ok":
         return dict.fromkeys(subjects, built)
     task = built.measured
     results: dict[S, Result] = {}

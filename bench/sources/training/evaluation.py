@@ -34,6 +34,7 @@ def evaluate(
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Quantity] = {}
     with in_float32(step.vae):
+        metrics |= {name: _on_host(found) for name, found in step.vae.measure_prior(final, generator).items()}
         for split, images in task.evaluated.items():
             images = task.evaluation_images(images, settings.images)
             found = task.metrics(step.vae, images, generator, 0, step.estimator)

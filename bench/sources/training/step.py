@@ -18,7 +18,7 @@ from .speed_paths import path_of
 
 
 class TrainStep:
-    """One optimiser step: encode, sample, objective, gradient, backward, update."""
+    """One optimiser step: the model's own negative phase, encode, sample, objective, gradient, backward, update."""
 
     def __init__(self, task: MnistTask, estimator: Estimator, seed: int) -> None:
         self.task, self.vae = task, task.model(seed)
@@ -41,6 +41,9 @@ class TrainStep:
     def bare(self, x: Tensor, timeline: Timeline | None = None) -> Tensor:
         """The same step in plain code, neither compiled nor captured."""
         mark = timeline.mark if timeline is not None else _unmarked
+        if self.vae.negative_phase:
+            mark("negative")
+        self.vae.advance(self.generator)
         mark("encode")
         params = self.vae.encode(x)
         lower = self.estimator.lower(self.generator)
