@@ -50,6 +50,13 @@ class MnistTask(Task):
     def model(self, seed: int) -> LatentModel:
         """A freshly initialised model, the same for every estimator at one seed."""
 
+    def check(self, model: Any, x: Tensor, estimator: Estimator) -> None:
+        """Raises Unsupported for an estimator that this task cannot evaluate, tried on the images x [batch, 784] before
+        the first step; by default for none."""
+
+    def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> None:
+        """Train what needs a frozen model, after its last step, the number `steps`; by default nothing."""
+
     @abstractmethod
     def metrics(
         self, model: Any, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
