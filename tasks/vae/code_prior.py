@@ -33,9 +33,10 @@ class CodePrior(nn.Module, ABC):
         return -cross_entropy(self.logits(codes).movedim(-1, 1), codes, reduction="none").sum(-1)
 
     @torch.no_grad()
-    def sample(self, n: int, sites: int, generator: Generator) -> Tensor:
+    def sample(self, n: int, sites: int, generator: Generator | None) -> Tensor:
         """n ancestral draws, [n, sites]: each code given those before it."""
-        codes = torch.zeros(n, sites, dtype=torch.long, device=generator.device)
+        device = next(iter(self.state_dict().values())).device
+        codes = torch.zeros(n, sites, dtype=torch.long, device=device)
         for site in range(sites):
             given = self.logits(codes)[:, site].softmax(-1)
             codes[:, site] = torch.multinomial(given, 1, generator=generator).squeeze(-1)

@@ -20,13 +20,15 @@ from .speed import check_speed
 
 class MnistTask(Task):
     """Abstract: a model trained on MNIST. Concrete tasks declare the hyper-parameters named here; those with a value
-    here are optional. warmup: steps of linear growth of the learning rate, before any schedule. autocast, compile,
-    cuda_graphs: the speed paths of training; evaluations use none of them."""
+    here are optional. rule: `gradient`, the estimator's for all parameters; or `wake-sleep`, the sleep phase for q and
+    the estimator for the others. warmup: steps of linear growth of the learning rate, before any schedule. autocast,
+    compile, cuda_graphs: the speed paths of training; evaluations use none of them."""
 
     binarisation: str
     split: str
     batch: int
     lr: float
+    rule: str = "gradient"
     optimizer: str = "adam"
     weight_decay: float = 0.0
     schedule: str = "constant"
