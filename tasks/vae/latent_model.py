@@ -45,7 +45,8 @@ class LatentModel(nn.Module, ABC):
         raise Unsupported(f"{type(self).__name__} has no distribution of x and z to draw from")
 
     def sleep_loss(self, n: int, generator: Generator | None) -> Tensor:
-        """-log q(z given x) at n dreams, [n]: its gradient is that of E_p(x) KL(p(z given x) || q). Only q has any."""
+        """-log q(z given x) at n dreams, [n], whose mean gradient is that of E_p(x) KL(p(z given x) || q). It reaches q
+        alone, and its target is none of E_q f: it is of another distribution than q, `other-law` as claims call it."""
         x, z = self.dream(n, generator)
         layers = zip(self.models(), [x, *z], z, strict=False)
         log_q = [layer.latent(layer.encode(given)).log_prob(drawn.unsqueeze(0))[0] for layer, given, drawn in layers]

@@ -53,8 +53,8 @@ class MnistTask(Task):
         """A freshly initialised model, the same for every estimator at one seed."""
 
     def check(self, model: Any, x: Tensor, estimator: Estimator) -> None:
-        """Raises Unsupported for an estimator that this task cannot evaluate, tried on the images x [batch, 784] before
-        the first step; by default for none."""
+        """Raises Unsupported for an estimator that this task cannot evaluate, tried on images x [batch, 784] before the
+        first step; by default for none."""
 
     def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> None:
         """Train what needs a frozen model, after its last step, the number `steps`; by default nothing."""

@@ -12,6 +12,7 @@ import pytest
 import torch
 from dvae_bench.bench.collectors.training import Training
 from dvae_bench.bench.sources.streams import stream
+from dvae_bench.bench.sources.timing.timing import timed_steps
 from dvae_bench.bench.sources.training.loop import train
 from dvae_bench.bench.sources.training.trajectory import Trajectory
 from dvae_bench.estimators import estimator as build
@@ -236,6 +237,8 @@ def test_codes_that_a_prior_cannot_number_are_refused_before_the_first_step() ->
     wide = task(width=8)
     with pytest.raises(Unsupported, match="at most 4096 codes per site, and fsq has 390625 here; give fewer codes"):
         train(wide, of(wide, "fsq"), TRAINING, 0, lambda fraction: None)
+    with pytest.raises(Unsupported, match="at most 4096"):
+        timed_steps(wide, of(wide, "fsq"), 0)
     vq = task()
     with pytest.raises(Unsupported, match="own-codes do not give its quantise"):
         Trajectory(vq, OwnCodes(vq.layers[0]), 1, 0).validate()
