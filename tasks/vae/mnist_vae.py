@@ -96,7 +96,7 @@ class MnistVae(MnistTask):
         "rule": {
             "default": "gradient",
             "choices": ("gradient", "wake-sleep"),
-            "about": "q is trained by the estimator's gradient, or in its sleep on draws from the model",
+            "about": "how q is trained: by the estimator's gradient, or on draws from the model",
         },
         "binarisation": {
             "default": "dynamic",

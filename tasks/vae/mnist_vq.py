@@ -70,7 +70,7 @@ class MnistVq(MnistTask):
         "prior": {
             "default": "uniform",
             "choices": ("uniform", "unigram", "autoregressive"),
-            "about": "distribution of the codes, trained after the model; autoregressive: a GRU or masked convolutions",
+            "about": "distribution of the codes; any but uniform is trained after the model",
         },
         "binarisation": {
             "default": "dynamic",
