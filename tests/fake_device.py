@@ -28,6 +28,7 @@ from dvae_bench.estimators.quantisers.vq_st import VqSt
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
 from dvae_bench.tasks.vae import mnist_task, mnist_vae, tiny_vae
+from dvae_bench.tasks.vae.code_prior import CodePrior, Unigram, convolutional
 from dvae_bench.tasks.vae.datasets import Dataset
 from dvae_bench.tasks.vae.mnist_vq import MnistVq
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ TYPES = ("rloo", "reinforce-ema", "rebar", "straight-through", "multisample")
 META = torch.library.Library("aten", "IMPL", "Meta")
 CONTINUOUS = ("pathwise", "reinforce", "measure-valued")
 VAES = (("linear", "sampled"), ("categorical", "analytic"), ("two-layer-linear", "analytic"))
+PRIORS = {"unigram": lambda: Unigram(8), "convolutions": lambda: convolutional(8, 4)}
+"""Without the GRU: torch has none for a device that does not exist."""
 TOYS = [plugin.name for plugin in TASKS if "steps" not in plugin.fact("sources", ())] + [
     "bit-table:extension=multilinear",
     "tiny-vae:deeper=3",
@@ -105,6 +108,21 @@ def vq(arch: str) -> None:
     steps(VqSt, MnistVq(DEVICE, arch=arch, batch=4))
 
 
+def asleep(arch: str) -> None:
+    """Training steps of a VAE by wake-sleep."""
+    steps(Rloo, mnist_vae.MnistVae(DEVICE, arch=arch, rule="wake-sleep", batch=4))
+
+
+def prior(make: Callable[[], CodePrior]) -> None:
+    """The training of a prior over codes, and draws from it."""
+    with torch.device(DEVICE):
+        codes, prior = torch.zeros(4, 16, dtype=torch.long), make()
+    with NothingOnTheCpu():
+        prior.fit([codes, codes])
+        drawn = prior.sample(2, 16, None)
+    assert drawn.device.type == prior.log_prob(codes).device.type == DEVICE
+
+
 def steps(cls: type[Estimator], task: mnist_task.MnistTask) -> None:
     try:
         timed = timed_steps(task, Layers(cls, {}, task, torch.device(DEVICE)).whole, seed=0)
@@ -164,6 +182,10 @@ def main() -> None:
             cases[f"{name}-rbm-{negative}-{groups}"] = partial(rbm, name, negative, groups)
     for arch in ("mlp", "conv"):
         cases[f"vq-{arch}"] = partial(vq, arch)
+    for arch in ("linear", "two-layer-linear"):
+        cases[f"wake-sleep-{arch}"] = partial(asleep, arch)
+    for each, make in PRIORS.items():
+        cases[f"prior-{each}"] = partial(prior, make)
     for name in TOYS:
         cases[f"toy-{name}"] = partial(toy, name)
     print(json.dumps({name: outcome(case) for name, case in cases.items()}))

@@ -39,6 +39,7 @@ TASKS = (
     "mnist-vae:arch={linear,nonlinear,categorical,gaussian}",
     "mnist-vq:arch={mlp,conv}",
     "mnist-vq:codebook=linear-codebook",
+    "mnist-vq:arch={mlp,conv},prior=autoregressive",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Generator, Tensor
 
 from ..contract import Estimate
@@ -43,6 +44,20 @@ class Fsq(Quantiser):
 
     def quantise(self, latent: Encodings) -> Tensor:
         return self.sample(latent, None) / (self.levels // 2)
+
+    def indices(self, latent: Encodings) -> Tensor:
+        """The levels, from 0 to L - 1, as the digits of a number, the first the lowest."""
+        levels = self.sample(latent, None).long() + self.levels // 2
+        return (levels * self._places(levels)).sum(-1)
+
+    def vectors(self, indices: Tensor, latent: Encodings) -> Tensor:
+        unit = self.levels // 2
+        levels = indices.unsqueeze(-1) // self._places(indices) % self.levels - unit
+        return levels.to(latent.params.dtype) / unit
+
+    def _places(self, like: Tensor) -> Tensor:
+        """L^d of each component d, [D]."""
+        return self.levels ** torch.arange(self.spec.event_shape[1], device=like.device)
 
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         """The rounded components, [*batch, N, D]."""

@@ -58,6 +58,16 @@ class Lfq(Quantiser):
     def quantise(self, latent: Encodings) -> Tensor:
         return torch.where(latent.params > 0, 1.0, -1.0).to(latent.params)
 
+    def indices(self, latent: Encodings) -> Tensor:
+        """The signs as the bits of a number, the first the lowest."""
+        return ((latent.params > 0).long() << self._bits(latent.params)).sum(-1)
+
+    def vectors(self, indices: Tensor, latent: Encodings) -> Tensor:
+        return ((indices.unsqueeze(-1) >> self._bits(indices) & 1) * 2 - 1).to(latent.params.dtype)
+
+    def _bits(self, like: Tensor) -> Tensor:
+        return torch.arange(self.spec.event_shape[1], device=like.device)
+
     def sample(self, latent: Encodings, generator: Generator | None) -> Tensor:
         """σ(4 s e), [*batch, N, D]."""
         return (4 * self.inverse_temperature * latent.params.detach()).sigmoid()

@@ -26,3 +26,11 @@ class Quantiser(Estimator, ABC):
     def quantise(self, latent: Encodings) -> Tensor:
         """The input of the decoder at test time, [*batch, N, D]."""
         return latent.look_up(latent.nearest())
+
+    def indices(self, latent: Encodings) -> Tensor:
+        """The numbers of these codes, [*batch, N], from 0 to codes - 1."""
+        return latent.nearest()
+
+    def vectors(self, indices: Tensor, latent: Encodings) -> Tensor:
+        """The input of the decoder for codes of these numbers, [*, N] -> [*, N, D]."""
+        return latent.look_up(indices)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Generator, Tensor, nn
 
-from ...estimators.contract import Lower
+from ...estimators.contract import Lower, Unsupported
 from ...estimators.latents import Latent, LatentSpec, Objective
 
 
@@ -41,6 +41,24 @@ class LatentModel(nn.Module, ABC):
     def inference_parameters(self) -> list[nn.Parameter]:
         """The parameters of q, in every layer."""
         return list(self.encoder.parameters())
+
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """All others: those of p, in every layer."""
+        inference = set(map(id, self.inference_parameters()))
+        return [parameter for parameter in self.parameters() if id(parameter) not in inference]
+
+    def dream(self, n: int, generator: Generator | None) -> tuple[Tensor, list[Tensor]]:
+        """n draws from the model, without gradients: x [n, 784], and the z of each layer, the first one first, each
+        [n, *event]. Raises Unsupported for a model without a distribution of x and z."""
+        raise Unsupported(f"{type(self).__name__} has no distribution of x and z to draw from")
+
+    def sleep_loss(self, n: int, generator: Generator | None) -> Tensor:
+        """-log q(z given x) at n dreams, [n], whose mean gradient is that of E_p(x) KL(p(z given x) || q). It reaches q
+        alone, and its target is none of E_q f: it is of another distribution than q, `other-law` as claims call it."""
+        x, z = self.dream(n, generator)
+        layers = zip(self.models(), [x, *z], z, strict=False)
+        log_q = [layer.latent(layer.encode(given)).log_prob(drawn.unsqueeze(0))[0] for layer, given, drawn in layers]
+        return -sum(log_q[1:], log_q[0])
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:

@@ -20,13 +20,15 @@ from .speed import check_speed
 
 class MnistTask(Task):
     """Abstract: a model trained on MNIST. Concrete tasks declare the hyper-parameters named here; those with a value
-    here are optional. warmup: steps of linear growth of the learning rate, before any schedule. autocast, compile,
-    cuda_graphs: the speed paths of training; evaluations use none of them."""
+    here are optional. rule: `gradient`, the estimator's for all parameters; or `wake-sleep`, the sleep phase for q and
+    the estimator for the others. warmup: steps of linear growth of the learning rate, before any schedule. autocast,
+    compile, cuda_graphs: the speed paths of training; evaluations use none of them."""
 
     binarisation: str
     split: str
     batch: int
     lr: float
+    rule: str = "gradient"
     optimizer: str = "adam"
     weight_decay: float = 0.0
     schedule: str = "constant"
@@ -49,6 +51,13 @@ class MnistTask(Task):
     @abstractmethod
     def model(self, seed: int) -> LatentModel:
         """A freshly initialised model, the same for every estimator at one seed."""
+
+    def check(self, model: Any, x: Tensor, estimator: Estimator) -> None:
+        """Raises Unsupported for an estimator that this task cannot evaluate, tried on images x [batch, 784] before the
+        first step; by default for none."""
+
+    def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> None:
+        """Train what needs a frozen model, after its last step, the number `steps`; by default nothing."""
 
     @abstractmethod
     def metrics(

@@ -47,6 +47,8 @@ class MnistVae(MnistTask):
     evaluation before.
     prior_lr: the learning rate of plain SGD on a trained prior; 0 leaves the prior to the optimizer of the rest.
     kl_warmup: as in `Vae`.
+    rule: with `wake-sleep` q descends -log q(z given x) at x and z drawn from the model (Hinton et al. 1995), one for
+    each image of the minibatch, and the estimator trains p alone: its gradient of q is neither used nor measured.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
     under torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
@@ -126,6 +128,11 @@ class MnistVae(MnistTask):
             "choices": ("bernoulli", "l2"),
             "about": "Bernoulli pixels, or the squared distance, which is no likelihood",
         },
+        "rule": {
+            "default": "gradient",
+            "choices": ("gradient", "wake-sleep"),
+            "about": "how q is trained: by the estimator's gradient, or on draws from the model",
+        },
         "binarisation": {
             "default": "dynamic",
             "choices": ("dynamic", "static-seeded", "static-larochelle", "threshold", "none"),
@@ -199,6 +206,10 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: kl=l2 compares means and scales: it needs arch=gaussian")
         if self.prior == "trainable" and self.spec.kind == "continuous":
             raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
+        if self.rule == "wake-sleep" and self.likelihood == "l2":
+            raise UsageError(
+                "mnist-vae: rule=wake-sleep draws images, which likelihood=l2 gives no probability: drop one"
+            )
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
         for key in OF_RBM if self.prior != "rbm" else ():

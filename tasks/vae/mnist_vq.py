@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -13,10 +14,12 @@ from ...estimators.latents import CODEBOOKS, Codebook, LatentSpec
 from ...estimators.names import UsageError
 from ...estimators.quantisers.parts import distance
 from ...estimators.quantisers.quantiser import Quantiser
+from .code_prior import CodePrior, Unigram, convolutional, recurrent
 from .mnist_task import MnistTask
-from .vq_vae import SITES, VqVae
+from .model import PIXELS
+from .vq_vae import SIDE, SITES, VqVae
 
-CHUNK = 1000
+CHUNK, MOST_CODES = 1000, 4096
 
 
 class MnistVq(MnistTask):
@@ -25,8 +28,11 @@ class MnistVq(MnistTask):
 
     codebook: `free`, or the `linear-codebook` of SimVQ. temperature: that of stochastic-vq and vq-gumbel. kmeans:
     iterations of k-means that start a free codebook at the untrained encodings of 1000 images; 0 leaves it random.
-    Replacement of dead codes is an option of `vq-ema`. likelihood: as in mnist-vae; with `l2` there is no ELBO. The
-    speed paths (autocast, compile, cuda_graphs) are those of mnist-vae.
+    Replacement of dead codes is an option of `vq-ema`. prior: p(codes); unless uniform, it is trained after the last
+    step, on the frozen model's codes of as many minibatches, and the ELBO is that of the last evaluation alone.
+    `unigram` counts codes, the same at every site; `autoregressive` is a GRU over the 16 sites or masked convolutions
+    over the 49. likelihood: as in mnist-vae; with `l2` there is no ELBO. The speed paths (autocast, compile,
+    cuda_graphs) are those of mnist-vae.
     """
 
     name = "mnist-vq"
@@ -60,6 +66,11 @@ class MnistVq(MnistTask):
             "default": 0,
             "min": 0,
             "about": "iterations of k-means that start a free codebook; 0 leaves it random",
+        },
+        "prior": {
+            "default": "uniform",
+            "choices": ("uniform", "unigram", "autoregressive"),
+            "about": "distribution of the codes; any but uniform is trained after the model",
         },
         "binarisation": {
             "default": "dynamic",
@@ -98,6 +109,7 @@ class MnistVq(MnistTask):
     codebook: str
     temperature: float
     kmeans: int
+    prior: str
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
@@ -120,27 +132,61 @@ class MnistVq(MnistTask):
             model.codebook.start_at(points, self.kmeans, torch.Generator(self.device).manual_seed(seed))
         return model
 
+    def check(self, model: VqVae, x: Tensor, estimator: Estimator) -> None:
+        """Raises Unsupported if a prior is to be trained on codes that the estimator does not number, or on more than
+        MOST_CODES per site."""
+        if self.prior == "uniform":
+            return
+        quantiser = self._quantiser(estimator)
+        if quantiser.codes > MOST_CODES:
+            raise Unsupported(
+                f"{self.name}: prior={self.prior} takes at most {MOST_CODES} codes per site, and {estimator!r} has "
+                f"{quantiser.codes} here; give fewer codes or a smaller width, or leave prior out"
+            )
+        latent = model.latent(model.encode(x))
+        if not torch.equal(quantiser.vectors(quantiser.indices(latent), latent), quantiser.quantise(latent)):
+            raise Unsupported(
+                f"{self.name}: prior={self.prior} needs numbered codes, and the indices and vectors of {estimator!r} "
+                "do not give its quantise; define all three, or leave prior out"
+            )
+
+    def finish(self, model: VqVae, estimator: Estimator, steps: int, generator: Generator) -> None:
+        """Train the prior on the codes of `steps` minibatches."""
+        if self.prior == "uniform":
+            return
+        quantiser = self._quantiser(estimator)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator.initial_seed())
+            model.prior = self._fresh_prior(quantiser.codes).to(self.device)
+        minibatches = itertools.islice(self.batches(generator), steps)
+        model.prior.fit(self._indices(model, x, quantiser) for x in minibatches)
+
     def metrics(
         self, model: VqVae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = N log K, as the
-        prior over codes is uniform; "elbo" = -("reconstruction" + "kl") for a likelihood; "distortion" =
-        Σ_i ||e_i - z_i||²; "loss", as trained. For all images together: "bits" = N log2 K per image, "perplexity" of
-        the codes in use, and "dead_codes", how many of K are not in use.
+        """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = -log p(z), which
+        is N log K for the uniform prior; "elbo" = -("reconstruction" + "kl") for a likelihood, with a trained prior
+        "bits_per_dim" = -"elbo" / (784 log 2); "distortion" = Σ_i ||e_i - z_i||²; "loss", as trained. For all images
+        together: "bits" = N log2 K per image, "perplexity" of the codes in use, and "dead_codes", how many of K are not
+        in use.
+
+        Before `finish` has trained its prior, a model has no "kl".
         """
-        if not isinstance(estimator, Quantiser):
-            raise Unsupported(f"{self.name} needs an estimator that derives from Quantiser, with codes at test time")
-        parts = [self._encoded(model, images, generator, estimator) for images in x.split(CHUNK)]
+        quantiser = self._quantiser(estimator)
+        parts = [self._encoded(model, images, generator, quantiser) for images in x.split(CHUNK)]
         found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         counts = found.pop("codes").flatten(0, -2).unique(dim=0, return_counts=True)[1]
-        share, nats = counts / counts.sum(), model.spec.event_shape[0] * math.log(estimator.codes)
-        found["kl"] = torch.full_like(found["loss"], nats)
-        if self.likelihood == "bernoulli":
+        share, nats = counts / counts.sum(), model.spec.event_shape[0] * math.log(quantiser.codes)
+        if self.prior == "uniform":
+            found["kl"] = torch.full_like(found["loss"], nats)
+        if "kl" in found and self.likelihood == "bernoulli":
             found["elbo"] = -found["reconstruction"] - found["kl"]
+            if self.prior != "uniform":
+                found["bits_per_dim"] = -found["elbo"] / (PIXELS * math.log(2))
         together = {
             "bits": nats / math.log(2),
             "perplexity": torch.special.entr(share).sum().exp(),
-            "dead_codes": estimator.codes - len(counts),
+            "dead_codes": quantiser.codes - len(counts),
         }
         return found | {name: torch.as_tensor(number, dtype=x.dtype) for name, number in together.items()}
 
@@ -148,18 +194,38 @@ class MnistVq(MnistTask):
     def images(
         self, model: VqVae, x: Tensor, generator: Generator, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
-        """No samples: without a prior learnt over the codes, they are noise."""
-        assert isinstance(estimator, Quantiser)
-        codes = estimator.quantise(model.latent(model.encode(x)))
-        return {"original": x, "reconstruction": model.pixel_means(codes)}
+        """Samples only from a trained prior: those of uniform codes are noise."""
+        quantiser, latent = self._quantiser(estimator), model.latent(model.encode(x))
+        found = {"original": x, "reconstruction": model.pixel_means(quantiser.quantise(latent))}
+        if model.prior is not None:
+            drawn = model.prior.sample(len(x), model.spec.event_shape[0], generator)
+            found["sample"] = model.pixel_means(quantiser.vectors(drawn, latent))
+        return found
+
+    def _fresh_prior(self, codes: int) -> CodePrior:
+        if self.prior == "unigram":
+            return Unigram(codes)
+        return recurrent(codes) if self.arch == "mlp" else convolutional(codes, SIDE)
+
+    def _quantiser(self, estimator: Estimator | None) -> Quantiser:
+        if not isinstance(estimator, Quantiser):
+            raise Unsupported(f"{self.name} needs an estimator that derives from Quantiser, with codes at test time")
+        return estimator
 
     @torch.no_grad()
-    def _encoded(self, model: VqVae, x: Tensor, generator: Generator, estimator: Quantiser) -> dict[str, Tensor]:
+    def _indices(self, model: VqVae, x: Tensor, quantiser: Quantiser) -> Tensor:
+        return quantiser.indices(model.latent(model.encode(x)))
+
+    @torch.no_grad()
+    def _encoded(self, model: VqVae, x: Tensor, generator: Generator, quantiser: Quantiser) -> dict[str, Tensor]:
         latent = model.latent(model.encode(x))
-        codes = estimator.quantise(latent)
-        return {
+        codes = quantiser.quantise(latent)
+        found = {
             "codes": codes,
             "reconstruction": model.reconstruction(x, codes.unsqueeze(0))[0],
             "distortion": distance(latent.params, codes),
-            "loss": estimator(model.objective(x, latent), latent, generator),
+            "loss": quantiser(model.objective(x, latent), latent, generator),
         }
+        if model.prior is not None:
+            found["kl"] = -model.prior.log_prob(quantiser.indices(latent))
+        return found

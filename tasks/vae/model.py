@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ...estimators.contract import Lower
-from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective
+from ...estimators.latents import Bernoulli, Discrete, Gaussian, Latent, LatentSpec, Objective
 from ...estimators.names import Unsupported
 from .architectures import Architecture
 from .autoencoder import Autoencoder
@@ -87,12 +87,20 @@ class Vae(Autoencoder):
 
     def sample_prior(self, n: int, generator: Generator | None) -> Tensor:
         if self.deeper is not None:
-            logits = self.deeper.logits(self.deeper.sample_prior(n, generator))
-            return self.latent(logits).sample(1, generator)[0]
+            return self.deeper.dream(n, generator)[0]
         if self.boltzmann is not None:
             return self.boltzmann.sample(n, generator)
         uniform = next(self.parameters()).new_zeros(self.spec.param_shape)
         return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
+
+    @torch.no_grad()
+    def dream(self, n: int, generator: Generator | None) -> tuple[Tensor, list[Tensor]]:
+        if self.deeper is None:
+            z = [self.sample_prior(n, generator)]
+        else:
+            first, others = self.deeper.dream(n, generator)
+            z = [first, *others]
+        return Bernoulli(self.logits(z[0])).sample(1, generator)[0], z
 
     def prior_log_prob(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
         """log p(z) of z [n, *replicates, batch, *event], hard or relaxed, [n, *replicates, batch]; with several layers,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...estimators.contract import Lower
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
+from .code_prior import CodePrior
 from .latent_model import LatentModel
 from .likelihood import reconstruction
 from .model import PIXELS, mlp
@@ -23,9 +24,10 @@ class VqVae(LatentModel):
     """Encodings encoder(x) of N sites, D wide, and pixels with logits decoder(z), z the codes in their place.
 
     arch: `mlp`, 784-200-200-(16 D) with tanh, and back; `conv`, two convolutions of stride 2 to 7 x 7 sites, and back.
-    temperature: that of the distribution over codes. likelihood: as in `reconstruction`. The KL to uniform codes is no
-    part of the loss. data_mean [784]: the output bias starts at its logit, or at that of its mean if all pixels share
-    one; without that, the first steps learn the mean alone and the codes stop distinguishing images.
+    temperature: that of the distribution over codes. likelihood: as in `reconstruction`. prior: p(codes), trained after
+    the codes and no part of the loss; None while it is uniform. data_mean [784]: the output bias starts at its logit,
+    or at that of its mean if all pixels share one; without that, the first steps learn the mean alone and the codes
+    stop distinguishing images.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class VqVae(LatentModel):
     ) -> None:
         super().__init__()
         self.codebook, self.temperature, self.likelihood = codebook, temperature, likelihood
+        self.prior: CodePrior | None = None
         codes, width = codebook.vectors.shape
         self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
         self.encoder, self.decoder = NETWORKS[arch](width)

@@ -127,6 +127,20 @@ def test_wrong_twins_are_caught(twin: type[Estimator], group: str, toy: str, exa
     assert examine(twin, toy, rows=1000).p[group] < ALPHA
 
 
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [("vq-st", CODES), ("vq-ema", CODES), ("fsq:levels=5", 125), ("fsq:levels=4", 64), ("lfq", 8)],
+)
+def test_codes_are_numbered(name: str, codes: int) -> None:
+    """Numbers and vectors are two names of the code that `quantise` takes, and every number has a vector of its own."""
+    latent, quantiser = encodings(1000), estimator(name, SPEC)
+    numbers = quantiser.indices(latent)
+    assert torch.equal(quantiser.vectors(numbers, latent), quantiser.quantise(latent))
+    assert numbers.unique().tolist() == list(range(codes)) == list(range(quantiser.codes))
+    vectors = quantiser.vectors(torch.arange(codes), latent)
+    assert len(vectors.unique(dim=0)) == codes and vectors.dtype == latent.params.dtype
+
+
 @pytest.mark.parametrize("name", ("vq-st", "vq-rotation"))
 def test_losses_pull_the_encoding_to_the_code_and_the_code_to_the_encoding(name: str) -> None:
     """With f = 0: 2 β (e - c) at the encodings, Σ 2 (c - e) over those that chose it at a code."""

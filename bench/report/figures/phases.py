@@ -23,6 +23,7 @@ COLOURS = {  # indices into "Paired": forward light, backward dark
     "gradient": 9,
     "objective_backward": 7,
     "encoder_backward": 1,
+    "sleep": 2,
     "update": 11,
     "graph": 5,
 }

@@ -18,6 +18,7 @@ _FINAL = {
     "iw_test": "IW bound test",
     "gap_test": "gap",
     "kl_test": "KL test",
+    "bits_per_dim_test": "bits per dimension",
     "perplexity_test": "perplexity",
     "dead_codes_test": "dead codes",
     "distortion_test": "distortion",

@@ -91,10 +91,12 @@ def timed_draws(layers: Layers, task: Toy, settings: ClockSettings, seed: int) -
 
 
 def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
-    """A training step whose minibatch is already on the device, so that no data loading is timed."""
+    """A training step whose minibatch is already on the device, so that no data loading is timed. Raises Unsupported
+    for an estimator that the task cannot evaluate."""
     step = TrainStep(task, estimator, seed)
     data = task.batches(stream(seed, "data", task.device))
     batches = [next(data) for _ in range(8)]
+    task.check(step.vae, batches[0], estimator)
     following = itertools.cycle(batches)
     vae, counted, generator = step.vae, CountedObjective(), stream(seed, "costs", task.device)
     problem = model_problem(vae, batches[0])

@@ -26,9 +26,8 @@ def evaluate(
 ) -> dict[str, np.ndarray | Quantity]:
     """The task's own metrics on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
 
-    At the last step (`final`) also the metrics that need importance sampling, and the bias of the logits gradient
-    against a reference, whose error is part of the interval. Estimators of a multi-sample bound have no such bias,
-    since their gradient is that of another objective.
+    At the last step (`final`) also the metrics that need importance sampling, and the bias of the gradient. Under
+    wake-sleep, which does not train q by the estimator's gradient, neither variance nor bias is measured.
     """
     step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
@@ -46,6 +45,21 @@ def evaluate(
     if step.vae.spec.kind == "encodings":
         images = task.evaluation_images(task.train, settings.variance_draws * task.batch).split(task.batch)
         metrics["var_minibatch"] = _on_host(squared_distances(minibatch_gradients(step, images, generator)))
+    if task.rule == "gradient":
+        metrics |= of_gradient(step, settings, x, generator, final)
+    step.estimator.train()
+    return metrics
+
+
+def of_gradient(
+    step: TrainStep, settings: TrainSettings, x: Tensor, generator: Generator, final: bool
+) -> dict[str, np.ndarray | Quantity]:
+    """The variance of the estimator's gradient on the minibatch x, at the logits and in the encoder, if it is random.
+
+    At the last step also its bias at the logits against a reference, whose error is part of the interval. Estimators of
+    a multi-sample bound have no such bias, since their gradient is that of another objective.
+    """
+    metrics: dict[str, np.ndarray | Quantity] = {}
     at_logits = logits_draws(step.vae, step.estimator, x, settings.variance_draws, generator)
     if step.estimator.claim().random:
         metrics["var_cut"] = _on_host(squared_distances(at_logits))
@@ -54,7 +68,6 @@ def evaluate(
         long_mean = reference_draws(step.vae, x, settings.reference_draws, generator)
         if long_mean is not None:
             metrics["bias_reference"] = relative_bias(at_logits, long_mean)
-    step.estimator.train()
     return metrics
 
 

@@ -24,6 +24,7 @@ class TrainStep:
         self.task, self.vae = task, task.model(seed)
         if task.autocast == "bf16":
             in_bf16(self.vae)
+        self.generative = self.vae.generative_parameters()
         self.estimator = estimator.train()
         self.optimizer = task.make_optimizer(self.vae)
         self.tuner = Tuner(estimator)
@@ -57,7 +58,12 @@ class TrainStep:
         if timeline is not None:
             drawn.latent.params.register_hook(lambda _: mark("encoder_backward"))
         mark("objective_backward")
-        loss.mean().backward()
+        if self.task.rule == "wake-sleep":
+            loss.mean().backward(inputs=self.generative)
+            mark("sleep")
+            self.vae.sleep_loss(len(x), self.generator).mean().backward()
+        else:
+            loss.mean().backward()
         mark("update")
         self.optimizer.step()
         mark("end")

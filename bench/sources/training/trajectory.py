@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ....estimators.contract import Estimator
 from ....tasks.vae.mnist_task import MnistTask
+from ....tasks.vae.speed import in_float32
 from ...statistics.intervals import Quantity
 from ..settings import TrainSettings
 from ..streams import stream
@@ -28,9 +29,11 @@ class Trajectory:
         self.ema = GradientEma(self.step_once.vae.inference_parameters())
 
     def validate(self) -> None:
-        """Raises UsageError when the untrained encoder gives parameters of q that are not finite."""
+        """Raises UsageError when the untrained encoder gives parameters of q that are not finite, and Unsupported when
+        the task cannot evaluate the estimator."""
         vae, images = self.step_once.vae, self.task.evaluation_images(self.task.train, self.task.batch)
         vae.latent(vae.encode(images)).validate()
+        self.task.check(vae, images, self.step_once.estimator)
 
     def advance(self, step: int) -> Tensor:
         """Train on the next minibatch at the learning rate of this step; returns the loss [batch], detached."""
@@ -40,8 +43,12 @@ class Trajectory:
         return loss
 
     def point(self, step: int, seconds: float, settings: TrainSettings, basket: Basket, last: bool) -> Point:
-        """Evaluate the model in its present state; its gradients are drawn on the next minibatch."""
+        """Evaluate the model in its present state, at the last step after `finish`; its gradients are drawn on the next
+        minibatch."""
         once, task, x = self.step_once, self.task, next(self.data)
+        if last:
+            with in_float32(once.vae):
+                task.finish(once.vae, once.estimator, step, stream(self.seed, "prior", task.device))
         metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
         metrics["var_ema"] = Quantity(self.ema.variance())
         if settings.target_elbo is not None:
