@@ -14,6 +14,7 @@ QUICK_TASKS = (
     "two-layer",
     "moments",
     "tiny-vae",
+    "tiny-half:latents={bits,classes}",
     "vq-table",
     "vq-table:codebook=linear-codebook",
     "mnist-vae",
@@ -34,8 +35,10 @@ TASKS = (
     "cosine:family={gaussian,cauchy}",
     "bell",
     "tiny-vae",
+    "tiny-half:latents={bits,classes}",
     "vq-table:codebook={free,linear-codebook},temperature={0.1,1.0}",
     "mnist-vae:arch={linear,nonlinear,categorical,gaussian}",
+    "mnist-half:arch={two-layer,categorical}",
     "mnist-vq:arch={mlp,conv}",
     "mnist-vq:codebook=linear-codebook",
 )

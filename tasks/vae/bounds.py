@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from .model import Vae
+from .structured import StructuredPrediction
 
 
 @torch.no_grad()
@@ -25,8 +26,13 @@ def elbo_parts(vae: Vae, x: Tensor, generator: Generator | None, chunk: int = 10
 
 
 @torch.no_grad()
-def importance_weighted(vae: Vae, x: Tensor, samples: int, generator: Generator | None, rows: int = 1000) -> Tensor:
-    """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws."""
+def importance_weighted(
+    vae: Vae | StructuredPrediction, x: Tensor, samples: int, generator: Generator | None, rows: int = 1000
+) -> Tensor:
+    """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws.
+
+    Where there is no posterior it is log (1/K) Σ_k p(lower half given z_k).
+    """
     bounds = []
     for images in x.split(max(1, min(rows, 100))):
         latent = vae.latent(vae.encode(images))

@@ -15,6 +15,7 @@ class LatentModel(nn.Module, ABC):
     """Abstract. Its loss [*replicates, batch] is E_q f(z) + regulariser, in nats.
 
     spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
+    decoder: the network from z on, or a list of them, one for each layer.
     """
 
     spec: LatentSpec

@@ -14,7 +14,7 @@ from ...estimators.contract import Lower
 from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective, latent_at
 from .architectures import Architecture
 from .latent_model import LatentModel
-from .likelihood import reconstruction
+from .likelihood import reconstruction, start_at
 
 PIXELS = 784
 
@@ -58,8 +58,7 @@ class Vae(LatentModel):
         if output_bias:
             output = self.decoder[-1]
             assert isinstance(output, nn.Linear)
-            with torch.no_grad():
-                output.bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3)))
+            start_at(output.bias, data_mean)
         self.deeper = None
         if others:
             half = torch.full(self.spec.event_shape, 0.5)

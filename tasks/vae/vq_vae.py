@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from ...estimators.contract import Lower
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
 from .latent_model import LatentModel
-from .likelihood import reconstruction
+from .likelihood import reconstruction, start_at
 from .model import PIXELS, mlp
 
 SIDE, CHANNELS, HIDDEN = 7, 32, 200
@@ -42,8 +41,7 @@ class VqVae(LatentModel):
         self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
         self.encoder, self.decoder = NETWORKS[arch](width)
         *_, bias = self.decoder.parameters()
-        with torch.no_grad():
-            bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1)))
+        start_at(bias, data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1))
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x).unflatten(-1, self.spec.param_shape)
