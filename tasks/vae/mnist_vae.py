@@ -29,8 +29,10 @@ class MnistVae(MnistTask):
     `two-layer-linear` has two stochastic layers of 200 bits, each linear in the one before, `three-layer-linear` and
     `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
-    prior, demean, output_bias, kl, likelihood: as in `Vae`; with kl=l2 the loss is no bound, and with likelihood=l2 no
-    bound is reported.
+    prior, demean, output_bias, kl: as in `Vae`; with kl=l2 the loss is no bound.
+    likelihood: `bernoulli` pixels; `gaussian`, -log N(2x - 1; decoder(z), diag v) in nats with its constant, where
+    `variance` is v for every pixel, or 0 for a learned one per pixel, max(softplus(b), .001), as in the code of Shi et
+    al. 2022: take it with binarisation=none; or `l2`, ||σ(decoder(z)) - x||², for which no bound is reported.
     prior_lr: the learning rate of plain SGD on a trained prior; 0 leaves the prior to the optimizer of the rest.
     optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
@@ -88,8 +90,13 @@ class MnistVae(MnistTask):
         },
         "likelihood": {
             "default": "bernoulli",
-            "choices": ("bernoulli", "l2"),
-            "about": "Bernoulli pixels, or the squared distance, which is no likelihood",
+            "choices": ("bernoulli", "gaussian", "l2"),
+            "about": "Bernoulli or Gaussian pixels, or the squared distance, which is no likelihood",
+        },
+        "variance": {
+            "default": 0.0,
+            "min": 0.0,
+            "about": "variance of Gaussian pixels; 0 learns one per pixel",
         },
         "binarisation": {
             "default": "dynamic",
@@ -147,6 +154,7 @@ class MnistVae(MnistTask):
     output_bias: str
     kl: str
     likelihood: str
+    variance: float
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
@@ -159,6 +167,8 @@ class MnistVae(MnistTask):
             raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
+        if self.variance and self.likelihood != "gaussian":
+            raise UsageError("mnist-vae: variance is that of Gaussian pixels: add likelihood=gaussian")
 
     def model(self, seed: int) -> Vae:
         """A freshly initialised model, the same for every estimator at one seed."""
@@ -172,6 +182,7 @@ class MnistVae(MnistTask):
                 self.prior == "trainable",
                 self.demean == "yes",
                 self.output_bias == "yes",
+                self.variance,
             )
         return vae.to(self.device)
 

@@ -14,20 +14,20 @@ from ...estimators.contract import Lower
 from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective, latent_at
 from .architectures import Architecture
 from .latent_model import LatentModel
-from .likelihood import reconstruction, start_at
+from .likelihood import make_likelihood
 
 PIXELS = 784
 
 
 class Vae(LatentModel):
-    """q(z given x) with parameters encoder(x), prior p(z), and Bernoulli pixels with logits decoder(z).
+    """q(z given x) with parameters encoder(x), prior p(z), and pixels with parameters decoder(z).
 
     kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
-    E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. likelihood: "bernoulli",
-    or "l2", the squared distance of the decoder's probabilities to x, which gives no bound on log p(x) either.
+    E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. likelihood, variance: as
+    in likelihood.py; "l2" gives no bound on log p(x) either.
     trained_prior: p has logits of its own, which start at 0; else it is the prior of the latent's kind, uniform or
     standard normal. data_mean [784]: demean subtracts it from x before the encoder, output_bias starts the decoder's
-    bias at its logit.
+    bias there.
 
     With several stochastic layers, all of bits, p(z) is itself a VAE with data z: `deeper`. So q(z₁, z₂ given x) =
     q(z₁ given x) q(z₂ given z₁) and p(x, z₁, z₂) = p(z₂) p(z₁ given z₂) p(x given z₁), and f holds the loss of the
@@ -46,11 +46,12 @@ class Vae(LatentModel):
         trained_prior: bool = False,
         demean: bool = False,
         output_bias: bool = True,
+        variance: float = 0.0,
     ) -> None:
         super().__init__()
         self.spec, *others = architecture.layers
         size, hidden, activation = len(data_mean), architecture.hidden, architecture.activation
-        self.kl, self.likelihood = kl, likelihood
+        self.kl, self.likelihood = kl, make_likelihood(likelihood, size, variance)
         self.encoder = mlp(size, *hidden, math.prod(self.spec.param_shape), activation=activation)
         self.decoder = mlp(math.prod(self.spec.event_shape), *reversed(hidden), size, activation=activation)
         self.prior = nn.Parameter(torch.zeros(self.spec.param_shape)) if trained_prior and not others else None
@@ -58,7 +59,7 @@ class Vae(LatentModel):
         if output_bias:
             output = self.decoder[-1]
             assert isinstance(output, nn.Linear)
-            start_at(output.bias, data_mean)
+            self.likelihood.start(output.bias, data_mean)
         self.deeper = None
         if others:
             half = torch.full(self.spec.event_shape, 0.5)
@@ -95,7 +96,7 @@ class Vae(LatentModel):
     def sample_prior(self, n: int, generator: Generator | None) -> Tensor:
         """n draws from p(z), [n, *event]."""
         if self.deeper is not None:
-            logits = self.deeper.logits(self.deeper.sample_prior(n, generator))
+            logits = self.deeper.outputs(self.deeper.sample_prior(n, generator))
             return self.latent(logits).sample(1, generator)[0]
         uniform = next(self.parameters()).new_zeros(self.spec.param_shape)
         return self.latent(uniform if self.prior is None else self.prior).sample(n, generator)
@@ -118,20 +119,20 @@ class Vae(LatentModel):
         mean = latent.probs
         return latent.log_prob(mean) - self.prior_log_prob(latent, mean)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """Of x given z, z [*, *event] -> [*, 784]."""
+    def outputs(self, z: Tensor) -> Tensor:
+        """The parameters of x given z, such as its logits: z [*, *event] -> [*, 784]."""
         return self.decoder(z.flatten(-len(self.spec.event_shape)))
 
     def pixel_means(self, z: Tensor) -> Tensor:
         """E x given z, z [*, *event] -> [*, 784]."""
-        return self.logits(z).sigmoid()
+        return self.likelihood.means(self.outputs(z))
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x given z), or the squared distance, [n, *replicates, batch].
 
         x [batch, 784], z [n, *replicates, batch, *event].
         """
-        return reconstruction(self.logits(z), x, self.likelihood)
+        return self.likelihood.error(self.outputs(z), x)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         """f(z) = -log p(x given z), plus log q(z) - log p(z) if the KL is sampled; with several layers the loss of the

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from ...estimators.contract import Lower
 from ...estimators.latents import Latent, LatentSpec, Objective, latent_at
 from .latent_model import LatentModel
-from .likelihood import reconstruction, start_at
+from .likelihood import make_likelihood
 
 
 class StructuredPrediction(LatentModel):
@@ -41,8 +41,9 @@ class StructuredPrediction(LatentModel):
         given = [*(math.prod(spec.param_shape) for spec in layers), len(data_mean) - upper]
         self.encoder, *rest = (nn.Linear(*sizes) for sizes in zip(read, given, strict=True))
         self.decoder = nn.ModuleList(rest)
+        self.likelihood = make_likelihood("bernoulli", given[-1])
         if output_bias:
-            start_at(rest[-1].bias, data_mean[upper:])
+            self.likelihood.start(rest[-1].bias, data_mean[upper:])
 
     @property
     def layers(self) -> tuple[LatentSpec, ...]:
@@ -64,11 +65,11 @@ class StructuredPrediction(LatentModel):
 
     def pixel_means(self, z: Tensor) -> Tensor:
         """E y given z of the last layer, [*, *event] -> [*, lower pixels]."""
-        return self._outputs(z, -1).sigmoid()
+        return self.likelihood.means(self._outputs(z, -1))
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(y given z): images x [batch, pixels], z of the last layer [*, batch, *event] -> [*, batch]."""
-        return reconstruction(self._outputs(z, -1), x[..., self.upper :], "bernoulli")
+        return self.likelihood.error(self._outputs(z, -1), x[..., self.upper :])
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         """f(z₁) = -log p(y given z_L), averaged over each layer after the first by its `lower`. There is no f for a

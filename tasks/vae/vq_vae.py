@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...estimators.contract import Lower
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
 from .latent_model import LatentModel
-from .likelihood import reconstruction, start_at
+from .likelihood import make_likelihood
 from .model import PIXELS, mlp
 
 SIDE, CHANNELS, HIDDEN = 7, 32, 200
@@ -22,7 +22,7 @@ class VqVae(LatentModel):
     """Encodings encoder(x) of N sites, D wide, and pixels with logits decoder(z), z the codes in their place.
 
     arch: `mlp`, 784-200-200-(16 D) with tanh, and back; `conv`, two convolutions of stride 2 to 7 x 7 sites, and back.
-    temperature: that of the distribution over codes. likelihood: as in `reconstruction`. The KL to uniform codes is no
+    temperature: that of the distribution over codes. likelihood: as in likelihood.py. The KL to uniform codes is no
     part of the loss. data_mean [784]: the output bias starts at its logit, or at that of its mean if all pixels share
     one; without that, the first steps learn the mean alone and the codes stop distinguishing images.
     """
@@ -36,12 +36,13 @@ class VqVae(LatentModel):
         likelihood: str = "bernoulli",
     ) -> None:
         super().__init__()
-        self.codebook, self.temperature, self.likelihood = codebook, temperature, likelihood
+        self.codebook, self.temperature = codebook, temperature
+        self.likelihood = make_likelihood(likelihood, len(data_mean))
         codes, width = codebook.vectors.shape
         self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
         self.encoder, self.decoder = NETWORKS[arch](width)
         *_, bias = self.decoder.parameters()
-        start_at(bias, data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1))
+        self.likelihood.start(bias, data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1))
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x).unflatten(-1, self.spec.param_shape)
@@ -51,11 +52,11 @@ class VqVae(LatentModel):
 
     def pixel_means(self, z: Tensor) -> Tensor:
         """E x given the codes z, [*, N, D] -> [*, 784]."""
-        return self.decoder(z.flatten(-2)).sigmoid()
+        return self.likelihood.means(self.decoder(z.flatten(-2)))
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """x [batch, 784], z [n, *replicates, batch, N, D] -> [n, *replicates, batch]."""
-        return reconstruction(self.decoder(z.flatten(-2)), x, self.likelihood)
+        return self.likelihood.error(self.decoder(z.flatten(-2)), x)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         return lambda z: self.reconstruction(x, z)
