@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...estimators import estimator
 from .binarise import to_batch
-from .datasets import load_mnist
+from .datasets import Dataset, load_mnist
 from .latent_model import LatentModel
 
 IMAGES, STEPS, BATCH = 8, 200, 100
@@ -18,8 +18,8 @@ IMAGES, STEPS, BATCH = 8, 200, 100
 M = TypeVar("M", bound=LatentModel)
 
 
-def briefly_trained(make: Callable[[Tensor], M], by: str, lr: float) -> tuple[M, Tensor]:
-    """The model made from the mean image, after STEPS steps of Adam by this estimator, and the IMAGES test digits of
+def briefly_trained(make: Callable[[Dataset], M], by: str, lr: float) -> tuple[M, Tensor]:
+    """The model made for a data set, after STEPS steps of Adam by this estimator, and the IMAGES test digits of
     the toy.
 
     Both are on the CPU, and the same to the bit for the same data and thread count.
@@ -28,7 +28,7 @@ def briefly_trained(make: Callable[[Tensor], M], by: str, lr: float) -> tuple[M,
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = make(dataset.mean)
+        model = make(dataset)
     trains, optimizer = estimator(by, *model.layers), torch.optim.Adam(model.parameters(), lr)
     for _ in range(STEPS):
         rows = torch.randint(len(dataset.train), (BATCH,), generator=generator)

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from ...estimators.contract import Estimator
 from ...estimators.latents import LatentSpec
+from ...estimators.names import UsageError
 from .architectures import BITS, Architecture
 from .bounds import importance_weighted
 from .mnist_task import MnistTask
@@ -90,13 +91,14 @@ class MnistHalf(MnistTask):
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
         self.layers = ARCHITECTURES[self.arch].resized(self.n, self.k).layers
+        if not self.upper:
+            raise UsageError(f"{self.name} needs an upper half: give images of at least two rows")
 
     def model(self, seed: int) -> StructuredPrediction:
-        upper = len(self.data_mean) // 2
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = StructuredPrediction(
-                self.layers, self.data_mean, upper, self.signs == "yes", self.output_bias == "yes"
+                self.layers, self.data_mean, self.upper, self.signs == "yes", self.output_bias == "yes"
             )
         return model.to(self.device)
 

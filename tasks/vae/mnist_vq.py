@@ -14,7 +14,7 @@ from ...estimators.names import UsageError
 from ...estimators.quantisers.parts import distance
 from ...estimators.quantisers.quantiser import Quantiser
 from .mnist_task import MnistTask
-from .vq_vae import SITES, VqVae
+from .vq_vae import SIDE, SITES, VqVae
 
 CHUNK = 1000
 
@@ -104,6 +104,11 @@ class MnistVq(MnistTask):
         self.book = CODEBOOKS["" if self.codebook == "free" else self.codebook]
         if self.kmeans and self.book is not Codebook:
             raise UsageError(f"{self.name}: kmeans starts a free codebook; leave out codebook={self.codebook}")
+        if self.arch == "conv" and (self.height, self.width) != (4 * SIDE, 4 * SIDE):
+            raise UsageError(
+                f"{self.name}: arch=conv is for images of {4 * SIDE} x {4 * SIDE} pixels, and these have "
+                f"{self.height} x {self.width}; take arch=mlp"
+            )
         self.layers = (LatentSpec.encodings(SITES[self.arch], self.width, self.codes, self.book.family),)
 
     def model(self, seed: int) -> VqVae:

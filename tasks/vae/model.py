@@ -16,8 +16,6 @@ from .architectures import Architecture
 from .latent_model import LatentModel
 from .likelihood import make_likelihood
 
-PIXELS = 784
-
 
 class Vae(LatentModel):
     """q(z given x) with parameters encoder(x), prior p(z), and pixels with parameters decoder(z).

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...estimators.latents import Latent, LatentSpec, Objective
 from ..contract import Lower, Toy
 from .brief_training import briefly_trained
-from .datasets import load_mnist
+from .datasets import Dataset, load_mnist
 from .structured import StructuredPrediction
 
 DIGITS = 2
@@ -71,7 +71,7 @@ class TinyHalf(Toy):
 def trained(data: str, latents: str) -> tuple[StructuredPrediction, Tensor]:
     """The frozen model and its minibatch, on the CPU."""
 
-    def make(mean: Tensor) -> StructuredPrediction:
-        return StructuredPrediction(LAYERS[latents], mean, len(mean) // 2, signs=True)
+    def make(dataset: Dataset) -> StructuredPrediction:
+        return StructuredPrediction(LAYERS[latents], dataset.mean, dataset.upper, signs=True)
 
     return briefly_trained(make, by="straight-through", lr=1.5e-3)

@@ -86,4 +86,4 @@ def architecture(deeper: int) -> Architecture:
 @functools.cache
 def trained(data: str, deeper: int = 0) -> tuple[Vae, Tensor]:
     """The frozen model and its minibatch, on the CPU."""
-    return briefly_trained(lambda mean: Vae(architecture(deeper), mean), by="rloo:n=4", lr=1e-2)
+    return briefly_trained(lambda dataset: Vae(architecture(deeper), dataset.mean), by="rloo:n=4", lr=1e-2)

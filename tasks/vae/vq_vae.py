@@ -11,7 +11,7 @@ from ...estimators.contract import Lower
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
 from .latent_model import LatentModel
 from .likelihood import make_likelihood
-from .model import PIXELS, mlp
+from .model import mlp
 
 SIDE, CHANNELS, HIDDEN = 7, 32, 200
 SITES = {"mlp": 16, "conv": SIDE**2}
@@ -40,7 +40,7 @@ class VqVae(LatentModel):
         self.likelihood = make_likelihood(likelihood, len(data_mean))
         codes, width = codebook.vectors.shape
         self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
-        self.encoder, self.decoder = NETWORKS[arch](width)
+        self.encoder, self.decoder = NETWORKS[arch](width, len(data_mean))
         *_, bias = self.decoder.parameters()
         self.likelihood.start(bias, data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1))
 
@@ -65,14 +65,15 @@ class VqVae(LatentModel):
         return None
 
 
-def mlps(width: int) -> Networks:
-    """[*, 784] -> [*, 16 D], and back; one output bias per pixel."""
+def mlps(width: int, pixels: int) -> Networks:
+    """[*, pixels] -> [*, 16 D], and back; one output bias per pixel."""
     out = SITES["mlp"] * width
-    return mlp(PIXELS, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, PIXELS)
+    return mlp(pixels, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, pixels)
 
 
-def convolutions(width: int) -> Networks:
-    """[*, 784] -> [*, 49 D], and back; one output bias for all pixels."""
+def convolutions(width: int, pixels: int) -> Networks:
+    """[*, 784] -> [*, 49 D], and back; one output bias for all pixels, which must be 28 x 28."""
+    assert pixels == (4 * SIDE) ** 2
     half, double = (partial(layer, kernel_size=4, stride=2, padding=1) for layer in (nn.Conv2d, nn.ConvTranspose2d))
     encoder = [half(1, CHANNELS), nn.ReLU(), half(CHANNELS, CHANNELS), nn.ReLU(), nn.Conv2d(CHANNELS, width, 1)]
     decoder = [nn.Conv2d(width, CHANNELS, 1), nn.ReLU(), double(CHANNELS, CHANNELS), nn.ReLU(), double(CHANNELS, 1)]
@@ -103,4 +104,4 @@ class ChannelsFirst(nn.Module):
         return image.movedim(-1, 1)
 
 
-NETWORKS: dict[str, Callable[[int], Networks]] = {"mlp": mlps, "conv": convolutions}
+NETWORKS: dict[str, Callable[[int, int], Networks]] = {"mlp": mlps, "conv": convolutions}
