@@ -64,6 +64,9 @@ def run(
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of your own images in MNIST's place: two IDX files, named as MNIST's.")
+    ] = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     trace: Annotated[
@@ -110,7 +113,10 @@ def run(
     from ..bench.run.shard import Shard
     from ..tasks.vae.datasets import look_in
 
-    look_in(None if data_dir is None else str(data_dir))
+    if data is not None and data_dir is not None:
+        raise UsageError("--data is a folder of your own images, --data-dir one of MNIST; give one of them")
+    folder_of_images = data if data_dir is None else data_dir
+    look_in(None if folder_of_images is None else str(folder_of_images), own=data is not None)
 
     settings = PRESETS[preset].trained(steps) if steps else PRESETS[preset]
     settings = settings.watched(target_elbo, tuple(map(str, ESTIMATORS.select(basket))))

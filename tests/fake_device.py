@@ -27,7 +27,7 @@ from dvae_bench.estimators.quantisers.stochastic_vq import StochasticVq
 from dvae_bench.estimators.quantisers.vq_st import VqSt
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.score_function.rloo import Rloo
-from dvae_bench.tasks.vae import mnist_task, mnist_vae, tiny_vae
+from dvae_bench.tasks.vae import mnist_half, mnist_task, mnist_vae, tiny_half, tiny_vae
 from dvae_bench.tasks.vae.code_prior import CodePrior, Unigram, convolutional
 from dvae_bench.tasks.vae.datasets import Dataset
 from dvae_bench.tasks.vae.mnist_vq import MnistVq
@@ -43,6 +43,7 @@ TOYS = [plugin.name for plugin in TASKS if "steps" not in plugin.fact("sources",
     "bit-table:extension=multilinear",
     "tiny-vae:deeper=3",
     "rbm-bits:posterior_groups=2",
+    "tiny-half:latents=classes",
 ]
 
 
@@ -103,6 +104,11 @@ def rbm(name: str, negative: str, groups: int) -> None:
     steps(cls, mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, negative=negative, groups=groups, **more))
 
 
+def half(cls: type[Estimator], arch: str) -> None:
+    """Training steps of structured prediction, counted and timed."""
+    steps(cls, mnist_half.MnistHalf(DEVICE, arch=arch, batch=4))
+
+
 def vq(arch: str) -> None:
     """Training steps of a VQ-VAE, counted and timed."""
     steps(VqSt, MnistVq(DEVICE, arch=arch, batch=4))
@@ -143,6 +149,11 @@ def trained(name: str, deeper: int) -> tuple[tiny_vae.Vae, Tensor]:
     return tiny_vae.Vae(tiny_vae.architecture(deeper), torch.rand(784)), torch.rand(4, 784)
 
 
+def trained_half(name: str, latents: str) -> tuple[tiny_half.StructuredPrediction, Tensor]:
+    """A tiny model of halves that is not trained."""
+    return tiny_half.StructuredPrediction(tiny_half.LAYERS[latents], torch.rand(784), 392), torch.rand(4, 784)
+
+
 def move(module: nn.Module, device: Any, dtype: Any = None) -> nn.Module:
     """`nn.Module.to`, which cannot swap the parameters of a fake tensor mode."""
     for part in module.modules():
@@ -160,9 +171,9 @@ def stand_ins() -> None:
     for module in (draws, work, timing, step, evaluation, trajectory):
         module.stream = lambda *purpose: None  # type: ignore[attr-defined]
     nn.Module.to = move  # type: ignore[assignment, method-assign]
-    mnist_task.load_mnist = tiny_vae.load_mnist = data  # type: ignore[attr-defined]
-    tiny_vae.trained = trained  # type: ignore[assignment]
-    tiny_vae.copy = SimpleNamespace(deepcopy=lambda module: module)  # type: ignore[attr-defined]
+    mnist_task.load_mnist = tiny_vae.load_mnist = tiny_half.load_mnist = data  # type: ignore[attr-defined]
+    tiny_vae.trained, tiny_half.trained = trained, trained_half  # type: ignore[assignment]
+    tiny_vae.copy = tiny_half.copy = SimpleNamespace(deepcopy=lambda module: module)  # type: ignore[attr-defined]
 
 
 def main() -> None:
@@ -180,6 +191,9 @@ def main() -> None:
     for name in ("rloo", "rebar"):
         for negative, groups in (("exact", 2), ("pcd", 1), ("pcd", 2)):
             cases[f"{name}-rbm-{negative}-{groups}"] = partial(rbm, name, negative, groups)
+    for name in TYPES:
+        for arch in ("two-layer", "categorical"):
+            cases[f"{name}-half-{arch}"] = partial(half, ESTIMATORS.find(name).load(), arch)
     for arch in ("mlp", "conv"):
         cases[f"vq-{arch}"] = partial(vq, arch)
     for arch in ("linear", "two-layer-linear"):

@@ -42,3 +42,13 @@ def take_for_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def own_files(folder: Path, train: int = 40, test: int = 12, height: int = 6, width: int = 5) -> Path:
+    """Two IDX files of random images in a new folder."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(2)
+    for name, n in ((TRAIN, train), (TEST, test)):
+        images = rng.integers(0, 256, n * height * width, dtype=np.uint8).tobytes()
+        (folder / name).write_bytes(struct.pack(">4i", 0x803, n, height, width) + images)
+    return folder

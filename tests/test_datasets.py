@@ -250,7 +250,8 @@ def test_own_images_are_described_and_never_to_be_deleted(
     told = str(caught.value)
     assert f"{path} is not MNIST's: expected 60000 images of 28 x 28 pixels, SHA-256 " in told
     assert f"found {description}, SHA-256 {hashlib.sha256(content).hexdigest()[:12]}...; " in told
-    assert f"only MNIST itself can be trained on, so point {given} to" in told and "delete" not in told
+    assert f"point {given} to a folder of MNIST, or leave it out; give images of your own with --data" in told
+    assert "delete" not in told
 
 
 # --- user cache and download ---

@@ -12,19 +12,19 @@ from torch import Generator, Tensor, nn
 from ...estimators.latents import Latent, LatentSpec, latent_at
 from .boltzmann import Boltzmann
 from .latent_model import LatentModel
-from .likelihood import reconstruction
+from .likelihood import make_likelihood
 
 CHAINS, FINAL_CHAINS = 128, 1024
 """Chains of annealed importance sampling at an evaluation, and at the last one."""
 
 
 class Autoencoder(LatentModel):
-    """Abstract: q with parameters encoder(x), and Bernoulli pixels with logits decoder(z).
+    """Abstract: q with parameters encoder(x), and pixels with parameters decoder(z).
 
-    kl: "analytic" keeps the KL outside f as far as possible, "sampled" puts it inside. likelihood: "bernoulli", or
-    "l2", the squared distance of the decoder's probabilities to x, which gives no bound on log p(x). kl_warmup: the
-    weight of the KL in the loss grows linearly to 1 over as many steps. data_mean [784]: demean subtracts it from x
-    before the encoder, output_bias starts the decoder's bias at its logit. boltzmann: makes an RBM, the prior.
+    kl: "analytic" keeps the KL outside f as far as possible, "sampled" puts it inside. likelihood, variance: as in
+    likelihood.py; "l2" gives no bound on log p(x). kl_warmup: the weight of the KL in the loss grows linearly to 1 over
+    as many steps. data_mean [784]: demean subtracts it from x before the encoder, output_bias starts the decoder's bias
+    there. boltzmann: makes an RBM, the prior.
     """
 
     shift: Tensor | None
@@ -41,17 +41,18 @@ class Autoencoder(LatentModel):
         output_bias: bool = True,
         boltzmann: Callable[[], Boltzmann] | None = None,
         kl_warmup: int = 0,
+        variance: float = 0.0,
     ) -> None:
         super().__init__()
-        self.spec, self.kl, self.likelihood, self.kl_warmup = spec, kl, likelihood, kl_warmup
+        self.spec, self.kl, self.kl_warmup = spec, kl, kl_warmup
+        self.likelihood = make_likelihood(likelihood, len(data_mean), variance)
         self.encoder, self.decoder = networks
         self.register_buffer("shift", data_mean.clone() if demean else None)
         self.register_buffer("steps", torch.zeros(()) if kl_warmup else None)
         if output_bias:
             output = networks[1][-1]
             assert isinstance(output, nn.Linear)
-            with torch.no_grad():
-                output.bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3)))
+            self.likelihood.start(output.bias, data_mean)
         # Made after the networks, so that these start as those with another prior.
         self.boltzmann = None if boltzmann is None else boltzmann()
         self.negative_phase = self.boltzmann is not None and self.boltzmann.chains is not None
@@ -66,20 +67,20 @@ class Autoencoder(LatentModel):
     def latent(self, params: Tensor) -> Latent:
         return latent_at(self.spec, params)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """Of x given z, z [*, *event] -> [*, 784]."""
+    def outputs(self, z: Tensor) -> Tensor:
+        """The parameters of x given z, such as its logits: z [*, *event] -> [*, 784]."""
         return self.decoder(z.flatten(-len(self.spec.event_shape)))
 
     def pixel_means(self, z: Tensor) -> Tensor:
         """E x given z, z [*, *event] -> [*, 784]."""
-        return self.logits(z).sigmoid()
+        return self.likelihood.means(self.outputs(z))
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x given z), or the squared distance, [n, *replicates, batch].
 
         x [batch, 784], z [n, *replicates, batch, *event].
         """
-        return reconstruction(self.logits(z), x, self.likelihood)
+        return self.likelihood.error(self.outputs(z), x)
 
     @abstractmethod
     def posterior_means(self, x: Tensor, draws: int, generator: Generator | None) -> list[Tensor]:

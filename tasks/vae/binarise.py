@@ -20,7 +20,8 @@ import torch
 from torch import Generator, Tensor
 
 from ...estimators.names import UsageError, nearest
-from .datasets import DATA_VARIABLE, Dataset, find_in_data_folder, uncompressed
+from .datasets import DATA_VARIABLE, Dataset, find_in_data_folder
+from .idx import uncompressed
 
 BINARISATIONS = ("dynamic", "static-seeded", "static-larochelle", "threshold", "none")
 LAROCHELLE = tuple(f"binarized_mnist_{part}.amat" for part in ("train", "valid", "test"))
@@ -45,7 +46,7 @@ def prepare(dataset: Dataset, how: str, seed: int = 0) -> Dataset:
 
 
 def to_batch(images: Tensor, how: str, generator: Generator | None = None) -> Tensor:
-    """Prepared images, uint8 [..., 784], as float32 in [0, 1], on their device, where the generator is too.
+    """Prepared images, uint8 [..., pixels], as float32 in [0, 1], on their device, where the generator is too.
 
     Only dynamic draws from the generator; dynamic, threshold and none accept unprepared images as well.
     """
@@ -67,6 +68,10 @@ def _black_or_white(mask: Tensor) -> Tensor:
 
 
 def _larochelle(dataset: Dataset) -> Dataset:
+    if not dataset.name.startswith("mnist"):
+        raise UsageError(
+            "static-larochelle is a draw of MNIST's digits: choose another binarisation for your own images"
+        )
     files = find_in_data_folder(*LAROCHELLE)
     if len(files) < 3:
         raise UsageError(

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from .autoencoder import Autoencoder
+from .structured import StructuredPrediction
 
 
 @torch.no_grad()
@@ -26,9 +27,16 @@ def elbo_parts(vae: Autoencoder, x: Tensor, generator: Generator | None, chunk: 
 
 @torch.no_grad()
 def importance_weighted(
-    vae: Autoencoder, x: Tensor, samples: int, generator: Generator | None, rows: int = 1000
+    vae: Autoencoder | StructuredPrediction,
+    x: Tensor,
+    samples: int,
+    generator: Generator | None,
+    rows: int = 1000,
 ) -> Tensor:
-    """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws."""
+    """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws.
+
+    Where there is no posterior it is log (1/K) Σ_k p(lower half given z_k).
+    """
     bounds = []
     for images in x.split(max(1, min(rows, 100))):
         latent = vae.latent(vae.encode(images))

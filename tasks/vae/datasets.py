@@ -1,33 +1,34 @@
-"""Finding and reading MNIST: its IDX files, or the embedded 5,000 images when there is no way to get them.
+"""Finding and reading MNIST: its IDX files, or the embedded 5,000 images when there is no way to get them; or images of
+one's own.
 
 Looked for in this order: the folder given to `look_in`, or else in the environment variable DVAE_BENCH_DATA
 (`embedded` takes the embedded subset at once), the user cache, a download into that cache, and only then the embedded
 subset, announced on stderr.
-The SHA-256 of every file's uncompressed bytes is pinned: a file that differs is never used.
+The SHA-256 of every file's uncompressed bytes is pinned: a file that differs is never used, unless its folder was given
+as one of other images, whose checksum then names them in every row.
 """
 
 from __future__ import annotations
 
 import functools
-import gzip
 import hashlib
 import os
-import struct
 import sys
 import tempfile
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor
 
 from ...estimators.names import UsageError
+from . import idx
+from .own_images import read_own
 
 SPLITS = ("60k/10k", "50k/10k/10k")
 DATA_VARIABLE = "DVAE_BENCH_DATA"
@@ -43,22 +44,22 @@ SHA256 = {
     "mnist-5k-images-idx3-ubyte": "1d63efb4ac5ab122c73fed605a3f2897fe3ede87e9b4e9fe369abbdd36dad1e7",
 }
 COUNTS = {TRAIN: 60_000, TEST: 10_000, "mnist-5k-images-idx3-ubyte": 5_000}
-_PIXELS, _HEADER, _IMAGES = 784, 16, b"\0\0\x08\x03"
 _TIMEOUT = 3.0  # seconds to connect, and between two pieces
 _ANSWER_WITHIN = 4.0  # seconds for a mirror's first answer, name look-up included
 _PATIENCE, _SLOWEST = 15.0, 10_000  # seconds after which a download of fewer bytes per second is given up
-_LARGEST = 1 << 28  # bytes of our largest file, uncompressed, with a margin: no more is read, whatever a mirror sends
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images as uint8 [N, 784] in 0..255; `split` states the sizes, `valid` is empty in a split of two."""
+    """Images as uint8 [N, height * width] in 0..255; `split` states the sizes, `valid` is empty in a split of two."""
 
     name: str
     split: str
     train: Tensor
     valid: Tensor
     test: Tensor
+    height: int = 28
+    width: int = 28
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same images on `device`."""
@@ -70,34 +71,52 @@ class Dataset:
 
     @functools.cached_property
     def mean(self) -> Tensor:
-        """Mean of each pixel in train, float32 [784] in [0, 1]; for a decoder's output bias."""
+        """Mean of each pixel in train, float32 [pixels] in [0, 1]; for a decoder's output bias."""
         return self.train.sum(0, dtype=torch.float32) / (255 * len(self.train))
 
+    @property
+    def upper(self) -> int:
+        """How many pixels the upper half has, the first of each image: half of the rows, rounded down."""
+        return self.height // 2 * self.width
 
-_given: str | None = None
+
+class Given(NamedTuple):
+    """The folder to look in first, "" if none; own: whether it holds other images than MNIST's."""
+
+    folder: str
+    own: bool = False
 
 
-def look_in(folder: str | None) -> None:
-    """In this process, look for MNIST in this folder instead of the one in DVAE_BENCH_DATA; None goes back to that."""
+_given: Given | None = None
+
+
+def look_in(folder: str | None, own: bool = False) -> None:
+    """In this process, look for MNIST in this folder instead of the one in DVAE_BENCH_DATA; None goes back to that.
+
+    own: the folder has images of one's own, which take MNIST's place.
+    """
     global _given
-    _given = folder
+    _given = None if folder is None else Given(folder, own)
 
 
-def data_folder() -> str:
-    """Where MNIST is looked for first; "" where no folder was given."""
-    return os.environ.get(DATA_VARIABLE, "") if _given is None else _given
+def data_folder() -> Given:
+    """Where images are looked for first."""
+    return Given(os.environ.get(DATA_VARIABLE, "")) if _given is None else _given
 
 
 def _given_by() -> str:
     """The option or variable that named the folder."""
-    return DATA_VARIABLE if _given is None else "--data-dir"
+    if _given is None:
+        return DATA_VARIABLE
+    return "--data" if _given.own else "--data-dir"
 
 
 def load_mnist(split: str = "60k/10k") -> Dataset:
     """MNIST, its training images whole ("60k/10k") or with the last 10,000 for validation ("50k/10k/10k").
 
-    The embedded subset is named "mnist-5k", its split "4500/500" or "4000/500/500". Read once per process.
-    Raises UsageError for an unknown split, a folder without the files, or a corrupt file.
+    The embedded subset is named "mnist-5k", its split "4500/500" or "4000/500/500". Images of one's own are named
+    "own-" and the start of their checksum; as many as there are test images validate. Read once per process.
+    Raises UsageError for an unknown split, a folder without the files, a corrupt file, or too few images.
     """
     if split not in SPLITS:
         raise UsageError(f"unknown split {split!r}; take one of {', '.join(SPLITS)}")
@@ -106,7 +125,7 @@ def load_mnist(split: str = "60k/10k") -> Dataset:
 
 def find_in_data_folder(*names: str) -> dict[str, Path]:
     """Those of the named files that lie in `data_folder` or its `mnist/`, plain or .gz."""
-    folder = data_folder()
+    folder = data_folder().folder
     return {} if folder in ("", "embedded") else _find(Path(folder).expanduser(), *names)
 
 
@@ -115,66 +134,42 @@ def read_idx(path: Path, remedy: str) -> Tensor:
 
     Raises UsageError, which says what was expected and what was found, with the remedy, on a wrong checksum.
     """
-    name, payload = path.name.removesuffix(".gz"), uncompressed(path)
+    name, payload = path.name.removesuffix(".gz"), idx.uncompressed(path)
     found = hashlib.sha256(payload).hexdigest()
     if found != SHA256[name]:
         raise UsageError(
             f"{path} is not MNIST's: expected {COUNTS[name]} images of 28 x 28 pixels, SHA-256 {SHA256[name][:12]}..., "
-            f"found {_contents(payload)}, SHA-256 {found[:12]}...; {remedy}"
+            f"found {idx.contents(payload)}, SHA-256 {found[:12]}...; {remedy}"
         )
-    return torch.frombuffer(bytearray(payload), dtype=torch.uint8, offset=_HEADER).view(-1, _PIXELS)
-
-
-def _contents(payload: bytes) -> str:
-    """What the uncompressed bytes of a file are, in words."""
-    if not payload:
-        return "nothing that can be read (an empty file, or a damaged gzip)"
-    count, height, width = struct.unpack(">3i", payload[4:_HEADER]) if len(payload) >= _HEADER else (0, 0, 0)
-    if payload[:4] != _IMAGES or min(count, height, width) < 1:
-        return f"{len(payload)} bytes that are no IDX file of images"
-    images, size = f"{count} images of {height} x {width} pixels", _HEADER + count * height * width
-    return images if len(payload) == size else f"{len(payload)} of the {size} bytes of {images}"
-
-
-def uncompressed(path: Path) -> bytes:
-    """A file's bytes, gzipped or not; none if the gzip is damaged."""
-    try:
-        with path.open("rb") as plain, gzip.open(plain) if _is_gzip(plain) else plain as file:
-            return file.read(_LARGEST)
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        return b""
-
-
-def _is_gzip(file: BinaryIO) -> bool:
-    start = file.read(2)
-    file.seek(0)
-    return start == b"\x1f\x8b"
+    return idx.pixels(payload)
 
 
 @functools.lru_cache(maxsize=4)
-def _load(split: str, given: str) -> Dataset:
-    name, train, test = _images(given)
+def _load(split: str, given: Given) -> Dataset:
+    name, train, test, height, width = _images(given)
     valid = len(test) if split == "50k/10k/10k" else 0
+    if valid >= len(train):
+        raise UsageError(
+            f"split=50k/10k/10k takes as many images for validation as there are for the test, {valid}, out of "
+            f"{len(train)} for training; leave split out, or have more images for training"
+        )
     train, valid_images = train.split([len(train) - valid, valid])
-    if name == "mnist-5k":
+    if name != "mnist":
         split = "/".join(str(size) for size in (len(train), valid, len(test)) if size)
-    return Dataset(name, split, train, valid_images, test)
+    return Dataset(name, split, train, valid_images, test, height, width)
 
 
 @functools.lru_cache(maxsize=2)
-def _images(given: str) -> tuple[str, Tensor, Tensor]:
-    """Name, training and test images, from the first place that has them."""
-    if given == "embedded":
+def _images(given: Given) -> tuple[str, Tensor, Tensor, int, int]:
+    """Name, training and test images, height and width, from the first place that has them."""
+    if given.own:
+        files = _both(Path(given.folder).expanduser())
+        return read_own(files[TRAIN], files[TEST], {(SHA256[TRAIN], SHA256[TEST]): "mnist"})
+    if given.folder == "embedded":
         return _embedded()
-    if given:
-        folder = Path(given).expanduser()
-        files = _find(folder, TRAIN, TEST)
-        remedy = f"only MNIST itself can be trained on, so point {_given_by()} to a folder of it, or leave it out"
-        if len(files) < 2:
-            raise UsageError(
-                f"{_given_by()} is {folder}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there or in its "
-                f"mnist/: put them there, or leave {_given_by()} out to have them downloaded"
-            )
+    if given.folder:
+        files = _both(Path(given.folder).expanduser())
+        remedy = f"point {_given_by()} to a folder of MNIST, or leave it out; give images of your own with --data"
     else:
         try:
             files, remedy = _cached(), "delete it, and it is downloaded again"
@@ -186,12 +181,24 @@ def _images(given: str) -> tuple[str, Tensor, Tensor]:
                 file=sys.stderr,
             )
             return _embedded()
-    return "mnist", read_idx(files[TRAIN], remedy), read_idx(files[TEST], remedy)
+    return "mnist", read_idx(files[TRAIN], remedy), read_idx(files[TEST], remedy), 28, 28
 
 
-def _embedded() -> tuple[str, Tensor, Tensor]:
+def _both(folder: Path) -> dict[str, Path]:
+    """The two files in a folder that was given. Raises UsageError if one is missing."""
+    files = _find(folder, TRAIN, TEST)
+    if len(files) < 2:
+        instead = "" if _given is not None and _given.own else f", or leave {_given_by()} out to have them downloaded"
+        raise UsageError(
+            f"{_given_by()} is {folder}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there or in its "
+            f"mnist/: put them there{instead}"
+        )
+    return files
+
+
+def _embedded() -> tuple[str, Tensor, Tensor, int, int]:
     train, test = read_idx(EMBEDDED, "reinstall dvae-bench").split([4500, 500])
-    return "mnist-5k", train, test
+    return "mnist-5k", train, test, 28, 28
 
 
 def _find(folder: Path, *names: str) -> dict[str, Path]:
@@ -248,8 +255,8 @@ def _within_reason(fetch: Callable[[], None], path: Path) -> None:
     while thread.is_alive():
         thread.join(0.2)
         size, seconds = path.stat().st_size if path.exists() else 0, time.monotonic() - start
-        if thread.is_alive() and (size > _LARGEST or (seconds > _PATIENCE and size < _SLOWEST * seconds)):
-            raise TimeoutError if size <= _LARGEST else ConnectionError
+        if thread.is_alive() and (size > idx.LARGEST or (seconds > _PATIENCE and size < _SLOWEST * seconds)):
+            raise TimeoutError if size <= idx.LARGEST else ConnectionError
     if raised:
         raise raised[0]
 

@@ -17,6 +17,7 @@ class LatentModel(nn.Module, ABC):
     spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
     takes_stand_in: whether `objective` takes the estimator's `stand_in`, for a part of f that is linear in z.
     negative_phase: whether `advance` samples from the model itself, which the clock shows as a phase of the step.
+    decoder: the network from z on, or a list of them, one for each layer.
     """
 
     spec: LatentSpec

@@ -35,8 +35,10 @@ class MnistVae(MnistTask):
     `two-layer-linear` has two stochastic layers of 200 bits, each linear in the one before, `three-layer-linear` and
     `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
-    prior, demean, output_bias, kl, likelihood: as in `Vae`; with kl=l2 the loss is no bound, and with likelihood=l2 no
-    bound is reported.
+    prior, demean, output_bias, kl: as in `Vae`; with kl=l2 the loss is no bound.
+    likelihood: `bernoulli` pixels; `gaussian`, -log N(2x - 1; decoder(z), diag v) in nats with its constant, where
+    `variance` is v for every pixel, or 0 for a learned one per pixel, max(softplus(b), .001), as in the code of Shi et
+    al. 2022: take it with binarisation=none; or `l2`, ||σ(decoder(z)) - x||², for which no bound is reported.
     prior=rbm: a restricted Boltzmann machine with `left` of the bits on one side (0: half of them), as in `Boltzmann`.
     groups=2: q(z₁ given x) q(z₂ given x, z₁) of its two sides, as in `TwoGroups`; the estimator is used for each.
     energy=exact: there, the smoothing estimators get the left-right gradient of DVAE (`smoothing`) and the
@@ -125,8 +127,13 @@ class MnistVae(MnistTask):
         "kl_warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the KL's weight"},
         "likelihood": {
             "default": "bernoulli",
-            "choices": ("bernoulli", "l2"),
-            "about": "Bernoulli pixels, or the squared distance, which is no likelihood",
+            "choices": ("bernoulli", "gaussian", "l2"),
+            "about": "Bernoulli or Gaussian pixels, or the squared distance, which is no likelihood",
+        },
+        "variance": {
+            "default": 0.0,
+            "min": 0.0,
+            "about": "variance of Gaussian pixels; 0 learns one per pixel",
         },
         "rule": {
             "default": "gradient",
@@ -196,6 +203,7 @@ class MnistVae(MnistTask):
     kl: str
     kl_warmup: int
     likelihood: str
+    variance: float
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
@@ -212,6 +220,8 @@ class MnistVae(MnistTask):
             )
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
+        if self.variance and self.likelihood != "gaussian":
+            raise UsageError("mnist-vae: variance is that of Gaussian pixels: add likelihood=gaussian")
         for key in OF_RBM if self.prior != "rbm" else ():
             if getattr(self, key) != self.hyperparameters[key]["default"]:
                 raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
@@ -252,6 +262,7 @@ class MnistVae(MnistTask):
         options: dict[str, Any] = {
             "kl": self.kl,
             "likelihood": self.likelihood,
+            "variance": self.variance,
             "demean": self.demean == "yes",
             "output_bias": self.output_bias == "yes",
             "kl_warmup": self.kl_warmup,

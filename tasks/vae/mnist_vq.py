@@ -16,7 +16,6 @@ from ...estimators.quantisers.parts import distance
 from ...estimators.quantisers.quantiser import Quantiser
 from .code_prior import CodePrior, Unigram, convolutional, recurrent
 from .mnist_task import MnistTask
-from .model import PIXELS
 from .vq_vae import SIDE, SITES, VqVae
 
 CHUNK, MOST_CODES = 1000, 4096
@@ -116,6 +115,11 @@ class MnistVq(MnistTask):
         self.book = CODEBOOKS["" if self.codebook == "free" else self.codebook]
         if self.kmeans and self.book is not Codebook:
             raise UsageError(f"{self.name}: kmeans starts a free codebook; leave out codebook={self.codebook}")
+        if self.arch == "conv" and (self.height, self.width) != (4 * SIDE, 4 * SIDE):
+            raise UsageError(
+                f"{self.name}: arch=conv is for images of {4 * SIDE} x {4 * SIDE} pixels, and these have "
+                f"{self.height} x {self.width}; take arch=mlp"
+            )
         self.layers = (LatentSpec.encodings(SITES[self.arch], self.width, self.codes, self.book.family),)
 
     def model(self, seed: int) -> VqVae:
@@ -182,7 +186,7 @@ class MnistVq(MnistTask):
         if "kl" in found and self.likelihood == "bernoulli":
             found["elbo"] = -found["reconstruction"] - found["kl"]
             if self.prior != "uniform":
-                found["bits_per_dim"] = -found["elbo"] / (PIXELS * math.log(2))
+                found["bits_per_dim"] = -found["elbo"] / (x.shape[-1] * math.log(2))
         together = {
             "bits": nats / math.log(2),
             "perplexity": torch.special.entr(share).sum().exp(),

@@ -11,17 +11,15 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ...estimators.contract import Lower
-from ...estimators.latents import Bernoulli, Discrete, Gaussian, Latent, LatentSpec, Objective
+from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective
 from ...estimators.names import Unsupported
 from .architectures import Architecture
 from .autoencoder import Autoencoder
 from .boltzmann import Boltzmann
 
-PIXELS = 784
-
 
 class Vae(Autoencoder):
-    """q(z given x) with parameters encoder(x), prior p(z), and Bernoulli pixels with logits decoder(z).
+    """q(z given x) with parameters encoder(x), prior p(z), and pixels with parameters decoder(z).
 
     kl: "analytic" keeps KL(q || p) outside f; "sampled" puts log q(z) - log p(z) inside f, with φ detached there, since
     E ∇ log q(z) = 0; "l2" replaces it by Σ μ² + (σ - 1)² of a Gaussian, which gives no bound. trained_prior: p has
@@ -46,6 +44,7 @@ class Vae(Autoencoder):
         output_bias: bool = True,
         boltzmann: Callable[[], Boltzmann] | None = None,
         kl_warmup: int = 0,
+        variance: float = 0.0,
     ) -> None:
         spec, *others = architecture.layers
         size, hidden, activation = len(data_mean), architecture.hidden, architecture.activation
@@ -53,7 +52,7 @@ class Vae(Autoencoder):
             mlp(size, *hidden, math.prod(spec.param_shape), activation=activation),
             mlp(math.prod(spec.event_shape), *reversed(hidden), size, activation=activation),
         )
-        super().__init__(spec, networks, data_mean, kl, likelihood, demean, output_bias, boltzmann, kl_warmup)
+        super().__init__(spec, networks, data_mean, kl, likelihood, demean, output_bias, boltzmann, kl_warmup, variance)
         self.prior = nn.Parameter(torch.zeros(spec.param_shape)) if trained_prior and not others else None
         self.deeper = None
         if others:
@@ -100,7 +99,7 @@ class Vae(Autoencoder):
         else:
             first, others = self.deeper.dream(n, generator)
             z = [first, *others]
-        return Bernoulli(self.logits(z[0])).sample(1, generator)[0], z
+        return self.likelihood.sample(self.outputs(z[0]), generator), z
 
     def prior_log_prob(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:
         """log p(z) of z [n, *replicates, batch, *event], hard or relaxed, [n, *replicates, batch]; with several layers,

@@ -7,18 +7,16 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ...estimators import estimator
 from ...estimators.latents import Latent, LatentSpec, Objective
 from ..contract import Lower, Toy
 from .architectures import Architecture
-from .binarise import to_batch
+from .brief_training import briefly_trained
 from .datasets import load_mnist
 from .model import Vae
 
-BITS, IMAGES, STEPS, BATCH = 8, 8, 200, 100
+BITS = 8
 
 
 class TinyVae(Toy):
@@ -87,21 +85,5 @@ def architecture(deeper: int) -> Architecture:
 
 @functools.cache
 def trained(data: str, deeper: int = 0) -> tuple[Vae, Tensor]:
-    """The frozen model and its minibatch, on the CPU; the same to the bit for the same data and thread count."""
-    dataset = load_mnist()
-    generator = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        vae = Vae(architecture(deeper), dataset.mean)
-    rloo, optimizer = estimator("rloo:n=4", *vae.layers), torch.optim.Adam(vae.parameters(), 1e-2)
-    for _ in range(STEPS):
-        rows = torch.randint(len(dataset.train), (BATCH,), generator=generator)
-        x = to_batch(dataset.train[rows], "dynamic", generator)
-        latent = vae.latent(vae.encode(x))
-        f, regulariser = vae.objective(x, latent, lower=rloo.lower(generator)), vae.regulariser(latent)
-        assert regulariser is not None
-        loss = rloo(f, latent, generator) + regulariser
-        optimizer.zero_grad()
-        loss.mean().backward()
-        optimizer.step()
-    return vae, to_batch(dataset.test[:IMAGES], "threshold", generator)
+    """The frozen model and its minibatch, on the CPU."""
+    return briefly_trained(lambda dataset: Vae(architecture(deeper), dataset.mean), by="rloo:n=4", lr=1e-2)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 from ...estimators.contract import Lower
 from ...estimators.latents import Codebook, Encodings, Latent, LatentSpec, LinearCodebook, Objective
 from .code_prior import CodePrior
 from .latent_model import LatentModel
-from .likelihood import reconstruction
-from .model import PIXELS, mlp
+from .likelihood import make_likelihood
+from .model import mlp
 
 SIDE, CHANNELS, HIDDEN = 7, 32, 200
 SITES = {"mlp": 16, "conv": SIDE**2}
@@ -24,7 +23,7 @@ class VqVae(LatentModel):
     """Encodings encoder(x) of N sites, D wide, and pixels with logits decoder(z), z the codes in their place.
 
     arch: `mlp`, 784-200-200-(16 D) with tanh, and back; `conv`, two convolutions of stride 2 to 7 x 7 sites, and back.
-    temperature: that of the distribution over codes. likelihood: as in `reconstruction`. prior: p(codes), trained after
+    temperature: that of the distribution over codes. likelihood: as in likelihood.py. prior: p(codes), trained after
     the codes and no part of the loss; None while it is uniform. data_mean [784]: the output bias starts at its logit,
     or at that of its mean if all pixels share one; without that, the first steps learn the mean alone and the codes
     stop distinguishing images.
@@ -39,14 +38,14 @@ class VqVae(LatentModel):
         likelihood: str = "bernoulli",
     ) -> None:
         super().__init__()
-        self.codebook, self.temperature, self.likelihood = codebook, temperature, likelihood
+        self.codebook, self.temperature = codebook, temperature
+        self.likelihood = make_likelihood(likelihood, len(data_mean))
         self.prior: CodePrior | None = None
         codes, width = codebook.vectors.shape
         self.spec = LatentSpec.encodings(SITES[arch], width, codes, codebook.family)
-        self.encoder, self.decoder = NETWORKS[arch](width)
+        self.encoder, self.decoder = NETWORKS[arch](width, len(data_mean))
         *_, bias = self.decoder.parameters()
-        with torch.no_grad():
-            bias.copy_(torch.logit(data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1)))
+        self.likelihood.start(bias, data_mean.clamp(1e-3, 1 - 1e-3).view(len(bias), -1).mean(1))
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x).unflatten(-1, self.spec.param_shape)
@@ -56,11 +55,11 @@ class VqVae(LatentModel):
 
     def pixel_means(self, z: Tensor) -> Tensor:
         """E x given the codes z, [*, N, D] -> [*, 784]."""
-        return self.decoder(z.flatten(-2)).sigmoid()
+        return self.likelihood.means(self.decoder(z.flatten(-2)))
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
         """x [batch, 784], z [n, *replicates, batch, N, D] -> [n, *replicates, batch]."""
-        return reconstruction(self.decoder(z.flatten(-2)), x, self.likelihood)
+        return self.likelihood.error(self.decoder(z.flatten(-2)), x)
 
     def objective(self, x: Tensor, latent: Latent, bound: bool = False, lower: Sequence[Lower] = ()) -> Objective:
         return lambda z: self.reconstruction(x, z)
@@ -69,14 +68,15 @@ class VqVae(LatentModel):
         return None
 
 
-def mlps(width: int) -> Networks:
-    """[*, 784] -> [*, 16 D], and back; one output bias per pixel."""
+def mlps(width: int, pixels: int) -> Networks:
+    """[*, pixels] -> [*, 16 D], and back; one output bias per pixel."""
     out = SITES["mlp"] * width
-    return mlp(PIXELS, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, PIXELS)
+    return mlp(pixels, HIDDEN, HIDDEN, out), mlp(out, HIDDEN, HIDDEN, pixels)
 
 
-def convolutions(width: int) -> Networks:
-    """[*, 784] -> [*, 49 D], and back; one output bias for all pixels."""
+def convolutions(width: int, pixels: int) -> Networks:
+    """[*, 784] -> [*, 49 D], and back; one output bias for all pixels, which must be 28 x 28."""
+    assert pixels == (4 * SIDE) ** 2
     half, double = (partial(layer, kernel_size=4, stride=2, padding=1) for layer in (nn.Conv2d, nn.ConvTranspose2d))
     encoder = [half(1, CHANNELS), nn.ReLU(), half(CHANNELS, CHANNELS), nn.ReLU(), nn.Conv2d(CHANNELS, width, 1)]
     decoder = [nn.Conv2d(width, CHANNELS, 1), nn.ReLU(), double(CHANNELS, CHANNELS), nn.ReLU(), double(CHANNELS, 1)]
@@ -107,4 +107,4 @@ class ChannelsFirst(nn.Module):
         return image.movedim(-1, 1)
 
 
-NETWORKS: dict[str, Callable[[int], Networks]] = {"mlp": mlps, "conv": convolutions}
+NETWORKS: dict[str, Callable[[int, int], Networks]] = {"mlp": mlps, "conv": convolutions}

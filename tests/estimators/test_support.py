@@ -23,6 +23,7 @@ TOYS = {
     "bernoulli, RBM prior": "rbm-bits:d=2",
     "one categorical site": "category-table:n=1",
     "categorical": "category-table:n=2,k=3",
+    "categorical, two layers": "tiny-half:latents=classes",
     "encodings": "vq-table",
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
     "continuous": "moments",

@@ -143,6 +143,14 @@ TWINS = PUBLISHED | {
     "a moving average that sees its own draw": (EmaThatSeesItsOwnDraw, "bit-table", {"decay": 0.5}, {"cut"}),
     "a detached decoder": (DetachedDecoder, "bit-table", {}, {"decoder"}),
     "a detached decoder, tiny-vae": (DetachedDecoder, "tiny-vae", {}, {"decoder"}),
+    "rloo over n, half": (rescaled(Rloo, 1 / 2), "tiny-half", {}, {"cut", "encoder", "between"}),
+    "rloo over n, half of classes": (
+        rescaled(Rloo, 1 / 2),
+        "tiny-half:latents=classes",
+        {},
+        {"cut", "encoder", "between"},
+    ),
+    "a detached decoder, half": (DetachedDecoder, "tiny-half", {}, {"between", "decoder"}),
     "half a decoder": (SecondDrawUnseen, "bit-table", {}, {"decoder"}),
     "exact off by 3 %": (rescaled(Exact, 1.03), "bit-table", {}, {"cut"}),
 }

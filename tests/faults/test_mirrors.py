@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from dvae_bench.estimators.names import UsageError
-from dvae_bench.tasks.vae import datasets
+from dvae_bench.tasks.vae import datasets, idx
 from dvae_bench.tasks.vae.datasets import TEST, TRAIN, load_mnist
+from dvae_bench.tasks.vae.own_images import read_own
 from hypothesis import strategies as st
 from idx_files import FILES, files_in, nothing_found_yet, take_for_mnist
 
@@ -93,7 +94,7 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     take_for_mnist(monkeypatch)
     monkeypatch.setattr(datasets, "_TIMEOUT", 1.0)
     monkeypatch.setattr(datasets, "_PATIENCE", 2.0)
-    monkeypatch.setattr(datasets, "_LARGEST", 8 << 20)
+    monkeypatch.setattr(idx, "LARGEST", 8 << 20)
     for _ in nothing_found_yet(monkeypatch, tmp_path / "cache"):
         yield tmp_path / "cache"
     gc.collect()
@@ -134,7 +135,7 @@ def test_every_mirror_is_asked_over_https() -> None:
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     """A gzip of a gigabyte of zeros takes 1 MB: no more than the largest file of ours is unpacked."""
     (tmp_path / f"{TRAIN}.gz").write_bytes(gzip.compress(bytes(50 << 20), 1))
-    assert len(datasets.uncompressed(tmp_path / f"{TRAIN}.gz")) == 8 << 20
+    assert len(idx.uncompressed(tmp_path / f"{TRAIN}.gz")) == 8 << 20
 
 
 @st.composite
@@ -153,7 +154,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 @FUZZED
 def test_no_damaged_file_is_read(examples: int, tmp_path: Path) -> None:
     """100,000: about 4 minutes."""
-    path, unpack = tmp_path / f"{TEST}.gz", datasets.uncompressed
+    path, unpack = tmp_path / f"{TEST}.gz", idx.uncompressed
 
     def check(content: bytes) -> None:
         path.write_bytes(content)
@@ -163,5 +164,11 @@ def test_no_damaged_file_is_read(examples: int, tmp_path: Path) -> None:
             assert "SHA-256" in str(error) and str(error).endswith("do this") and "\n" not in str(error)
         else:
             assert unpack(path) == FILES[TEST] and images.shape == (10, 784)
+        try:
+            _, own, _, height, width = read_own(path, path, {})
+        except UsageError as error:
+            assert str(error).endswith("write it again") and "\n" not in str(error)
+        else:
+            assert own.numpy().tobytes() == unpack(path)[16:] and own.shape[1] == height * width
 
     fuzz(examples, damaged(), check)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,7 +16,6 @@ from .panels import most_named
 from .style import LINE, new_figure, page, scale, set_title, width
 from .titles import titles
 
-_SIDE = 28
 _TITLE, _NAMES, _FEWEST = 0.4, 2.0, 3  # inches of a title and of the names; estimators of a task
 
 
@@ -22,12 +23,15 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     """One panel per training task, one line per estimator (its first finished seed).
 
     On the left the test images, and below them their reconstructions from one draw of z; on the right samples from the
-    prior, where the task draws any.
+    prior, where the task draws any. Images that are not square are left out.
     """
     shown = pd.concat([finished(rows, f"images_{kind}") for kind in ("original", "reconstruction", "sample")])
     shown = shown.sort_values(["estimator", "seed"], kind="stable")
     if shown.empty:
         return "no images are stored"
+    shown = shown[[_square(grey, int(images)) for grey, images in zip(shown["blocks"], shown["value"], strict=True)]]
+    if shown.empty:
+        return "the stored images are not square"
     settings = [(setting, part.drop_duplicates(["estimator", "metric"])) for setting, part in shown.groupby(SETTING)]
     places, text = best_first(rows[is_training(rows)]), titles(setting for setting, _ in settings)
     line = _line_inches()
@@ -41,7 +45,10 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     figure = new_figure(sum(heights))
     panels = figure.subplots(len(settings), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (setting, part) in zip(panels, settings, strict=True):
-        strips = {(line["estimator"], line["metric"]): _strip(line["blocks"]) for line in part.to_dict("records")}
+        strips = {
+            (line["estimator"], line["metric"]): _strip(line["blocks"], int(line["value"]))
+            for line in part.to_dict("records")
+        }
         originals = strips[names[setting][0], "images_original"]
         none = np.full_like(originals, np.nan)
         lines = [np.hstack([originals, none])]
@@ -54,7 +61,8 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
         axes.axvline(originals.shape[1] - 0.5, color="white", lw=1.5)
         set_title(axes, f"{text[setting]}: reconstructions, samples", width() / 2)
         labels = ["image", *map(view.label, names[setting])]
-        axes.set_yticks([_SIDE * (line + 0.5) - 0.5 for line in range(len(lines))], labels)
+        side = len(originals)
+        axes.set_yticks([side * (line + 0.5) - 0.5 for line in range(len(lines))], labels)
         for tick, name in zip(axes.get_yticklabels()[1:], names[setting], strict=True):
             tick.set(color=colour(name), fontweight="bold" if view.highlighted(name) else "normal")
         axes.set_xticks([])
@@ -69,6 +77,11 @@ def _line_inches() -> float:
     return max(LINE * scale(), (width() - _NAMES * scale()) / 16)
 
 
-def _strip(grey: list[float]) -> np.ndarray:
-    """Images side by side, [28, 28 * images]."""
-    return np.hstack(list(np.asarray(grey, dtype=float).reshape(-1, _SIDE, _SIDE)))
+def _square(grey: list[float], images: int) -> bool:
+    return math.isqrt(len(grey) // images) ** 2 == len(grey) // images
+
+
+def _strip(grey: list[float], images: int) -> np.ndarray:
+    """Square images side by side, [side, side * images]."""
+    side = math.isqrt(len(grey) // images)
+    return np.hstack(list(np.asarray(grey, dtype=float).reshape(images, side, side)))

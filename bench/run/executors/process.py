@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ....estimators.registry import COLLECTORS, ESTIMATORS, TASKS, Plugin
-from ....tasks.vae.datasets import data_folder, look_in
+from ....tasks.vae.datasets import Given, data_folder, look_in
 from ...sources.timing.clock import steady_host
 from ...store.files import Unwritable
 from ..fork_server import CONTEXT, start_server, without_main
@@ -125,7 +125,7 @@ def _cause(code: int) -> str:
 
 
 def _work(
-    connection: Connection, data: str, threads: int, registered: list[tuple[Registered, Registered]], limits: Limits
+    connection: Connection, data: Given, threads: int, registered: list[tuple[Registered, Registered]], limits: Limits
 ) -> None:
     """The main function of a process: answer calls until the parent closes the connection.
 
@@ -136,7 +136,7 @@ def _work(
         os.setpgrp()
     end_with_run()
     harden_output()
-    look_in(data)
+    look_in(*data)
     limits.limit_memory()
     steady_host(threads)
     for registry, (installed, files) in zip(REGISTRIES, registered, strict=True):

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ....estimators.names import UsageError
-from ....tasks.vae.datasets import data_folder, load_mnist, look_in
+from ....tasks.vae.datasets import Given, data_folder, load_mnist, look_in
 from ...sources.timing.clock import steady_host
 from ...store.store import Store
 from ..cell import Place
@@ -41,14 +41,14 @@ except ImportError as error:
 class Work:
     """A unit, and everything that a worker on another machine needs to measure it as this machine would.
 
-    parts: the name of each cell's part. data: the folder of MNIST. plugins: name and text of each file of --plugin.
+    parts: the name of each cell's part. data: the folder of images. plugins: name and text of each file of --plugin.
     """
 
     unit: Unit
     parts: tuple[str, ...]
     threads: int
     limits: Limits
-    data: str
+    data: Given
     plugins: tuple[tuple[str, str], ...]
 
 
@@ -175,13 +175,13 @@ def _measure(work: Work) -> Measured:
 
 
 @functools.cache
-def _prepare(data: str, plugins: tuple[tuple[str, str], ...]) -> tempfile.TemporaryDirectory[str]:
-    """Once per worker: set the folder of MNIST, and add the plugins given with --plugin.
+def _prepare(data: Given, plugins: tuple[tuple[str, str], ...]) -> tempfile.TemporaryDirectory[str]:
+    """Once per worker: set the folder of the images, and add the plugins given with --plugin.
 
     Returns the folder of the plugins' files, which the cache keeps alive as long as the worker.
     """
-    if data:
-        look_in(data)
+    if data.folder:
+        look_in(*data)
     folder = tempfile.TemporaryDirectory()
     files = [Path(folder.name) / name for name, _ in plugins]
     for file, (_, text) in zip(files, plugins, strict=True):
@@ -200,5 +200,5 @@ def _check(work: Work) -> None:
             )
         if cell.place.data and load_mnist().name != cell.place.data:
             raise RuntimeError(
-                f"this worker has {load_mnist().name}, not {cell.place.data}; put MNIST where it finds it"
+                f"this worker has {load_mnist().name}, not {cell.place.data}; put the same images where it finds them"
             )

@@ -16,8 +16,8 @@ from ..gradient import draw_gradient, model_problem
 TOGETHER, AT_A_TIME = 10_000_000, 16
 REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
 """Unbiased estimators of low variance, whose long mean stands for the exact gradient where none is known."""
-DEEP_REFERENCE = "disarm"
-"""The same for several layers, where the evaluations of the layers multiply: it makes two per layer."""
+DEEP_REFERENCES = {"bernoulli": "disarm", "categorical": "rloo"}
+"""The same for several layers, where the evaluations of the layers multiply: each makes two per layer."""
 
 
 def logits_draws(vae: LatentModel, estimator: Estimator, x: Tensor, draws: int, generator: Generator) -> Tensor:
@@ -59,7 +59,7 @@ def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generato
     """
     if vae.spec.kind not in REFERENCES:
         return None
-    name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCE
+    name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCES[vae.spec.kind]
     reference = build(name, *vae.layers).eval()
     with in_float32(vae):
         return torch.cat([logits_draws(vae, reference, x, AT_A_TIME, generator) for _ in range(draws // AT_A_TIME)])
