@@ -13,7 +13,7 @@ from ..latents import ExponentialFamily, LatentSpec, Objective
 
 
 class MuProp(Estimator):
-    """With μ(φ) = E z, the mean of z (p for bits, π for categoricals, the marginals of a subset):
+    """With μ(φ) = E z, the mean of z (p for bits, π for categoricals, the marginals of subsets):
 
     g = (f(z) - η [f(μ) + ∇f(μ)ᵀ(z - μ)]) ∇ log q(z) + η ∇_φ f(μ(φ)).
 

@@ -12,7 +12,8 @@ from ..latents import ExponentialFamily, LatentSpec, Objective
 
 
 class SimpleMuProp(Estimator):
-    """g = (f(z) - η f(μ)) ∇ log q(z), with μ = E z, the mean of z (p for bits, π for categoricals, the marginals of a subset).
+    """g = (f(z) - η f(μ)) ∇ log q(z), with μ = E z, the mean of z (p for bits, π for categoricals, the marginals of
+    subsets).
 
     MuProp without its linear term. η is tuned on the mean of g²; in eval() it is frozen.
     """

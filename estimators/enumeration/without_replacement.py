@@ -19,7 +19,6 @@ from ..contract import Unsupported, expand_right
 from ..latents import ExponentialFamily, LatentSpec
 from ..latents.latent import gumbel
 
-
 LISTED = 2**16
 
 

@@ -67,7 +67,9 @@ class LatentSpec:
     def subset(cls, items: int, chosen: int) -> LatentSpec:
         """Subsets of so many of the items, one logit each. Raises UsageError unless 1 <= chosen <= items."""
         if not (isinstance(chosen, int) and 1 <= chosen <= items):
-            raise UsageError(f"a subset has a whole number of items, from 1 to all {items}: give k in this range, not {chosen}")
+            raise UsageError(
+                f"a subset has a whole number of items, from 1 to all {items}: give k in this range, not {chosen}"
+            )
         return cls("subset", (items,), (items,), chosen=chosen)
 
     @classmethod

@@ -52,7 +52,8 @@ def product_tree(x: Tensor, k: int) -> list[Tensor]:
     level = torch.stack([torch.cat([(-x).sigmoid(), ones]), torch.cat([x.sigmoid(), zeros])])
     levels = [level]
     while level.shape[1] > 1:
-        level = product(*level.chunk(2, 1), degree=min(k, 2 * (len(level) - 1)))
+        left, right = level.chunk(2, 1)
+        level = product(left, right, degree=min(k, 2 * (len(level) - 1)))
         levels.append(level)
     return levels
 

@@ -35,7 +35,11 @@ class Aimle(Estimator):
     latents = ("bernoulli", "categorical", "subset")
     differentiates = True
     hyperparameters = {
-        "beta": {"default": 1.0, "min": 0.0, "about": "initial β, the length of the step relative to that of the logits"},
+        "beta": {
+            "default": 1.0,
+            "min": 0.0,
+            "about": "initial β, the length of the step relative to that of the logits",
+        },
         "rate": {"default": 1e-3, "min": 0.0, "about": "change of β per training step"},
         "entries": {"default": 1.0, "above": 0.0, "about": "nonzero entries of g per data point that β is adapted to"},
         "n": {"default": 1, "min": 1, "about": "draws of the noise"},
@@ -70,8 +74,7 @@ class Aimle(Estimator):
         logits = latent.params.detach()
         event = tuple(range(-len(self.spec.event_shape), 0))
         size, steepness = (
-            torch.linalg.vector_norm(x, dim=event, keepdim=True)
-            for x in (logits.where(logits.isfinite(), 0), slope)
+            torch.linalg.vector_norm(x, dim=event, keepdim=True) for x in (logits.where(logits.isfinite(), 0), slope)
         )
         tiny = torch.finfo(slope.dtype).tiny
         length = self.scale * size

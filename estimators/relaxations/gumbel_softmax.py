@@ -39,8 +39,8 @@ class GumbelSoftmax(Estimator):
     }
     cost = "1 evaluation, 1 differentiation"
     reference = (
-        "Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017; for subsets Xie & Ermon 2019, Reparameterizable subset sampling "
-        "via continuous relaxations"
+        "Jang, Gu & Poole 2017; Maddison, Mnih & Teh 2017; for subsets Xie & Ermon 2019, Reparameterizable subset "
+        "sampling via continuous relaxations"
     )
 
     tau: float

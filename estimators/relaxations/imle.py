@@ -19,7 +19,8 @@ class Imle(Estimator):
 
     Divided by λ it is a finite difference of z in the direction of ∇f, whatever weight the loss gives f. As λ → 0 its
     mean for a bit is p (1 - p) (max(f'(1), 0) + min(f'(0), 0)): exact for linear f, while the variance grows as 1/λ. z
-    is a draw of q at τ = 1 only, else of q with logits φ/τ; on subsets, the k largest of φ + τ ε, it is neither. The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
+    is a draw of q at τ = 1 only, else of q with logits φ/τ; on subsets, where MAP takes the k largest, it is neither.
+    The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
     """
 
     formula = (
@@ -64,7 +65,9 @@ class _PerturbAndMap(torch.autograd.Function):
     """z [n, *batch, *event], and zeros [n, *batch] whose gradient is the weight of each f(z) in the loss."""
 
     @staticmethod
-    def forward(ctx: Any, params: Tensor, latent: ExponentialFamily, noise: Tensor, lambd: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, params: Tensor, latent: ExponentialFamily, noise: Tensor, lambd: float
+    ) -> tuple[Tensor, Tensor]:
         perturbed = latent.perturb(noise)
         z = latent.harden(perturbed)
         ctx.save_for_backward(perturbed, z)

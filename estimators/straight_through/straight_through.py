@@ -26,8 +26,8 @@ class StraightThrough(Estimator):
     hyperparameters = {"tau": {"default": 1.0, "above": 0.0, "about": "temperature of the backward pass"}}
     cost = "1 evaluation, 1 differentiation"
     reference = (
-        "Bengio, Léonard & Courville 2013, Estimating or propagating gradients through stochastic neurons; Ahmed, Zeng, "
-        "Niepert & Van den Broeck 2023, SIMPLE: a gradient estimator for k-subset sampling"
+        "Bengio, Léonard & Courville 2013, Estimating or propagating gradients through stochastic neurons; for subsets "
+        "Ahmed, Zeng, Niepert & Van den Broeck 2023, SIMPLE: a gradient estimator for k-subset sampling"
     )
 
     tau: float

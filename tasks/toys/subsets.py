@@ -41,7 +41,9 @@ class SubsetTable(FunctionTable):
         super().__init__(*args, **values)
         spec = LatentSpec.subset(self.n, self.k)
         if spec.configurations > self.ENUMERABLE:
-            raise UsageError(f"subset: at most {self.ENUMERABLE} masks, but {self.k} of {self.n} are more: lower n or k")
+            raise UsageError(
+                f"subset: at most {self.ENUMERABLE} masks, but {self.k} of {self.n} are more: lower n or k"
+            )
         self.layers = (spec,)
         self.fill((self.n,), (spec.configurations,))
         self.items = Subset(self.logits.detach(), self.k).support().topk(self.k, -1).indices.unbind(-1)

@@ -22,6 +22,7 @@ TOYS = {
     "bernoulli, two layers": "two-layer",
     "one categorical site": "category-table:n=1",
     "categorical": "category-table:n=2,k=3",
+    "subset": "subset",
     "encodings": "vq-table",
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
     "continuous": "moments",
