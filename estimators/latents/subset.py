@@ -80,6 +80,13 @@ class Subset(ExponentialFamily):
             tree = product_tree(tilted(self.logits, self.k), self.k)
             return draw(tree, self.k, n, self.logits.shape[-1], generator).to(self.logits.dtype)
 
+    def given(self, z: Tensor, known: Tensor) -> Self:
+        """q given the items of z [..., n] where `known` [..., n], which broadcast to the batch: an item that is chosen
+        has an infinite logit. Its `probs` are the conditional marginals.
+        """
+        certain = torch.where(z > 0.5, torch.inf, -torch.inf).to(self.logits.dtype)
+        return self.at(torch.where(known, certain, self.logits))
+
     def kl_to_prior(self) -> Tensor:
         """KL(q || uniform) = E log q + log (n choose k), [*batch]."""
         x = tilted(self.logits, self.k)
