@@ -1,4 +1,4 @@
-"""Deliberately wrong estimators, here and in wrong_published.py: the referee, which passes the right ones, catches all.
+"""Deliberately wrong estimators, here, in wrong_published.py and in wrong_subsets.py: the referee, which passes the right ones, catches all.
 
 Most of the faults here were seen in published code. Two that look like faults and are none stand at the end.
 """
@@ -20,6 +20,7 @@ from dvae_bench.estimators.score_function.reinforce_ema import ReinforceEma
 from dvae_bench.estimators.score_function.rloo import Rloo
 from torch import Generator, Tensor
 from wrong_published import PUBLISHED
+from wrong_subsets import SUBSETS
 
 ALPHA = 1e-6
 
@@ -122,30 +123,34 @@ class SecondDrawUnseen(Rloo):
         return Estimate(f(draw)[0] / self.n + right.value.detach() * (1 - 1 / self.n), right.grad)
 
 
-TWINS = PUBLISHED | {
-    "rebar without the path of z̃": (RebarWithoutPath, "bit-table", {}, {"cut"}),
-    "categorical rebar without the path of z̃": (RebarWithoutPath, "category-table", {}, {"cut"}),
-    "rebar with z̃ given another draw": (RebarConditionedOnAnotherDraw, "bit-table", {}, {"cut"}),
-    "categorical rebar with z̃ given another draw": (RebarConditionedOnAnotherDraw, "category-table", {}, {"cut"}),
-    "categorical rebar with raw logits in z̃": (RebarRawCondition, "category-table", {}, {"cut"}),
-    "rloo over n": (rescaled(Rloo, 3 / 4), "bit-table", {"n": 4}, {"cut"}),
-    "rloo over n, lower layer": (rescaled(Rloo, 1 / 2), "two-layer", {}, {"cut", "lower-cut", "between"}),
-    "rloo over n, deeper encoder": (
-        rescaled(Rloo, 1 / 2),
-        "tiny-vae:deeper=4",
-        {},
-        {"cut", "encoder", "deeper-encoder"},
-    ),
-    "rloo over n, encoder": (rescaled(Rloo, 1 / 2), "tiny-vae", {}, {"cut", "encoder"}),
-    "reinforce of the wrong sign": (rescaled(Reinforce, -1), "bit-table", {}, {"cut"}),
-    "disarm without its half": (rescaled(Disarm, 2), "bit-table", {}, {"cut"}),
-    "disarm without its sigmoid": (DisarmWithoutSigmoid, "bit-table", {}, {"cut"}),
-    "a moving average that sees its own draw": (EmaThatSeesItsOwnDraw, "bit-table", {"decay": 0.5}, {"cut"}),
-    "a detached decoder": (DetachedDecoder, "bit-table", {}, {"decoder"}),
-    "a detached decoder, tiny-vae": (DetachedDecoder, "tiny-vae", {}, {"decoder"}),
-    "half a decoder": (SecondDrawUnseen, "bit-table", {}, {"decoder"}),
-    "exact off by 3 %": (rescaled(Exact, 1.03), "bit-table", {}, {"cut"}),
-}
+TWINS = (
+    PUBLISHED
+    | SUBSETS
+    | {
+        "rebar without the path of z̃": (RebarWithoutPath, "bit-table", {}, {"cut"}),
+        "categorical rebar without the path of z̃": (RebarWithoutPath, "category-table", {}, {"cut"}),
+        "rebar with z̃ given another draw": (RebarConditionedOnAnotherDraw, "bit-table", {}, {"cut"}),
+        "categorical rebar with z̃ given another draw": (RebarConditionedOnAnotherDraw, "category-table", {}, {"cut"}),
+        "categorical rebar with raw logits in z̃": (RebarRawCondition, "category-table", {}, {"cut"}),
+        "rloo over n": (rescaled(Rloo, 3 / 4), "bit-table", {"n": 4}, {"cut"}),
+        "rloo over n, lower layer": (rescaled(Rloo, 1 / 2), "two-layer", {}, {"cut", "lower-cut", "between"}),
+        "rloo over n, deeper encoder": (
+            rescaled(Rloo, 1 / 2),
+            "tiny-vae:deeper=4",
+            {},
+            {"cut", "encoder", "deeper-encoder"},
+        ),
+        "rloo over n, encoder": (rescaled(Rloo, 1 / 2), "tiny-vae", {}, {"cut", "encoder"}),
+        "reinforce of the wrong sign": (rescaled(Reinforce, -1), "bit-table", {}, {"cut"}),
+        "disarm without its half": (rescaled(Disarm, 2), "bit-table", {}, {"cut"}),
+        "disarm without its sigmoid": (DisarmWithoutSigmoid, "bit-table", {}, {"cut"}),
+        "a moving average that sees its own draw": (EmaThatSeesItsOwnDraw, "bit-table", {"decay": 0.5}, {"cut"}),
+        "a detached decoder": (DetachedDecoder, "bit-table", {}, {"decoder"}),
+        "a detached decoder, tiny-vae": (DetachedDecoder, "tiny-vae", {}, {"decoder"}),
+        "half a decoder": (SecondDrawUnseen, "bit-table", {}, {"decoder"}),
+        "exact off by 3 %": (rescaled(Exact, 1.03), "bit-table", {}, {"cut"}),
+    }
+)
 
 
 @pytest.mark.parametrize(("twin", "toy", "values", "wrong"), TWINS.values(), ids=TWINS)
