@@ -12,7 +12,9 @@ from ..latents import Objective, Subset
 class ConditionalExpectation(Estimator):
     """With the marginals μ, z ~ q, and for every item i a draw y^i of q given that y_i = 1 - z_i,
 
-    g_i = μ_i (1 - μ_i) (f(z^{i1}) - f(z^{i0})),   z^{i1} and z^{i0} being that of z and y^i with and that without item i.
+    g_i = μ_i (1 - μ_i) (f(z^{i1}) - f(z^{i0})),
+
+    where z^{i1} and z^{i0} are those of z and y^i with and without item i.
 
     ∂E f/∂φ_i = Cov(z_i, f) = μ_i (1 - μ_i) (E[f | z_i = 1] - E[f | z_i = 0]). For independent bits one draw of the
     others serves both values, and this is `local-expectation`; the items of a subset depend on each other, so that they

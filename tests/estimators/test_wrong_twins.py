@@ -1,4 +1,4 @@
-"""Deliberately wrong estimators, here, in wrong_published.py and in wrong_subsets.py: the referee, which passes the right ones, catches all.
+"""Deliberately wrong estimators: the referee, which passes the right ones, catches all. More are in wrong_*.py.
 
 Most of the faults here were seen in published code. Two that look like faults and are none stand at the end.
 """

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 
 class SfessWithFullMean(Rloo):
-    """The mean of all draws in place of the leave-one-out mean, as in SFESS's public code: (n - 1) / n of the gradient."""
+    """The mean of all draws in place of that of the others, as in SFESS's public code: (n - 1) / n of the gradient."""
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
@@ -22,8 +22,8 @@ class SfessWithFullMean(Rloo):
 
 
 class WithoutLogPartition(Rloo):
-    """The score of exp(φ · z) alone, z: the derivative of log e_k, the marginals, is left out. Without a baseline, since
-    the leave-one-out weights sum to zero, and any constant in the score drops out with them.
+    """The score of exp(φ · z) alone, z: the derivative of log e_k, the marginals, is left out. There is no baseline:
+    the weights of leave-one-out sum to zero, so that a constant in the score drops out.
     """
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
