@@ -22,7 +22,7 @@ class Exact(Estimator):
     aliases = ("enumeration",)
     latents = ("bernoulli", "categorical", "subset")
     hyperparameters = {"block": {"default": 256, "min": 1, "about": "configurations of z evaluated at a time"}}
-    cost = "S evaluations (K^D; 2^D for bits)"
+    cost = "S evaluations (K^D; 2^D for bits, n choose k for subsets)"
     reference = "enumeration; e.g. Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning"
     LIMIT = 2**16
 
