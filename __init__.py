@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .estimators.latents import Latent as Latent
     from .estimators.latents import LatentSpec as LatentSpec
     from .estimators.latents import Objective as Objective
+    from .estimators.latents import Subset as Subset
     from .estimators.layered import Layered as Layered
     from .estimators.names import Unsupported as Unsupported
     from .estimators.names import UsageError as UsageError
@@ -77,6 +78,7 @@ _HOME = {
     "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",
     "seeded": "dvae_bench.estimators.foreign",
+    "Subset": "dvae_bench.estimators.latents",
     "splice": "dvae_bench.estimators.contract",
     "Surrogate": "dvae_bench.estimators.foreign",
     "Task": "dvae_bench.tasks.contract",

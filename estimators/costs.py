@@ -30,9 +30,11 @@ WORDS = re.compile(r"(.+?) evaluations?(?:, (.+?) differentiations?)?(?: \(.*\))
 
 @dataclass(frozen=True)
 class Cost:
-    """Evaluations and differentiations of f for one gradient draw, given D sites, K classes and the hyper-parameters.
+    """Evaluations and differentiations of f for one gradient draw, given D sites, K classes, S configurations of z and
+    the hyper-parameters.
 
-    For a continuous latent too, K - 1 is the number of free parameters per site.
+    For a continuous latent too, K - 1 is the number of free parameters per site. The items of a subset are D sites of
+    two classes, of whose 2^D configurations it takes S.
     """
 
     evaluations: ast.expr
@@ -76,7 +78,9 @@ class Priced(Protocol):
 def documented(estimator: Priced) -> tuple[int, int]:
     """Evaluations and differentiations of f for its latent and hyper-parameters. Raises UsageError as `Cost` does."""
     values = {key: getattr(estimator, key) for key in estimator.hyperparameters}
-    return Cost.parse(estimator.cost).at(*_sites_and_classes(estimator.spec), values)
+    return Cost.parse(estimator.cost).at(
+        *_sites_and_classes(estimator.spec), {"S": estimator.spec.configurations, **values}
+    )
 
 
 def _sites_and_classes(spec: LatentSpec) -> tuple[int, int]:

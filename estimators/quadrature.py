@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from .latents import Bernoulli, Discrete, Objective
+from .latents import Bernoulli, ExponentialFamily, Objective
 
 NODES, RANGE = 57, 3.1
 MOST_POINTS = 2**21
@@ -19,7 +19,7 @@ Smoothed = Callable[[int, Tensor], Tensor]
 
 
 def smoothed_expectation(
-    f: Objective, latent: Discrete, smoothed: Smoothed, breaks: tuple[float, ...] = ()
+    f: Objective, latent: ExponentialFamily, smoothed: Smoothed, breaks: tuple[float, ...] = ()
 ) -> Tensor | None:
     """E f(ζ) with z_d ~ Bernoulli(p_d), s_d ~ U(0, 1) and ζ_d = smoothed(z_d, s_d), [*batch].
 

@@ -41,12 +41,13 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 UNLIKELY = 1e-6
 ROWS, MOST, AGAIN = 300, 7000, 4
-SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
+SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"], "subset-distance": ["n=6,k=3"]}
 FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"], "rbm-bits": ["d=1"]}
 """Sizes at which the relaxed objective is known."""
 TABLES = {
     "bernoulli": "bit-table",
     "categorical": "category-table",
+    "subset": "subset",
     "continuous": "moments",
     "encodings": "vq-table",
 }

@@ -24,6 +24,7 @@ from ...estimators.tuning import Tuner
 SPECS = {
     "bernoulli": (LatentSpec.bernoulli(4), LatentSpec.bernoulli(1)),
     "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(1, 4)),
+    "subset": (LatentSpec.subset(4, 2), LatentSpec.subset(3, 1)),
     "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(2, 2, 4, "linear-codebook")),
     "continuous": (LatentSpec.continuous("gaussian", 4, 2),),
 }

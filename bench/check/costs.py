@@ -18,6 +18,7 @@ from .case import Case, Failed, require, seeded
 SPECS = {
     "bernoulli": (LatentSpec.bernoulli(3), LatentSpec.bernoulli(5), LatentSpec.bernoulli(1)),
     "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(3, 4), LatentSpec.categorical(1, 5)),
+    "subset": (LatentSpec.subset(4, 2), LatentSpec.subset(5, 2), LatentSpec.subset(3, 3)),
     "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(3, 1, 2, "linear-codebook")),
     "continuous": (
         LatentSpec.continuous("gaussian", 3, 2),

@@ -42,12 +42,12 @@ def _arithmetic(cls: type[Estimator]) -> None:
         for key, rule in cls.hyperparameters.items():
             check_value(cls.name, cls.hyperparameters, key, rule["default"])
             require(isinstance(rule.get("about", ""), str), f"`about` of {key} must be a str")
-        names = Cost.parse(cls.cost).names() - {"D", "K", *cls.hyperparameters}
+        names = Cost.parse(cls.cost).names() - {"D", "K", "S", *cls.hyperparameters}
     except KeyError as error:
         raise Failed(f"a rule of hyperparameters has no {error}") from error
     except UsageError as error:
         raise Failed(str(error)) from error
-    require(not names, f"cost {cls.cost!r} uses {', '.join(sorted(names))}, which is no hyper-parameter, D or K")
+    require(not names, f"cost {cls.cost!r} uses {', '.join(sorted(names))}, which is no hyper-parameter, D, K or S")
 
 
 def facts(case: Case) -> str:

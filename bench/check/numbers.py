@@ -12,7 +12,7 @@ HALF = (torch.float16, torch.bfloat16)
 DRAWN = 2000
 """Replicates that tell noise in half precision from noise in float32: they differ in one of some 500 numbers."""
 BATCHES = ((), (5,), (2, 3), (2, 1, 3), (0,), (2, 0))
-EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "continuous": 20.0, "encodings": 50.0}
+EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "subset": 50.0, "continuous": 20.0, "encodings": 50.0}
 """For a continuous latent, small enough that the squares of f at z of order exp(20) are finite in float32."""
 
 

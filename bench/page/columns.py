@@ -10,9 +10,14 @@ from ..latents import latent_of
 from ..report.rows import SETTING, is_training
 from ..report.study import Study
 
-KINDS = {"bernoulli": ("Bits", "bits"), "categorical": ("Classes", "classes"), "encodings": ("Codes", "codes")}
+KINDS = {
+    "bernoulli": ("Bits", "bits"),
+    "categorical": ("Classes", "classes"),
+    "subset": ("Subsets", "items"),
+    "encodings": ("Codes", "codes"),
+}
 CONTINUOUS, OTHER = "Continuous", "Other"
-ORDER = ("Bits", "Classes", CONTINUOUS, "Codes", OTHER)
+ORDER = ("Bits", "Classes", "Subsets", CONTINUOUS, "Codes", OTHER)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from ..backward import leaf_of
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, LatentSpec, Objective
+from ..latents import ExponentialFamily, LatentSpec, Objective
 
 
 class MuProp(Estimator):
-    """With μ(φ) = E z, the mean of z (p for bits, π for categoricals):
+    """With μ(φ) = E z, the mean of z (p for bits, π for categoricals, the marginals of subsets):
 
     g = (f(z) - η [f(μ) + ∇f(μ)ᵀ(z - μ)]) ∇ log q(z) + η ∇_φ f(μ(φ)).
 
@@ -26,7 +26,7 @@ class MuProp(Estimator):
         r"\nabla_\phi f(\mu(\phi)),\quad \mu = \mathbb{E}\, z"
     )
     name = "muprop"
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     differentiates = True
     hyperparameters = {"eta": {"default": 1.0, "about": "initial scale of the control variate, then tuned"}}
     cost = "2 evaluations, 1 differentiation"
@@ -38,11 +38,11 @@ class MuProp(Estimator):
         super().__init__(spec, **values)
         self.scale = nn.Parameter(torch.full((), self.eta))
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         f_z, z, score = f(draw), draw[0], latent.score(draw[0])
         with torch.enable_grad():
             leaf = leaf_of(latent.params)
-            mean = type(latent)(leaf).probs
+            mean = latent.at(leaf).probs
             f_mean = f(mean.unsqueeze(0))[0]
             slope, path = torch.autograd.grad(f_mean.sum(), (mean, leaf))
         with torch.set_grad_enabled(self.training):

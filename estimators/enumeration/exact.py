@@ -8,7 +8,7 @@ import torch
 from torch import Generator
 
 from ..contract import Estimate, Estimator, Unsupported, expand_right
-from ..latents import Discrete, LatentSpec, Objective
+from ..latents import ExponentialFamily, LatentSpec, Objective
 
 
 class Exact(Estimator):
@@ -20,9 +20,9 @@ class Exact(Estimator):
     formula = r"g = \sum_z q(z)\, [f(z)\, \nabla \log q(z) + \nabla f(z)]"
     name = "exact"
     aliases = ("enumeration",)
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     hyperparameters = {"block": {"default": 256, "min": 1, "about": "configurations of z evaluated at a time"}}
-    cost = "K**D evaluations (2^D for bits)"
+    cost = "S evaluations (K^D; 2^D for bits, n choose k for subsets)"
     reference = "enumeration; e.g. Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning"
     LIMIT = 2**16
 
@@ -33,10 +33,10 @@ class Exact(Estimator):
         if spec.configurations > self.LIMIT:
             raise Unsupported(f"{spec} has more than {self.LIMIT} configurations to enumerate")
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> None:
+    def sample(self, latent: ExponentialFamily, generator: Generator | None) -> None:
         return None
 
-    def gradient(self, f: Objective, latent: Discrete, draw: None) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: None) -> Estimate:
         value = grad = torch.zeros((), device=latent.params.device, dtype=latent.params.dtype)
         for z in latent.blocks(self.block):
             q, f_z = latent.log_prob(z).detach().exp(), f(z)

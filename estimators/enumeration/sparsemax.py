@@ -39,7 +39,7 @@ class Sparsemax(Estimator):
     name = "sparsemax"
     latents = ("bernoulli", "categorical")
     hyperparameters = {"block": {"default": 256, "min": 1, "about": "configurations of z evaluated at a time"}}
-    cost = "K ** D evaluations (weight zero outside the support)"
+    cost = "S evaluations (weight zero outside the support)"
     reference = (
         "Correia, Niculae, Aziz & Martins 2020, Efficient marginalization of discrete and structured latent variables "
         "via sparsity; Martins & Astudillo 2016, From softmax to sparsemax"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective
-from .without_replacement import draw_rest, log_rest, most_probable
+from ..latents import ExponentialFamily, LatentSpec, Objective
+from .without_replacement import check_listed, draw_rest, log_rest, most_probable
 
 
 class Weighted(NamedTuple):
@@ -33,7 +33,7 @@ class SumAndSample(Estimator):
         r"q(\cdot \mid \text{not in } T)"
     )
     name = "sum-and-sample"
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     hyperparameters = {
         "k": {
             "default": 4,
@@ -41,7 +41,7 @@ class SumAndSample(Estimator):
             "about": "configurations evaluated: the k - 1 most probable ones and a draw of the rest",
         }
     }
-    cost = "min(k, K ** D) evaluations"
+    cost = "min(k, S) evaluations"
     reference = (
         "Liu, Regier, Tripuraneni, Jordan & McAuliffe 2019, Rao-Blackwellized stochastic gradients for discrete "
         "distributions"
@@ -49,14 +49,18 @@ class SumAndSample(Estimator):
 
     k: int
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> Weighted:
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        check_listed(self.name, spec)
+
+    def sample(self, latent: ExponentialFamily, generator: Generator | None) -> Weighted:
         log_pi = latent.log_class_probs
         top = most_probable(log_pi, min(self.k, latent.spec.configurations) - 1)
         z = latent.from_classes(torch.cat([top, draw_rest(latent, top, generator)]))
         log_weight = torch.cat([latent.log_prob(z[:-1]).detach(), log_rest(log_pi, top).unsqueeze(0)])
         return Weighted(z, log_weight)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Weighted) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Weighted) -> Estimate:
         weighted = draw.log_weight.exp() * f(draw.z)
         score = latent.score(draw.z)
         return Estimate(weighted.sum(0), (expand_right(weighted.detach(), score) * score).sum(0))

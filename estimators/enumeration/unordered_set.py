@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective
-from .without_replacement import draw_rest, log_rest
+from ..latents import ExponentialFamily, LatentSpec, Objective
+from .without_replacement import check_listed, draw_rest, log_rest
 
 
 def log_completions(log_q: Tensor, log_rest: Tensor) -> list[Tensor]:
@@ -45,9 +47,9 @@ class UnorderedSet(Estimator):
         r"\frac{p^{D-s-s'}(S - s - s')}{p^{D-s}(S - s)},\ R^{D-s}(S, s) = 1 \end{aligned}"
     )
     name = "unordered-set"
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     hyperparameters = {"k": {"default": 4, "min": 2, "max": 8, "about": "draws of z without replacement"}}
-    cost = "min(k, K ** D) evaluations"
+    cost = "min(k, S) evaluations"
     reference = (
         "Kool, van Hoof & Welling 2020, Estimating gradients for discrete random variables by sampling without "
         "replacement"
@@ -55,13 +57,17 @@ class UnorderedSet(Estimator):
 
     k: int
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        check_listed(self.name, spec)
+
+    def sample(self, latent: ExponentialFamily, generator: Generator | None) -> Tensor:
         drawn = latent.classes(latent.sample(1, generator))
         for _ in range(min(self.k, latent.spec.configurations) - 1):
             drawn = torch.cat([drawn, draw_rest(latent, drawn, generator)])
         return latent.from_classes(drawn)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         f_z, score, log_q = f(draw), latent.score(draw), latent.log_prob(draw).detach()
         log_v = log_completions(log_q, log_rest(latent.log_class_probs, latent.classes(draw)))
         one = [1 << s for s in range(draw.shape[0])]

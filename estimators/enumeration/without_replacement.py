@@ -15,9 +15,17 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from ..contract import expand_right
-from ..latents import Discrete
+from ..contract import Unsupported, expand_right
+from ..latents import ExponentialFamily, LatentSpec
 from ..latents.latent import gumbel
+
+LISTED = 2**16
+
+
+def check_listed(name: str, spec: LatentSpec) -> None:
+    """Raises Unsupported for a subset of more than LISTED masks, which are the classes of its only site."""
+    if spec.chosen and spec.configurations > LISTED:
+        raise Unsupported(f"{name} lists the masks of a subset, and {spec} has more than {LISTED}")
 
 
 def most_probable(log_pi: Tensor, m: int) -> Tensor:
@@ -68,7 +76,7 @@ def log_rest(log_pi: Tensor, taken: Tensor) -> Tensor:
     return subtrees(log_pi, taken).movedim(0, -1).flatten(-3).logsumexp(-1)
 
 
-def draw_rest(latent: Discrete, taken: Tensor, generator: Generator | None) -> Tensor:
+def draw_rest(latent: ExponentialFamily, taken: Tensor, generator: Generator | None) -> Tensor:
     """One configuration [1, *batch, D] from q given that it is not in `taken`; arbitrary if nothing is left."""
     if not len(taken):
         return latent.classes(latent.sample(1, generator))

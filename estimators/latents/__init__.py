@@ -8,11 +8,13 @@ from .codebook import CODEBOOKS, Codebook, LinearCodebook
 from .continuous import FAMILIES, Continuous, Gaussian
 from .discrete import Discrete
 from .encodings import Encodings
+from .exponential_family import ExponentialFamily
 from .latent import Latent, LatentSpec, Objective, expectation, kept_wide
+from .subset import Subset
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
-OF_KIND: dict[str, type[Latent]] = {**LATENTS, "encodings": Encodings}
-KINDS = (*LATENTS, "continuous", "encodings")
+OF_KIND: dict[str, type[Latent]] = {**LATENTS, "subset": Subset, "encodings": Encodings}
+KINDS = (*LATENTS, "subset", "continuous", "encodings")
 
 
 def class_of(spec: LatentSpec) -> type[Latent]:
@@ -36,11 +38,13 @@ __all__ = [
     "Continuous",
     "Discrete",
     "Encodings",
+    "ExponentialFamily",
     "Gaussian",
     "Latent",
     "LatentSpec",
     "LinearCodebook",
     "Objective",
+    "Subset",
     "class_of",
     "expectation",
     "kept_wide",

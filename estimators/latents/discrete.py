@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from typing import Self
 
 import torch
 from torch import Generator, Tensor
 
-from .latent import Enumerable
+from .exponential_family import ExponentialFamily
 
 
-class Discrete(Enumerable):
+class Discrete(ExponentialFamily):
     """D bits, or D one-hot sites of K classes; a bit is a site of the classes 0 and 1, with logits (0, φ).
 
-    `log_prob` is linear in z and also defined for relaxed z. `probs`, `perturb` and `condition` are differentiable in
-    the parameters; the noise is not.
+    The hardened z of perturbed logits is a draw of q. `condition` is differentiable in the parameters.
     """
-
-    @property
-    @abstractmethod
-    def probs(self) -> Tensor:
-        """The probability of each 1, [*batch, *event]."""
-
-    @property
-    def mean(self) -> Tensor:
-        return self.probs
-
-    @abstractmethod
-    def noise(self, n: int, generator: Generator | None) -> Tensor:
-        """Parameter-free noise for `perturb` (logistic or Gumbel), [n, *batch, *event]."""
-
-    @abstractmethod
-    def perturb(self, noise: Tensor) -> Tensor:
-        """The perturbed logits whose `harden` is a draw of z."""
-
-    @abstractmethod
-    def harden(self, perturbed: Tensor) -> Tensor:
-        """The discrete z of perturbed logits; no gradient."""
-
-    @abstractmethod
-    def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
-        """The relaxed z of perturbed logits at temperature tau."""
 
     @abstractmethod
     def condition(self, z: Tensor, n: int, generator: Generator | None) -> Tensor:
         """Draw n perturbed logits given that `harden` maps them to z; differentiable in params."""
 
-    @abstractmethod
-    def tempered_probs(self, tau: float) -> Tensor:
-        """`probs` with the logits divided by tau."""
-
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         with torch.no_grad():
             return self.harden(self.perturb(self.noise(n, generator)))
-
-    def blocks(self, size: int) -> Iterator[Tensor]:
-        """`support` in blocks of at most `size` configurations."""
-        total = self.spec.configurations
-        for start in range(0, total, size):
-            yield self.configurations(start, min(start + size, total))
 
     # Site by site, in terms of classes.
 
@@ -68,19 +31,6 @@ class Discrete(Enumerable):
     @abstractmethod
     def site_shape(self) -> torch.Size:
         """[*batch, D]."""
-
-    @property
-    @abstractmethod
-    def log_class_probs(self) -> Tensor:
-        """log π of every class of every site, detached, [*batch, D, K]."""
-
-    @abstractmethod
-    def classes(self, z: Tensor) -> Tensor:
-        """The class of every site of z, [n, *batch, D]."""
-
-    @abstractmethod
-    def from_classes(self, classes: Tensor) -> Tensor:
-        """The z [n, *batch, *event] of these classes [n, *batch, D]."""
 
     @staticmethod
     @abstractmethod

@@ -6,7 +6,7 @@ import functools
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
@@ -40,6 +40,7 @@ class LatentSpec:
 
     kind: one of KINDS. event_shape: shape of one z. param_shape: shape of its parameters. family: the continuous
     distribution, or the kind of codebook if it is not a free one. codes: how many codes encodings are quantised to.
+    chosen: how many items a subset has.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class LatentSpec:
     param_shape: tuple[int, ...]
     family: str = ""
     codes: int = 0
+    chosen: int = 0
 
     @classmethod
     @remembered
@@ -62,6 +64,16 @@ class LatentSpec:
 
     @classmethod
     @remembered
+    def subset(cls, items: int, chosen: int) -> LatentSpec:
+        """Subsets of so many of the items, one logit each. Raises UsageError unless 1 <= chosen <= items."""
+        if not (isinstance(chosen, int) and 1 <= chosen <= items):
+            raise UsageError(
+                f"a subset has a whole number of items, from 1 to all {items}: give k in this range, not {chosen}"
+            )
+        return cls("subset", (items,), (items,), chosen=chosen)
+
+    @classmethod
+    @remembered
     def encodings(cls, sites: int, width: int, codes: int, family: str = "") -> LatentSpec:
         """N sites, each an encoding of this width, quantised to one of so many codes."""
         return cls("encodings", (sites, width), (sites, width), family, codes)
@@ -74,15 +86,21 @@ class LatentSpec:
 
     @property
     def classes(self) -> int:
-        """How many values one site can take: 2 for bits, the codes for encodings; 0 for a continuous latent."""
-        return {"bernoulli": 2, "categorical": self.event_shape[-1]}.get(self.kind, self.codes)
+        """How many values one site can take: 2 for bits and for the items of subsets, the codes for encodings; 0 for a
+        continuous latent.
+        """
+        return {"bernoulli": 2, "categorical": self.event_shape[-1], "subset": 2}.get(self.kind, self.codes)
 
     @property
     def configurations(self) -> int:
         """How many values z can take; sys.maxsize for a continuous latent."""
+        if self.chosen:
+            return math.comb(self.event_shape[0], self.chosen)
         return int(self.classes ** self.event_shape[0]) if self.classes else sys.maxsize
 
     def __str__(self) -> str:
+        if self.chosen:
+            return f"{self.kind} {self.chosen} of {self.event_shape[0]}"
         return f"{self.family or self.kind} {'x'.join(map(str, self.event_shape))}"
 
 
@@ -159,6 +177,8 @@ class Latent(ABC):
         sizes = dict(zip(self.axes, self.spec.event_shape, strict=False))
         if self.spec.codes:
             sizes["codes"] = self.spec.codes
+        if self.spec.chosen:
+            sizes["chosen"] = self.spec.chosen
         shown = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
         return f"{type(self).__name__}(batch={tuple(self.batch_shape)}, {shown})"
 
@@ -220,6 +240,12 @@ class Enumerable(Latent):
     def support(self) -> Tensor:
         """Every configuration of z, [configurations, *batch, *event]."""
         return self.configurations(0, self.spec.configurations)
+
+    def blocks(self, size: int) -> Iterator[Tensor]:
+        """`support` in blocks of at most `size` configurations."""
+        total = self.spec.configurations
+        for start in range(0, total, size):
+            yield self.configurations(start, min(start + size, total))
 
     def prior_log_prob(self, z: Tensor) -> Tensor:
         return z.new_full(z.shape[: z.dim() - len(self.spec.event_shape)], -math.log(self.spec.configurations))

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..backward import once, refuse_transforms
 from ..contract import Claim, Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective, expectation
+from ..latents import ExponentialFamily, Objective, expectation
 
 
 class Imle(Estimator):
@@ -19,7 +19,8 @@ class Imle(Estimator):
 
     Divided by λ it is a finite difference of z in the direction of ∇f, whatever weight the loss gives f. As λ → 0 its
     mean for a bit is p (1 - p) (max(f'(1), 0) + min(f'(0), 0)): exact for linear f, while the variance grows as 1/λ. z
-    is a draw of q at τ = 1 only, else of q with logits φ/τ. The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
+    is a draw of q at τ = 1 only, else of q with logits φ/τ; on subsets, where MAP takes the k largest, it is neither.
+    The paper's VAE has λ = τ = 10, which is λ = τ = 1 at φ/10.
     """
 
     formula = (
@@ -28,7 +29,7 @@ class Imle(Estimator):
     )
     name = "imle"
     aliases = ("i-mle",)
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     differentiates = True
     hyperparameters = {
         "lambd": {"default": 1.0, "above": 0.0, "about": "step of the finite difference along the gradient of f"},
@@ -48,13 +49,13 @@ class Imle(Estimator):
     def claim(self) -> Claim:
         return Claim(target="discrete" if self.tau == 1 else "other-law", unbiased=False)
 
-    def target(self, f: Objective, latent: Discrete) -> Tensor:
+    def target(self, f: Objective, latent: ExponentialFamily) -> Tensor:
         return expectation(f, latent.at(latent.params / self.tau))
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
+    def sample(self, latent: ExponentialFamily, generator: Generator | None) -> Tensor:
         return latent.noise(self.n, generator)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         refuse_transforms()
         z, nothing = _PerturbAndMap.apply(latent.params, latent, self.tau * draw, self.lambd)
         return Estimate((f(z) + nothing).mean(0))
@@ -64,7 +65,9 @@ class _PerturbAndMap(torch.autograd.Function):
     """z [n, *batch, *event], and zeros [n, *batch] whose gradient is the weight of each f(z) in the loss."""
 
     @staticmethod
-    def forward(ctx: Any, params: Tensor, latent: Discrete, noise: Tensor, lambd: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, params: Tensor, latent: ExponentialFamily, noise: Tensor, lambd: float
+    ) -> tuple[Tensor, Tensor]:
         perturbed = latent.perturb(noise)
         z = latent.harden(perturbed)
         ctx.save_for_backward(perturbed, z)

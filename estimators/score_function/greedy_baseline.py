@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..contract import Estimate, Estimator, expand_right
-from ..latents import Discrete, Objective
+from ..latents import ExponentialFamily, Objective
 
 
 class GreedyBaseline(Estimator):
@@ -18,14 +18,14 @@ class GreedyBaseline(Estimator):
     formula = r"g = \tfrac1n \sum_k (f(z_k) - f(z^*))\, \nabla \log q(z_k),\quad z^* = \operatorname*{argmax}_z q(z)"
     name = "greedy-baseline"
     aliases = ("self-critical",)
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n + 1 evaluations"
     reference = "Rennie, Marcheret, Mroueh, Ross & Goel 2017, Self-critical sequence training, section 3"
 
     n: int
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         f_z, score = f(draw), latent.score(draw)
         with torch.no_grad():
             f_greedy = f(latent.harden(latent.params).unsqueeze(0))

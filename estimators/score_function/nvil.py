@@ -37,7 +37,7 @@ class Nvil(Estimator):
         r"c_\psi(\phi) - m"
     )
     name = "nvil"
-    latents = ("bernoulli", "categorical", "continuous")
+    latents = ("bernoulli", "categorical", "subset", "continuous")
     hyperparameters = {
         "normalise": {
             "default": "yes",

@@ -14,7 +14,7 @@ class Reinforce(Estimator):
     formula = r"g = \tfrac1n \sum_k f(z_k)\, \nabla \log q(z_k)"
     name = "reinforce"
     aliases = ("score-function",)
-    latents = ("bernoulli", "categorical", "continuous")
+    latents = ("bernoulli", "categorical", "subset", "continuous")
     hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n evaluations"
     reference = "Williams 1992, Simple statistical gradient-following algorithms for connectionist RL"

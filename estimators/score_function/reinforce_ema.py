@@ -21,7 +21,7 @@ class ReinforceEma(Estimator):
 
     formula = r"g = \tfrac1n \sum_k (f(z_k) - m)\, \nabla \log q(z_k)"
     name = "reinforce-ema"
-    latents = ("bernoulli", "categorical", "continuous")
+    latents = ("bernoulli", "categorical", "subset", "continuous")
     hyperparameters = {
         "decay": {"default": 0.95, "min": 0.0, "below": 1.0, "about": "decay of the moving average, per training step"},
         "n": {"default": 1, "min": 1, "about": "draws of z"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective, expectation
+from ..latents import ExponentialFamily, Objective, expectation
 
 
 class DecoupledStGumbelSoftmax(Estimator):
@@ -25,7 +25,7 @@ class DecoupledStGumbelSoftmax(Estimator):
     )
     name = "decoupled-st-gumbel-softmax"
     aliases = ("decoupled-stgs",)
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     differentiates = True
     hyperparameters = {
         "tau_forward": {
@@ -46,13 +46,13 @@ class DecoupledStGumbelSoftmax(Estimator):
     def claim(self) -> Claim:
         return Claim(target="discrete" if self.tau_forward == 1 else "other-law", unbiased=False)
 
-    def target(self, f: Objective, latent: Discrete) -> Tensor:
+    def target(self, f: Objective, latent: ExponentialFamily) -> Tensor:
         return expectation(f, latent.at(latent.params / self.tau_forward))
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
+    def sample(self, latent: ExponentialFamily, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         z = latent.harden(latent.params / self.tau_forward + draw)
         soft = latent.relax(latent.params / self.tau_backward + draw, 1.0)
         return Estimate(f(z + (soft - soft.detach())).mean(0))

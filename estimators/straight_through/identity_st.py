@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, Objective
+from ..latents import ExponentialFamily, Objective
 from .surrogates import pulled_back
 
 
@@ -19,7 +19,7 @@ class IdentitySt(Estimator):
 
     formula = r"g = \frac{\partial f}{\partial z}"
     name = "identity-st"
-    latents = ("bernoulli", "categorical")
+    latents = ("bernoulli", "categorical", "subset")
     differentiates = True
     cost = "1 evaluation, 1 differentiation"
     reference = (
@@ -30,5 +30,5 @@ class IdentitySt(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         return Estimate(f(pulled_back(draw, latent.params, lambda j: j)).mean(0))

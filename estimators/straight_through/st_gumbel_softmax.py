@@ -8,11 +8,14 @@ from torch import Generator, Tensor
 
 from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
-from ..latents import Discrete, LatentSpec, Objective
+from ..latents import ExponentialFamily, LatentSpec, Objective
 
 
 class StGumbelSoftmax(Estimator):
     """Forward the hard z of perturbed logits; backward the Gumbel-softmax Jacobian at the same noise and τ.
+
+    On subsets this is the straight-through Gumbel top-k: forward the k largest perturbed logits, which are no draw of q
+    (`Subset`), backward the Jacobian of k successive softmaxes.
 
     With rate > 0, τ = max(min_tau, tau exp(-rate t)) after t training steps.
     """
@@ -23,8 +26,8 @@ class StGumbelSoftmax(Estimator):
         r"G))"
     )
     name = "st-gumbel-softmax"
-    aliases = ("stgs", "gumbel-st")
-    latents = ("bernoulli", "categorical")
+    aliases = ("stgs", "gumbel-st", "gumbel-top-k-st")
+    latents = ("bernoulli", "categorical", "subset")
     differentiates = True
     hyperparameters = {
         "tau": {"default": 0.5, "above": 0.0, "about": "temperature of the relaxation; the initial one if rate > 0"},
@@ -36,7 +39,7 @@ class StGumbelSoftmax(Estimator):
         "min_tau": {"default": 0.5, "above": 0.0, "about": "lowest value of tau"},
     }
     cost = "1 evaluation, 1 differentiation"
-    reference = "Jang, Gu & Poole 2017, section 2.2"
+    reference = "Jang, Gu & Poole 2017, section 2.2; for subsets Xie & Ermon 2019, Reparameterizable subset sampling"
 
     tau: float
     rate: float
@@ -49,10 +52,10 @@ class StGumbelSoftmax(Estimator):
     def claim(self) -> Claim:
         return Claim(unbiased=False)
 
-    def sample(self, latent: Discrete, generator: Generator | None) -> Tensor:
+    def sample(self, latent: ExponentialFamily, generator: Generator | None) -> Tensor:
         return latent.noise(1, generator)
 
-    def gradient(self, f: Objective, latent: Discrete, draw: Tensor) -> Estimate:
+    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
         perturbed = latent.perturb(draw)
         soft = latent.relax(perturbed, self.temperature())
         return Estimate(f(latent.harden(perturbed) + (soft - soft.detach())).mean(0))

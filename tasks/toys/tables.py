@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,11 +22,11 @@ def multilinear(table: Tensor, site: Tensor) -> Tensor:
     return total.squeeze(-1)
 
 
-def extend(table: Tensor, site: Tensor, z: Tensor, bumps: Tensor, extension: str) -> Tensor:
-    """The table at z, extended to relaxed z by the named extension."""
+def extend(table: Callable[[Tensor], Tensor], site: Tensor, z: Tensor, bumps: Tensor, extension: str) -> Tensor:
+    """The table at z, a multilinear function of `site`, extended to relaxed z by the named extension."""
     if extension == "none":
-        return multilinear(table, site.detach().round())
-    value = multilinear(table, site)
+        return table(site.detach().round())
+    value = table(site)
     if extension == "multilinear":
         return value
     bump = z * (1 - z) if extension == "bumpy" else z * (1 - z) * (1 - 2 * z)
@@ -53,6 +53,10 @@ class FunctionTable(Toy):
 
     def params(self) -> Tensor:
         return self.logits
+
+    def look_up(self, site: Tensor) -> Tensor:
+        """The multilinear extension of the table at the sites of z."""
+        return multilinear(self.table, site)
 
     def groups(self) -> dict[str, list[Tensor]]:
         return {"decoder": [self.table]}
@@ -86,7 +90,7 @@ class BitTable(FunctionTable):
         self.fill((self.d,), (2,) * self.d)
 
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
-        return lambda z: extend(self.table, torch.stack([1 - z, z], -1), z, self.bumps, self.extension)
+        return lambda z: extend(self.look_up, torch.stack([1 - z, z], -1), z, self.bumps, self.extension)
 
 
 class CategoryTable(FunctionTable):
@@ -119,4 +123,4 @@ class CategoryTable(FunctionTable):
         self.fill((self.n, self.k), (self.k,) * self.n)
 
     def objective(self, latent: Latent, lower: Sequence[Lower] = ()) -> Objective:
-        return lambda z: extend(self.table, z, z, self.bumps, self.extension)
+        return lambda z: extend(self.look_up, z, z, self.bumps, self.extension)

@@ -85,7 +85,7 @@ def test_those_that_call_autograd_themselves_are_refused() -> None:
         except UsageError:
             refused.add(name)
     control_variates = {"double-cv", "muprop", "rebar", "relax", "relax-network", "rodeo"}
-    assert refused == control_variates | {"disarm-sb", "disarm-tree", "imle"}
+    assert refused == control_variates | {"disarm-sb", "disarm-tree", "imle", "aimle"}
 
 
 @pytest.mark.parametrize("name", ISSUE)

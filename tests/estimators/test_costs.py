@@ -56,4 +56,4 @@ def test_a_cost_without_a_whole_value_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("plugin", list(ESTIMATORS), ids=lambda plugin: plugin.name)
 def test_every_cost_is_arithmetic_in_what_there_is(plugin: Plugin) -> None:
-    assert Cost.parse(plugin.facts["cost"]).names() <= {"D", "K", *plugin.facts.get("hyperparameters", {})}
+    assert Cost.parse(plugin.facts["cost"]).names() <= {"D", "K", "S", *plugin.facts.get("hyperparameters", {})}

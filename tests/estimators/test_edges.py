@@ -8,7 +8,7 @@ import pytest
 import torch
 from dvae_bench.estimators import estimator
 from dvae_bench.estimators.contract import Unsupported
-from dvae_bench.estimators.latents import Bernoulli, Categorical, Discrete, LatentSpec, expectation
+from dvae_bench.estimators.latents import Bernoulli, Categorical, ExponentialFamily, LatentSpec, Subset, expectation
 from dvae_bench.estimators.registry import ESTIMATORS, Plugin
 from dvae_bench.estimators.tuning import Tuner
 from torch import Generator, Tensor, nn
@@ -16,11 +16,12 @@ from torch import Generator, Tensor, nn
 INF = math.inf
 OF = {
     kind: [plugin for plugin in ESTIMATORS.builtin.values() if kind in plugin.facts["latents"]]
-    for kind in ("bernoulli", "categorical")
+    for kind in ("bernoulli", "categorical", "subset")
 }
 MASKED = {
     "bernoulli": Bernoulli(torch.tensor([0.3, -INF, INF, -1.0])),
     "categorical": Categorical(torch.tensor([[0.2, -INF, 1.0, 0.5], [0.3, -0.2, -INF, -INF]])),
+    "subset": Subset(torch.tensor([0.2, -INF, 1.0, 0.5, -INF]), 2),
 }
 """Sites that cannot take some of their values."""
 every_kind = pytest.mark.parametrize("kind", MASKED)
@@ -34,7 +35,7 @@ def f(z: Tensor) -> Tensor:
     return (z - 0.3).flatten(2).square().sum(-1) * (1 + z.flatten(2)[..., 0])
 
 
-def at(latent: Discrete, batch: int, dtype: torch.dtype = torch.float32) -> Discrete:
+def at(latent: ExponentialFamily, batch: int, dtype: torch.dtype = torch.float32) -> ExponentialFamily:
     return latent.at(latent.params.to(dtype).expand(batch, *latent.params.shape).clone().requires_grad_())
 
 
@@ -64,7 +65,7 @@ def test_an_impossible_class_has_no_share(kind: str) -> None:
     masked, large = at(MASKED[kind], 1, torch.float64), MASKED[kind].params.clamp(-1000, 1000).to(torch.float64)
     found = []
     for latent in (masked, masked.at(large.unsqueeze(0).requires_grad_())):
-        assert isinstance(latent, Discrete)
+        assert isinstance(latent, ExponentialFamily)
         value, kl = expectation(f, latent), latent.kl_to_prior()
         exact = estimator("exact", latent.spec)(f, latent)
         sampled = latent.sample(50, seeded(1))

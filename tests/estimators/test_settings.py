@@ -16,6 +16,7 @@ SPECS = {
     "bernoulli": LatentSpec.bernoulli(3),
     "categorical": LatentSpec.categorical(2, 3),
     "continuous": LatentSpec.continuous("gaussian", 3, 2),
+    "subset": LatentSpec.subset(4, 2),
     "encodings": LatentSpec.encodings(2, 3, 5),
 }
 BITS = SPECS["bernoulli"]

@@ -24,6 +24,7 @@ TOYS = {
     "one categorical site": "category-table:n=1",
     "categorical": "category-table:n=2,k=3",
     "categorical, two layers": "tiny-half:latents=classes",
+    "subset": "subset",
     "encodings": "vq-table",
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
     "continuous": "moments",

@@ -23,6 +23,7 @@ BITS = LatentSpec.bernoulli(6)
 OTHERS = {
     "bernoulli": (LatentSpec.bernoulli(5), LatentSpec.categorical(2, 4)),
     "categorical": (LatentSpec.categorical(2, 4), LatentSpec.categorical(3, 3), BITS),
+    "subset": (LatentSpec.subset(4, 3), LatentSpec.subset(5, 2), LatentSpec.bernoulli(4)),
     "continuous": (LatentSpec.continuous("laplace", 4, 2), LatentSpec.continuous("gaussian", 3, 2), BITS),
     "encodings": (LatentSpec.encodings(2, 2, 5), LatentSpec.encodings(2, 3, 4), BITS),
 }

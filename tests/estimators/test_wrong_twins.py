@@ -1,4 +1,4 @@
-"""Deliberately wrong estimators, here and in wrong_published.py: the referee, which passes the right ones, catches all.
+"""Deliberately wrong estimators: the referee, which passes the right ones, catches all. More are in wrong_*.py.
 
 Most of the faults here were seen in published code. Two that look like faults and are none stand at the end.
 """
@@ -20,6 +20,7 @@ from dvae_bench.estimators.score_function.reinforce_ema import ReinforceEma
 from dvae_bench.estimators.score_function.rloo import Rloo
 from torch import Generator, Tensor
 from wrong_published import PUBLISHED
+from wrong_subsets import SUBSETS
 
 ALPHA = 1e-6
 
@@ -122,7 +123,9 @@ class SecondDrawUnseen(Rloo):
         return Estimate(f(draw)[0] / self.n + right.value.detach() * (1 - 1 / self.n), right.grad)
 
 
-TWINS = PUBLISHED | {
+TWINS = {
+    **PUBLISHED,
+    **SUBSETS,
     "rebar without the path of z̃": (RebarWithoutPath, "bit-table", {}, {"cut"}),
     "categorical rebar without the path of z̃": (RebarWithoutPath, "category-table", {}, {"cut"}),
     "rebar with z̃ given another draw": (RebarConditionedOnAnotherDraw, "bit-table", {}, {"cut"}),
