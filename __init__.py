@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .estimators.latents import Latent as Latent
     from .estimators.latents import LatentSpec as LatentSpec
     from .estimators.latents import Objective as Objective
+    from .estimators.latents import Sequence as Sequence
     from .estimators.layered import Layered as Layered
     from .estimators.names import Unsupported as Unsupported
     from .estimators.names import UsageError as UsageError
@@ -76,6 +77,7 @@ _HOME = {
     "Reparametrised": "dvae_bench.estimators.foreign",
     "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",
+    "Sequence": "dvae_bench.estimators.latents",
     "seeded": "dvae_bench.estimators.foreign",
     "splice": "dvae_bench.estimators.contract",
     "Surrogate": "dvae_bench.estimators.foreign",

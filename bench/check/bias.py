@@ -41,7 +41,7 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 UNLIKELY = 1e-6
 ROWS, MOST, AGAIN = 300, 7000, 4
-SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
+SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"], "sequence": ["t=2,beta={0,0.5}"]}
 FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"]}
 """Sizes at which the relaxed objective is known."""
 TABLES = {
@@ -49,6 +49,7 @@ TABLES = {
     "categorical": "category-table",
     "continuous": "moments",
     "encodings": "vq-table",
+    "sequence": "sequence:t=2",
 }
 
 

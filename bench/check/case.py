@@ -26,6 +26,7 @@ SPECS = {
     "categorical": (LatentSpec.categorical(2, 3), LatentSpec.categorical(1, 4)),
     "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(2, 2, 4, "linear-codebook")),
     "continuous": (LatentSpec.continuous("gaussian", 4, 2),),
+    "sequence": (LatentSpec.sequence(3, 3),),
 }
 FEATURES = 5
 TUNED_STEPS = 5

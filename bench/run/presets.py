@@ -33,6 +33,7 @@ TASKS = (
     "moments:family={gaussian,student-t,uniform,multivariate-normal,log-normal,gamma,dirichlet,exponential,weibull}",
     "cosine:family={gaussian,cauchy}",
     "bell",
+    "sequence:beta={0,0.5}",
     "tiny-vae",
     "vq-table:codebook={free,linear-codebook},temperature={0.1,1.0}",
     "mnist-vae:arch={linear,nonlinear,categorical,gaussian}",

@@ -9,10 +9,11 @@ from .continuous import FAMILIES, Continuous, Gaussian
 from .discrete import Discrete
 from .encodings import Encodings
 from .latent import Latent, LatentSpec, Objective, expectation, kept_wide
+from .sequence import Sequence
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
-OF_KIND: dict[str, type[Latent]] = {**LATENTS, "encodings": Encodings}
-KINDS = (*LATENTS, "continuous", "encodings")
+OF_KIND: dict[str, type[Latent]] = {**LATENTS, "encodings": Encodings, "sequence": Sequence}
+KINDS = (*LATENTS, "continuous", "encodings", "sequence")
 
 
 def class_of(spec: LatentSpec) -> type[Latent]:
@@ -41,6 +42,7 @@ __all__ = [
     "LatentSpec",
     "LinearCodebook",
     "Objective",
+    "Sequence",
     "class_of",
     "expectation",
     "kept_wide",

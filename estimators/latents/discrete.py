@@ -56,6 +56,11 @@ class Discrete(Enumerable):
         with torch.no_grad():
             return self.harden(self.perturb(self.noise(n, generator)))
 
+    @property
+    def greedy(self) -> Tensor:
+        """The most likely z, [1, *batch, *event]."""
+        return self.harden(self.params).unsqueeze(0)
+
     def blocks(self, size: int) -> Iterator[Tensor]:
         """`support` in blocks of at most `size` configurations."""
         total = self.spec.configurations
