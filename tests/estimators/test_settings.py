@@ -17,6 +17,7 @@ SPECS = {
     "categorical": LatentSpec.categorical(2, 3),
     "continuous": LatentSpec.continuous("gaussian", 3, 2),
     "encodings": LatentSpec.encodings(2, 3, 5),
+    "sequence": LatentSpec.sequence(2, 3),
 }
 BITS = SPECS["bernoulli"]
 
