@@ -16,8 +16,8 @@ another, and no state changes.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 import collections.abc
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -33,8 +33,8 @@ class Sequence(Enumerable):
         for name, table in (("reference", reference), ("stale", stale)):
             if table is not None and table.shape[-2:] != logits.shape[-2:]:
                 raise UsageError(
-                    f"the {name} policy has logits of shape {list(table.shape)}: give them the shape of the policy's own, "
-                    f"[*batch, {', '.join(map(str, logits.shape[-2:]))}]"
+                    f"the {name} policy has logits of shape {list(table.shape)}: give them the shape of the policy's "
+                    f"own, [*batch, {', '.join(map(str, logits.shape[-2:]))}]"
                 )
         if not beta >= 0:
             raise UsageError(f"beta must be at least 0, got {beta}")
@@ -190,4 +190,3 @@ def _steps(logits: Tensor) -> int:
             f"{', '.join(map(str, counts))} of them"
         )
     return steps
-

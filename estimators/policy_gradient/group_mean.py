@@ -11,8 +11,8 @@ from ..latents import Objective, Sequence
 class GroupMean(Estimator):
     """g = (1/n) Σ_k (f(z_k) - f̄) ∇ log q(z_k), with f̄ the mean of all n draws.
 
-    The own draw in f̄ takes 1/n of the gradient: E g = (n - 1)/n ∇ E_q f, the same factor for all prompts. `rloo` has the
-    same variance after that factor.
+    The own draw in f̄ takes 1/n of the gradient: E g = (n - 1)/n ∇ E_q f, the same factor for all prompts. `rloo` is
+    this estimator without the factor.
     """
 
     formula = r"g = \tfrac1n \sum_k (f(z_k) - \bar f)\, \nabla \log q(z_k)"

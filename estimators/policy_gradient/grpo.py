@@ -14,13 +14,11 @@ class Grpo(Estimator):
     """g = (1/n) Σ_k (f(z_k) - f̄)/(s + 1e-4) (1/L_k) Σ_t ∇ log q_t, with f̄ and s the mean and the standard deviation of
     the n draws of one prompt, and L_k the number of tokens of draw k.
 
-    s differs between prompts, so that prompts of small rewards weigh more; 1/L_k favours short sequences among good ones
-    and long ones among bad ones. length=no leaves 1/L_k out. s divides by n - 1, as torch.std.
+    s differs between prompts, so that prompts of small rewards weigh more; 1/L_k favours short sequences among good
+    ones and long ones among bad ones. length=no leaves 1/L_k out. s divides by n - 1, as torch.std.
     """
 
-    formula = (
-        r"g = \tfrac1n \sum_k \frac{f(z_k) - \bar f}{s + \epsilon}\, \frac{1}{L_k} \sum_t \nabla \log q_t(z_{kt})"
-    )
+    formula = r"g = \tfrac1n \sum_k \frac{f(z_k) - \bar f}{s + \epsilon}\, \frac{1}{L_k} \sum_t \nabla \log q_t(z_{kt})"
     name = "grpo"
     latents = ("sequence",)
     hyperparameters = {

@@ -11,17 +11,22 @@ from .stale import ratios
 
 
 class Importance(Estimator):
-    """g = (1/n) Σ_k Σ_t ρ_kt (f(z_k) - b_k) ∇ log q_t, z_k from the stale policy, b_k the mean of f over the other draws.
+    """g = (1/n) Σ_k Σ_t ρ_kt (f(z_k) - b_k) ∇ log q_t, with z_k from the stale policy and b_k the mean of f over the
+    other draws.
 
-    per=sequence: ρ = q(z) / stale(z), which is exact. per=token: ρ_t = q_t / stale_t of the token alone, which is biased
-    but varies less. Without a stale policy ρ = 1, and this is `rloo`.
+    per=sequence: ρ = q(z) / stale(z), which is exact. per=token: ρ_t = q_t / stale_t of the token alone, which is
+    biased but varies less. Without a stale policy ρ = 1, and this is `rloo`.
     """
 
     formula = r"g = \tfrac1n \sum_k \sum_t \rho_{kt}\, (f(z_k) - b_k)\, \nabla \log q_t,\quad z_k \sim q_{\text{stale}}"
     name = "importance"
     latents = ("sequence",)
     hyperparameters = {
-        "per": {"default": "sequence", "choices": ("sequence", "token"), "about": "ratio of the sequence, or of each token"},
+        "per": {
+            "default": "sequence",
+            "choices": ("sequence", "token"),
+            "about": "ratio of the sequence, or of each token",
+        },
         "n": {"default": 2, "min": 2, "about": "draws of z"},
     }
     cost = "n evaluations"

@@ -24,7 +24,11 @@ class KlInLoss(Penalised):
     latents = ("sequence",)
     hyperparameters = {
         "k": {"default": "k2", "choices": ("k1", "k2", "k3"), "about": "estimate of the KL"},
-        "per": {"default": "sequence", "choices": ("token", "sequence"), "about": "k of each token, or of the sequence"},
+        "per": {
+            "default": "sequence",
+            "choices": ("token", "sequence"),
+            "about": "k of each token, or of the sequence",
+        },
         "n": {"default": 2, "min": 2, "about": "draws of z"},
     }
     cost = "n evaluations"

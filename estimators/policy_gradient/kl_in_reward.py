@@ -17,8 +17,8 @@ class KlInReward(Penalised):
     """g = (1/n) Σ_k Σ_t (f(z_k) + β c_kt - b_k) ∇ log q_t, with b_k the mean of f + β Σ_t k_t over the other draws.
 
     The credit c_kt of a token is the k of the whole sequence, or with credit=to-go that of this token and all later
-    ones. per=token adds the k of every token; per=sequence takes k of log q(z) - log reference(z), and k1 is the same in
-    both. For the objective E f + β KL(q || reference), k1 is unbiased under either credit. k3 per sequence gives
+    ones. per=token adds the k of every token; per=sequence takes k of log q(z) - log reference(z), and k1 is the same
+    in both. For the objective E f + β KL(q || reference), k1 is unbiased under either credit. k3 per sequence gives
     ∇ KL(q || reference) - ∇ KL(reference || q) in place of ∇ KL(q || reference).
 
     Raises UsageError for per=sequence with credit=to-go: the k of a whole sequence has no later part.
@@ -51,7 +51,9 @@ class KlInReward(Penalised):
     def __init__(self, spec: LatentSpec, **values: Any) -> None:
         super().__init__(spec, **values)
         if self.per == "sequence" and self.credit == "to-go":
-            raise UsageError(f"{self.name}: the k of a whole sequence has no part to go; take per=token or credit=whole")
+            raise UsageError(
+                f"{self.name}: the k of a whole sequence has no part to go; take per=token or credit=whole"
+            )
 
     def claim(self) -> Claim:
         return Claim(target="penalised", unbiased=self.k == "k1")

@@ -17,7 +17,17 @@ import dvae_bench
 GROUPS = {
     "Measure and read": ("measure", "advise", "load", "Results", "train", "check"),
     "Train your own model": ("estimator", "Tuner", "Layered", "LatentSpec"),
-    "Latents": ("Latent", "Bernoulli", "Categorical", "Continuous", "Gaussian", "Encodings", "Codebook", "Sequence", "Objective"),
+    "Latents": (
+        "Latent",
+        "Bernoulli",
+        "Categorical",
+        "Continuous",
+        "Gaussian",
+        "Encodings",
+        "Codebook",
+        "Sequence",
+        "Objective",
+    ),
     "Write an estimator": ("Estimator", "Estimate", "Claim", "splice", "expand_right"),
     "Wrap an estimator of another package": (
         "from_reparam",

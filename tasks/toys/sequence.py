@@ -24,9 +24,9 @@ class TokenSequence(Toy):
     """f(z) = -reward(prompt, z): a random table over all sequences of at most t tokens out of k, one of which ends it.
 
     Four prompts, whose rewards have the scales .5, 1, 2 and 4, share the weights W of their policy: the logits of every
-    prefix are linear in three features of the prompt. The reference policy is a random table, and so is the step that the
-    policy has moved: the stale one is `stale` of these steps behind. The loss is E f + beta KL(q || reference), exact
-    for estimators that leave the KL to the task.
+    prefix are linear in three features of the prompt. The reference policy is a random table, and so is one step of the
+    policy: the stale one, from which off-policy estimators draw, is `stale` of these steps behind. The loss is
+    E f + beta KL(q || reference), whose second part is exact for estimators that leave it to the task.
     """
 
     name = "sequence"
@@ -49,20 +49,16 @@ class TokenSequence(Toy):
         spec = LatentSpec.sequence(self.t, self.k)
         if spec.configurations > self.ENUMERABLE:
             raise UsageError(
-                f"sequence: t={self.t} and k={self.k} make {spec.configurations} sequences, more than {self.ENUMERABLE}: "
-                "take fewer steps or tokens"
+                f"sequence: t={self.t} and k={self.k} make {spec.configurations} sequences, more than "
+                f"{self.ENUMERABLE}: take fewer steps or tokens"
             )
         self.layers = (spec,)
         self.features = self.random(len(SCALES), FEATURES, seed=1)
         self.weights = self.random(FEATURES, *spec.param_shape, seed=2).mul(0.5).requires_grad_()
         self.reward = self.random(len(SCALES), spec.configurations, seed=3)
         self.reward = (self.constant(torch.tensor(SCALES)).unsqueeze(-1) * self.reward).requires_grad_()
-        self.reference = 0.5 * self.random(len(SCALES), *spec.param_shape, seed=4)
+        self.prior = 0.5 * self.random(len(SCALES), *spec.param_shape, seed=4)
         self.behind = self.params().detach() - MOVE * self.stale * self.random(len(SCALES), *spec.param_shape, seed=5)
-
-    @property
-    def differentiable(self) -> bool:
-        return False
 
     @property
     def width(self) -> int:
@@ -72,7 +68,7 @@ class TokenSequence(Toy):
         return torch.einsum("bf,fpk->bpk", self.features, self.weights)
 
     def latent(self, params: Tensor) -> Latent:
-        return Sequence(params, self.reference, self.behind, self.beta)
+        return Sequence(params, self.prior, self.behind, self.beta)
 
     def groups(self) -> dict[str, list[Tensor]]:
         return {"encoder": [self.weights], "decoder": [self.reward]}

@@ -75,7 +75,7 @@ def test_an_unbiased_estimator_has_the_exact_mean() -> None:
 
 
 def test_all_pairs_of_draws_are_enumerated() -> None:
-    """The variance of `rloo` with two draws is that of ½ (f - f')(s - s') over independent z, and half of it is no fit."""
+    """The moments of `rloo` with two draws are those of ½ (f - f')(s - s') over independent z."""
     toy = CategoryQuadratic(k=4, instance=1).in_float64()
     found, latent = moments("rloo", toy), toy.latent(toy.params().detach())
     z = latent.support()

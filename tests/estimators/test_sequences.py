@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import torch
 from dvae_bench import Claim, LatentSpec, UsageError, estimator, measure
-from dvae_bench.bench.check.bias import judge
+from dvae_bench.bench.check.bias import judge, unbiased
 from dvae_bench.bench.check.case import Case, Failed
 from dvae_bench.estimators.contract import Estimate, Estimator
 from dvae_bench.estimators.latents import Objective, Sequence, expectation, latent_at
 from dvae_bench.estimators.latents.sequence import numbered
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.policy_gradient.group_mean import GroupMean
+from dvae_bench.estimators.policy_gradient.grpo import Grpo
 from dvae_bench.estimators.policy_gradient.kl_in_loss import KlInLoss
 from dvae_bench.estimators.registry import ESTIMATORS
 from dvae_bench.estimators.score_function.rloo import Rloo
@@ -254,6 +255,13 @@ class OwnBaseline(GroupMean):
         return Claim()
 
 
+class NormalisedAndProportional(Grpo):
+    """GRPO, claimed to be unbiased up to a constant."""
+
+    def claim(self) -> Claim:
+        return Claim(unbiased=False, proportional=True)
+
+
 class PenaltyInTheLoss(KlInLoss):
     """k1 in the loss, claimed to be unbiased."""
 
@@ -262,6 +270,15 @@ class PenaltyInTheLoss(KlInLoss):
 
     def claim(self) -> Claim:
         return Claim(target="penalised")
+
+
+class Backwards(GroupMean):
+    """Against the gradient."""
+
+    def gradient(self, f: Objective, latent: Sequence, draw: Tensor) -> Estimate:
+        right = super().gradient(f, latent, draw)
+        assert right.grad is not None
+        return Estimate(right.value, -right.grad, at=right.at)
 
 
 class CreditBeforeTheToken(Rloo):
@@ -287,14 +304,29 @@ def test_padding_that_is_not_masked_is_seen(size: tuple[int, int], seed: int) ->
 
 @pytest.mark.parametrize(
     ("twin", "toy"),
-    [(OwnBaseline, "sequence:t=2"), (PenaltyInTheLoss, "sequence:t=2,beta=0.5"), (CreditBeforeTheToken, "sequence:t=2")],
+    [
+        (OwnBaseline, "sequence:t=2"),
+        (PenaltyInTheLoss, "sequence:t=2,beta=0.5"),
+        (CreditBeforeTheToken, "sequence:t=2"),
+    ],
 )
 def test_a_wrong_twin_is_caught(twin: type[Estimator], toy: str, examine: Callable[..., Any]) -> None:
     found = examine(twin, toy, rows=100)
     assert {group for group, p in found.p.items() if p < ALPHA} == {"cut", "encoder"}, found.p
-    plugin = ESTIMATORS.find(twin.__mro__[1].name)
     with pytest.raises(Failed, match="is biased by"):
-        judge(Case(plugin, Name(plugin.name), twin, "sequence"), [Name.parse(toy)], own=False)
+        judge(case_of(twin), [Name.parse(toy)], own=False)
+
+
+def case_of(cls: type[Estimator]) -> Case:
+    return Case(ESTIMATORS.find(cls.name), Name(cls.name), cls, "sequence")
+
+
+def test_a_claim_of_a_constant_is_tested() -> None:
+    assert unbiased(case_of(GroupMean)).startswith("claims to be biased up to a constant, 0.7")
+    with pytest.raises(Failed, match="cut, encoder on sequence:t=2: the mean is no c > 0 times the gradient"):
+        unbiased(case_of(NormalisedAndProportional))
+    with pytest.raises(Failed, match="the mean is no c > 0 times"):
+        unbiased(case_of(Backwards))
 
 
 # What a caller gives
@@ -310,7 +342,10 @@ def test_a_wrong_twin_is_caught(twin: type[Estimator], toy: str, examine: Callab
         (lambda: Sequence(torch.zeros(4)), "K >= 2 tokens"),
         (lambda: Sequence(torch.zeros(5, 3)), "5 prefixes do not belong to sequences of 3 tokens.* 1, 3, 7 of them"),
         (lambda: Sequence(torch.zeros(3, 3), torch.zeros(3, 2)), r"the reference policy has logits of shape \[3, 2\]"),
-        (lambda: Sequence(torch.zeros(3, 3), stale=torch.zeros(7, 3)), r"the stale policy has logits of shape \[7, 3\]"),
+        (
+            lambda: Sequence(torch.zeros(3, 3), stale=torch.zeros(7, 3)),
+            r"the stale policy has logits of shape \[7, 3\]",
+        ),
         (lambda: Sequence(torch.zeros(3, 3), beta=-1.0), "beta must be at least 0"),
         (lambda: Sequence(torch.zeros(3, 3), torch.tensor([0.0, -torch.inf, 0]).expand(3, 3)).validate(), "infinite"),
         (lambda: Sequence(torch.zeros(3, 3)).log_prob(torch.zeros(1, 3, 3)), r"z has shape \[1, 3, 3\]: give one-hot"),

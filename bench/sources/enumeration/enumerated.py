@@ -27,8 +27,9 @@ LIMIT = 2**16
 class Enumerated:
     """Of each block: the mean gradient, [blocks, D], and the mean of its square, [blocks]. exact: ∇ E_q f, [D].
 
-    Blocks differ only if the estimator draws more than z, which `draws` draws per configuration average. configurations:
-    of z, or of all z that are drawn together. points: of the data, whose equal parts of D stand one after the other.
+    Blocks differ only if the estimator draws more than z, which `draws` draws per configuration average.
+    configurations: of z, or of all z that are drawn together. points: the number of data points, whose equal parts of D
+    stand one after the other.
     """
 
     mean: np.ndarray

@@ -14,7 +14,7 @@ from ...statistics.intervals import Quantity, relative_bias_between
 from ..gradient import draw_gradient, model_problem
 
 TOGETHER, AT_A_TIME = 10_000_000, 16
-REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise"}
+REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "continuous": "pathwise", "sequence": "rloo:n=4"}
 """Unbiased estimators of low variance, whose long mean stands for the exact gradient where none is known."""
 DEEP_REFERENCE = "disarm"
 """The same for several layers, where the evaluations of the layers multiply: it makes two per layer."""
