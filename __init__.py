@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .estimators.contract import Estimate as Estimate
     from .estimators.contract import Estimator as Estimator
     from .estimators.contract import expand_right as expand_right
+    from .estimators.contract import scored as scored
     from .estimators.contract import splice as splice
     from .estimators.foreign import Reparametrised as Reparametrised
     from .estimators.foreign import Surrogate as Surrogate
@@ -78,6 +79,7 @@ _HOME = {
     "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",
     "Sequence": "dvae_bench.estimators.latents",
+    "scored": "dvae_bench.estimators.contract",
     "seeded": "dvae_bench.estimators.foreign",
     "splice": "dvae_bench.estimators.contract",
     "Surrogate": "dvae_bench.estimators.foreign",

@@ -23,10 +23,10 @@ MOVE = 0.1
 class TokenSequence(Toy):
     """f(z) = -reward(prompt, z): a random table over all sequences of at most t tokens out of k, one of which ends it.
 
-    Four prompts, whose rewards have the scales .5, 1, 2 and 4, share the weights W of their policy: the logits of every
-    prefix are linear in three features of the prompt. The reference policy is a random table, and so is one step of the
-    policy: the stale one, from which off-policy estimators draw, is `stale` of these steps behind. The loss is
-    E f + beta KL(q || reference), whose second part is exact for estimators that leave it to the task.
+    Four prompts, whose rewards have .5, 1, 2 and 4 as mean and deviation, share the weights W of their policy: the
+    logits of every prefix are linear in three features of the prompt. The reference policy is a random table, and so is
+    one step of the policy: the stale one, from which off-policy estimators draw, is `stale` of these steps behind. The
+    loss is E f + beta KL(q || reference), whose second part is exact for estimators that leave it to the task.
     """
 
     name = "sequence"
@@ -55,7 +55,7 @@ class TokenSequence(Toy):
         self.layers = (spec,)
         self.features = self.random(len(SCALES), FEATURES, seed=1)
         self.weights = self.random(FEATURES, *spec.param_shape, seed=2).mul(0.5).requires_grad_()
-        self.reward = self.random(len(SCALES), spec.configurations, seed=3)
+        self.reward = 1 + self.random(len(SCALES), spec.configurations, seed=3)
         self.reward = (self.constant(torch.tensor(SCALES)).unsqueeze(-1) * self.reward).requires_grad_()
         self.prior = 0.5 * self.random(len(SCALES), *spec.param_shape, seed=4)
         self.behind = self.params().detach() - MOVE * self.stale * self.random(len(SCALES), *spec.param_shape, seed=5)
