@@ -1,4 +1,4 @@
-"""The numbers of docs/policy-gradients.md: `python scripts/policy_gradients.py` writes results/reference/policy-gradients/.
+"""The numbers of docs/policy-gradients.md, which this script writes to results/reference/policy-gradients/.
 
 Every form of the page at four draws of z, with all combinations of the draws enumerated.
 """

@@ -1,4 +1,4 @@
-"""docs/policy-gradients.md: every form of the policy gradient on sequences, with its exact bias, constant and variance."""
+"""docs/policy-gradients.md: every form of the policy gradient, with its exact bias, constant and variance."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ loss. k1 in the loss does nothing; k3 in the loss penalises the other KL; the di
 Libraries that train language models by reinforcement differ in what multiplies ∇ log q of a token, and argue which
 form is right ([verl](https://github.com/verl-project/verl/pull/2953),
 [OpenRLHF](https://github.com/OpenRLHF/OpenRLHF/pull/1309),
-[open-instruct](https://github.com/allenai/open-instruct/issues/534)). Here each form is held against the exact gradient.
-The task [`sequence`](plugins.md#sequence) has four prompts, whose rewards have 0.5, 1, 2 and 4 as mean and deviation, and
-a policy over all 15 sequences of at most three tokens out of three, one of which ends the sequence. All 50,625 combinations of
-four draws are enumerated, so that no number below has noise.
+[open-instruct](https://github.com/allenai/open-instruct/issues/534)). Here each form is held against the exact
+gradient. The task [`sequence`](plugins.md#sequence) has four prompts, whose rewards have 0.5, 1, 2 and 4 as mean and
+deviation, and a policy over all 15 sequences of at most three tokens out of three, one of which ends the sequence. All
+50,625 combinations of four draws are enumerated, so that no number below has noise.
 
 * f = -reward is a cost, f̄ and s the mean and standard deviation of the four draws of a prompt, b the mean of the other
   three, A = f - b, L the length, T the largest length, l_t = log q_t - log reference_t, ρ = q / stale policy.
@@ -94,8 +94,8 @@ single token, with how often its prefix is reached held fixed. These are asserte
     STALE[0]: """## Stale samples
 
 The samples come from a policy that is 1 or 10 steps behind, a step being a fixed random table of logits of deviation
-0.1, not a step along the gradient. The gradient is that of E_q f at the present policy. One step behind, no ratio leaves
-the clip of 0.2:
+0.1, not a step along the gradient. The gradient is that of E_q f at the present policy. One step behind, no ratio
+leaves the clip of 0.2:
 """,
     STALE[1]: "Ten steps behind:\n",
 }
