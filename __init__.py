@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .estimators.latents import Latent as Latent
     from .estimators.latents import LatentSpec as LatentSpec
     from .estimators.latents import Objective as Objective
+    from .estimators.latents import Policy as Policy
     from .estimators.latents import Sequence as Sequence
     from .estimators.layered import Layered as Layered
     from .estimators.names import Unsupported as Unsupported
@@ -75,6 +76,7 @@ _HOME = {
     "load": "dvae_bench.bench.results",
     "measure": "dvae_bench.bench.advice.measure",
     "Objective": "dvae_bench.estimators.latents",
+    "Policy": "dvae_bench.estimators.latents",
     "Reparametrised": "dvae_bench.estimators.foreign",
     "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",

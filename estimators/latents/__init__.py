@@ -9,6 +9,7 @@ from .continuous import FAMILIES, Continuous, Gaussian
 from .discrete import Discrete
 from .encodings import Encodings
 from .latent import Latent, LatentSpec, Objective, expectation, kept_wide
+from .policy import Policy
 from .sequence import Sequence
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
@@ -42,6 +43,7 @@ __all__ = [
     "LatentSpec",
     "LinearCodebook",
     "Objective",
+    "Policy",
     "Sequence",
     "class_of",
     "expectation",

@@ -93,7 +93,7 @@ class LatentSpec:
     def configurations(self) -> int:
         """How many values z can take; sys.maxsize for a continuous latent."""
         if self.kind == "sequence":
-            return self.param_shape[0] + int((self.classes - 1) ** self.event_shape[0])
+            return sum((self.classes - 1) ** t for t in range(self.event_shape[0] + 1))
         return int(self.classes ** self.event_shape[0]) if self.classes else sys.maxsize
 
     def __str__(self) -> str:

@@ -64,15 +64,18 @@ class Sequence(Enumerable):
     def prefixes(self, z: Tensor) -> Tensor:
         """The number of the prefix before each step and after the last one, [n, *batch, T + 1].
 
-        It stays where the sequence has ended. The last entry numbers the sequences as `configurations` does. Raises
-        UsageError if z is not [n, *batch, T, K].
+        It stays where the sequence has ended. The last entry numbers the sequences as `configurations` does.
         """
+        return numbered(self.checked(z))
+
+    def checked(self, z: Tensor) -> Tensor:
+        """z itself. Raises UsageError if it is not [n, *batch, T, K]."""
         steps, tokens = self.spec.event_shape
         if z.shape[-2:] != (steps, tokens):
             raise UsageError(
                 f"z has shape {list(z.shape)}: give one-hot tokens [n, *batch, {steps}, {tokens}], all 0 after the end"
             )
-        return numbered(z)
+        return z
 
     def mask(self, z: Tensor) -> Tensor:
         """1 for each token of the sequence, its end included, and 0 for padding, [n, *batch, T]."""
@@ -140,7 +143,7 @@ class Sequence(Enumerable):
 
     def configurations(self, start: int, stop: int) -> Tensor:
         """Every prefix, ended, in the order of their numbers, and then every sequence of T tokens without an end."""
-        tokens, device = self.params.shape[-1], self.params.device
+        (_, tokens), device = self.spec.event_shape, self.params.device
         node = torch.arange(start, stop, device=device).unsqueeze(-1)
         firsts = [sum((tokens - 1) ** s for s in range(t)) for t in range(self.steps + 1)]
         level = torch.arange(self.steps, device=device)

@@ -26,6 +26,7 @@ GROUPS = {
         "Encodings",
         "Codebook",
         "Sequence",
+        "Policy",
         "Objective",
     ),
     "Write an estimator": ("Estimator", "Estimate", "Claim", "scored", "splice", "expand_right"),

@@ -6,12 +6,14 @@ The identities hold for every instance, to rounding; the sizes of biases are tho
 from __future__ import annotations
 
 import itertools
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from dvae_bench import Claim, LatentSpec, UsageError, estimator, measure
+from dvae_bench import Claim, LatentSpec, Policy, Unsupported, UsageError, estimator, measure
 from dvae_bench.bench.check.bias import judge, unbiased
 from dvae_bench.bench.check.case import Case, Failed
 from dvae_bench.estimators.contract import Estimate, Estimator
@@ -235,6 +237,57 @@ def test_grpo_is_its_formula(length: str) -> None:
     assert len(set(z.sum((-1, -2)).tolist())) > 1
     loss = (advantage / tokens * latent.log_prob(z)).mean()
     close(at_draws(f"grpo:length={length}", latent, f, z), gradient_of(loss, latent))
+
+
+# Policy networks
+
+
+def looking_up(table: Tensor) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """A network whose state is the number of the prefix."""
+
+    def network(before: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        ordinary = table.shape[-1] - 1
+        moves = before[..., :-1].sum(-1, keepdim=True)
+        state = torch.where(moves > 0.5, ordinary * state + 1 + before.argmax(-1, keepdim=True), state)
+        return table[state[..., 0].long().clamp_max(len(table) - 1)], state
+
+    return network
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["reinforce", "rloo:n=3", "remax", "grpo", "kl-in-loss", "kl-in-reward:credit=to-go", "importance", "ppo-clip"],
+)
+def test_a_policy_network_gets_the_gradient_of_its_table(name: str) -> None:
+    of_table, f = made((3, 3), 2)
+    tables = (of_table.params, of_table.reference, of_table.stale)
+    network, reference, stale = (looking_up(table) for table in tables if table is not None)
+    policy = Policy(torch.zeros(1, dtype=torch.float64), network, 3, 3, reference, stale, beta=1.0)
+    found = []
+    for latent in (policy, of_table):
+        method = estimator(name, latent.spec).to(torch.float64).eval()
+        loss = method(f, latent, torch.Generator().manual_seed(0))
+        found.append((loss.detach(), gradient_of(loss, of_table)))
+    close(found[0][0], found[1][0])
+    close(found[0][1], found[1][1])
+    assert found[0][1].norm() > 0.01
+
+
+def test_a_policy_network_of_a_wrong_shape_is_refused() -> None:
+    policy = Policy(torch.zeros(2, 4), lambda before, state: (state, state), 3, 3)
+    with pytest.raises(UsageError, match=r"must answer logits of every token, \[5, 2, 3\], not \[5, 2, 4\]"):
+        policy.sample(5, None)
+    with pytest.raises(UsageError, match="at least 1 step and 2 tokens"):
+        Policy(torch.zeros(2, 4), lambda before, state: (before, state), 0, 3)
+    with pytest.raises(Unsupported, match="use `scored`"):
+        policy.score(torch.zeros(1, 2, 3, 3))
+    with pytest.raises(UsageError, match="made for sequence 2x3, not for policy 3x3"):
+        estimator("rloo", LatentSpec.sequence(2, 3))(no_reward, policy)
+
+
+def test_a_policy_network_learns_to_sort() -> None:
+    run = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "train_policy.py"))
+    assert run["train"]("rloo:n=4", steps=60, report=60) > 0.3, "18 % are right at the start"
 
 
 # Wrong twins
