@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training toys which regress baseline peers speed clean
+.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training toys which policy-gradients regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -89,6 +89,10 @@ toys: $(READY)
 # The source of docs/which-estimator.md: about 5 minutes on one core.
 which: $(READY)
 	$(BIN)/python scripts/which.py
+
+# The source of docs/policy-gradients.md: about two minutes on one core.
+policy-gradients: $(READY)
+	$(BIN)/python scripts/policy_gradients.py
 
 # Bias tests of other packages' estimators: results/reference/peers, about a minute on an idle core.
 peers: $(READY)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .estimators.contract import Estimate as Estimate
     from .estimators.contract import Estimator as Estimator
     from .estimators.contract import expand_right as expand_right
+    from .estimators.contract import scored as scored
     from .estimators.contract import splice as splice
     from .estimators.foreign import Reparametrised as Reparametrised
     from .estimators.foreign import Surrogate as Surrogate
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from .estimators.latents import Latent as Latent
     from .estimators.latents import LatentSpec as LatentSpec
     from .estimators.latents import Objective as Objective
+    from .estimators.latents import Policy as Policy
+    from .estimators.latents import Sequence as Sequence
     from .estimators.latents import Subset as Subset
     from .estimators.layered import Layered as Layered
     from .estimators.names import Unsupported as Unsupported
@@ -74,9 +77,12 @@ _HOME = {
     "load": "dvae_bench.bench.results",
     "measure": "dvae_bench.bench.advice.measure",
     "Objective": "dvae_bench.estimators.latents",
+    "Policy": "dvae_bench.estimators.latents",
     "Reparametrised": "dvae_bench.estimators.foreign",
     "Results": "dvae_bench.bench.results",
     "row": "dvae_bench.bench.rows",
+    "Sequence": "dvae_bench.estimators.latents",
+    "scored": "dvae_bench.estimators.contract",
     "seeded": "dvae_bench.estimators.foreign",
     "Subset": "dvae_bench.estimators.latents",
     "splice": "dvae_bench.estimators.contract",

@@ -2,7 +2,9 @@
 
 An estimator draws z and returns an Estimate. The graph of its `value` carries everything that autograd can see: f's own
 parameters and the path through z. Score-function estimators add `grad`, the part that autograd cannot see: how the
-distribution of z changes with its parameters. `splice` joins the two into one differentiable tensor, so that
+distribution of z changes with its parameters. It is the gradient at the latent's parameters or, for a policy that draws
+z token by token, at log q of the drawn tokens, a weight per token. `splice` joins the two into one differentiable
+tensor, so that
 
     loss = estimator(f, Bernoulli(encoder(x))).mean()
     loss.backward()
@@ -14,8 +16,9 @@ another, and no state changes.
 
 from __future__ import annotations
 
+import collections.abc
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from .backward import attach, recomputing, transformed
 from .costs import documented
-from .latents import Latent, LatentSpec, Objective, expectation, kept_wide
+from .latents import Latent, LatentSpec, Objective, Sequence, expectation, kept_wide
 from .modes import apart, ordinary
 from .names import Name, Unsupported, UsageError, resolve
 from .settings import Made, set_values
@@ -40,10 +43,12 @@ class Claim:
 
     target: the quantity whose gradient it estimates: "discrete" (E_q f), "own-relaxed" (E f(ζ) with its relaxed ζ,
     `Estimator.relaxed_target`), "bound" (the bound that it makes of f, its own `target`), "other-law" (E f under
-    another distribution than q, its own `target`) or "none" (no gradient of f reaches the parameters).
+    another distribution than q, its own `target`), "penalised" (E_q f plus a penalty on q, its own `target`) or "none"
+    (no gradient of f reaches the parameters).
     unbiased: whether its mean is the gradient of that target for every f. An estimator that is unbiased for its relaxed
     objective is measured against E_q f as well, for which it is biased. exact_for: the functions f for which an
     estimator that is otherwise biased for E_q f is unbiased.
+    proportional: whether its mean, if biased, is the gradient times one constant c > 0 for all data points.
     finite_variance: whether a gradient draw has a finite variance.
     random: False if the estimator itself draws nothing, so that its gradient has no variance of its own.
     """
@@ -53,11 +58,14 @@ class Claim:
     finite_variance: bool = True
     exact_for: str = ""
     random: bool = True
+    proportional: bool = False
 
 
 @dataclass(frozen=True)
 class Estimate:
     """value [*batch], differentiable; grad [*batch, *param_shape], detached, or None; tuning_loss scalar or None.
+
+    at: the tensor that grad is the gradient at, [*batch, ...], if that is not the latent's parameters: log q of tokens.
 
     tuning_loss is the loss of the estimator's own parameters, such as those of a control variate: usually the mean
     square of the gradient. Take autograd.grad(tuning_loss, estimator.parameters()), as `Tuner` does, and never
@@ -67,6 +75,7 @@ class Estimate:
     value: Tensor
     grad: Tensor | None = None
     tuning_loss: Tensor | None = None
+    at: Tensor | None = None
 
     def spliced(self, latent: Latent, *, twice: bool = False) -> Tensor:
         """The value with both gradients, [*batch]; `twice` as in `splice`.
@@ -76,7 +85,24 @@ class Estimate:
         batch = latent.batch_shape
         if self.value.shape != batch:
             raise ValueError(f"value has shape {tuple(self.value.shape)}, but the latent's batch is {tuple(batch)}")
-        return self.value if self.grad is None else splice(self.value, latent.params, self.grad, twice=twice)
+        if self.grad is None:
+            return self.value
+        return splice(self.value, latent.params if self.at is None else self.at, self.grad, twice=twice)
+
+
+def scored(value: Tensor, latent: Latent, z: Tensor, weight: Tensor, *, mean: bool = True) -> Estimate:
+    """The estimate of this value and of the gradient (1/n) Σ_k w_k ∇ log q(z_k); without 1/n if not `mean`.
+
+    weight: [n, *batch], or one per token of a sequence, [n, *batch, T], which then multiplies ∇ log q of that token.
+    """
+    weight = weight.detach()
+    if not isinstance(latent, Sequence):
+        score = latent.score(z)
+        terms = expand_right(weight, score) * score
+        return Estimate(value, terms.mean(0) if mean else terms.sum(0))
+    log_q = latent.log_probs(z)
+    grad = expand_right(weight / len(z) if mean else weight, log_q).expand_as(log_q)
+    return Estimate(value, grad.movedim(0, -2), at=log_q.movedim(0, -2))
 
 
 def splice(value: Tensor, params: Tensor, grad: Tensor, *, twice: bool = False) -> Tensor:
@@ -198,7 +224,7 @@ class Estimator(nn.Module, metaclass=Made):
         at ζ: a tensor with the mean and the mean gradient of z given ζ where the estimator knows it, else ζ."""
         return zeta
 
-    def lower(self, generator: Generator | None) -> Sequence[Lower]:
+    def lower(self, generator: Generator | None) -> collections.abc.Sequence[Lower]:
         """How f is averaged over each stochastic layer inside it; only `Layered` has any."""
         return ()
 

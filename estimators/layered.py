@@ -95,7 +95,7 @@ class Layered(Estimator):
             self.losses.append(own.tuning_loss)
         tuning_loss = torch.stack(self.losses).sum() if self.losses else None
         self.losses.clear()
-        return LayeredEstimate(own.value, own.grad, tuning_loss, own)
+        return LayeredEstimate(own.value, own.grad, tuning_loss, own.at, own)
 
     def update(self, draw: Any, estimate: Estimate) -> None:
         assert isinstance(estimate, LayeredEstimate) and estimate.own is not None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ..collectors.bias import Bias
 from ..collectors.evaluations import Evaluations
+from ..collectors.proportion import Proportion
 from ..collectors.variance import Variance
 from ..ranking.candidate import Candidate
 from ..ranking.stored import objective
@@ -36,7 +37,9 @@ class Drawn:
 
     def rows(self) -> list[Row]:
         """Bias, variance and evaluations, without the identity of a cell."""
-        return [row for collector in (Bias(), Variance(), Evaluations()) for row in collector.rows(self.draws)]
+        return [
+            row for collector in (Bias(), Proportion(), Variance(), Evaluations()) for row in collector.rows(self.draws)
+        ]
 
     def candidate(self) -> Candidate | None:
         """Its place in a ranking; None where neither an exact gradient nor a reference is known, or it is zero."""

@@ -27,6 +27,7 @@ SPECS = {
     "subset": (LatentSpec.subset(4, 2), LatentSpec.subset(3, 1)),
     "encodings": (LatentSpec.encodings(2, 2, 4), LatentSpec.encodings(2, 2, 4, "linear-codebook")),
     "continuous": (LatentSpec.continuous("gaussian", 4, 2),),
+    "sequence": (LatentSpec.sequence(3, 3),),
 }
 FEATURES = 5
 TUNED_STEPS = 5

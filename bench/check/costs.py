@@ -25,6 +25,7 @@ SPECS = {
         LatentSpec.continuous("exponential", 2, 1),
         LatentSpec.continuous("laplace", 1, 2),
     ),
+    "sequence": (LatentSpec.sequence(2, 4), LatentSpec.sequence(3, 3), LatentSpec.sequence(1, 2)),
 }
 
 

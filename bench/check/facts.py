@@ -12,8 +12,12 @@ from ...estimators.registry import ESTIMATORS, Plugin
 from .case import Case, Failed, require
 
 NAME = re.compile(r"[a-z0-9][a-z0-9+-]*")
-TARGETS = ("discrete", "own-relaxed", "bound", "other-law", "none")
-OF_ITS_OWN = {"bound": "a bound of its own", "other-law": "E f under another distribution than q"}
+TARGETS = ("discrete", "own-relaxed", "bound", "other-law", "penalised", "none")
+OF_ITS_OWN = {
+    "bound": "a bound of its own",
+    "other-law": "E f under another distribution than q",
+    "penalised": "E f plus a penalty on q",
+}
 REQUIRED = {"name": str, "latents": tuple, "cost": str, "reference": str}
 OPTIONAL = {"aliases": tuple, "differentiates": bool, "bound": bool, "hyperparameters": dict}
 

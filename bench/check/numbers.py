@@ -12,7 +12,7 @@ HALF = (torch.float16, torch.bfloat16)
 DRAWN = 2000
 """Replicates that tell noise in half precision from noise in float32: they differ in one of some 500 numbers."""
 BATCHES = ((), (5,), (2, 3), (2, 1, 3), (0,), (2, 0))
-EXTREME = {"bernoulli": 50.0, "categorical": 50.0, "subset": 50.0, "continuous": 20.0, "encodings": 50.0}
+EXTREME = dict.fromkeys(("bernoulli", "categorical", "subset", "encodings", "sequence"), 50.0) | {"continuous": 20.0}
 """For a continuous latent, small enough that the squares of f at z of order exp(20) are finite in float32."""
 
 
@@ -91,10 +91,11 @@ def shapes(case: Case) -> str:
             params = case.params(*batch)
             found = answer(case, estimator, params)
             value, grad = found.value, found.estimate.grad
+            at = params if found.estimate.at is None else found.estimate.at
             require(value.shape == batch, f"the value has shape {tuple(value.shape)} where the batch is {batch}")
             require(
-                grad is None or grad.shape == params.shape,
-                f"grad has shape {tuple(() if grad is None else grad.shape)} where params have {tuple(params.shape)}",
+                grad is None or grad.shape == at.shape,
+                f"grad has shape {tuple(() if grad is None else grad.shape)} where params have {tuple(at.shape)}",
             )
     estimator, params = case.tuned(), case.params(3)
     strided = params.mT.contiguous().mT

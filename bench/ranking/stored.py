@@ -99,6 +99,8 @@ def objective(name: str, target: str) -> str:
     """
     if target == "other-law":
         return "E f under another distribution"
+    if target == "penalised":
+        return "E f plus a penalty on q"
     if target != "bound":
         return EXPECTATION
     try:

@@ -19,7 +19,7 @@ from .verdicts import BIASED, UNBIASED, verdicts
 
 SHOWN = 3
 """How many ties an answer names; the others are counted."""
-KINDS = ("bernoulli", "categorical", "subset", "encodings", "continuous or unknown")
+KINDS = ("bernoulli", "categorical", "subset", "sequence", "encodings", "continuous or unknown")
 QUADRATIC = ("bit-table", "category-table")
 LABELS = {
     "categorical": "categorical 20x10 is 20 variables of 10 classes",

@@ -37,6 +37,7 @@ TASKS = (
     "moments:family={gaussian,student-t,uniform,multivariate-normal,log-normal,gamma,dirichlet,exponential,weibull}",
     "cosine:family={gaussian,cauchy}",
     "bell",
+    "sequence:beta={0,0.5}",
     "tiny-vae",
     "rbm-bits",
     "tiny-half:latents={bits,classes}",

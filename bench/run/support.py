@@ -6,7 +6,7 @@ from ...estimators.names import Name
 from ...estimators.registry import ESTIMATORS
 from ..latents import latent_of
 
-KINDS = ("bernoulli", "categorical", "subset", "continuous", "encodings")
+KINDS = ("bernoulli", "categorical", "subset", "sequence", "continuous", "encodings")
 """As in estimators.latents, which imports torch."""
 
 

@@ -10,11 +10,13 @@ from .discrete import Discrete
 from .encodings import Encodings
 from .exponential_family import ExponentialFamily
 from .latent import Latent, LatentSpec, Objective, expectation, kept_wide
+from .policy import Policy
+from .sequence import Sequence
 from .subset import Subset
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}
-OF_KIND: dict[str, type[Latent]] = {**LATENTS, "subset": Subset, "encodings": Encodings}
-KINDS = (*LATENTS, "subset", "continuous", "encodings")
+OF_KIND: dict[str, type[Latent]] = {**LATENTS, "subset": Subset, "sequence": Sequence, "encodings": Encodings}
+KINDS = (*LATENTS, "subset", "sequence", "continuous", "encodings")
 
 
 def class_of(spec: LatentSpec) -> type[Latent]:
@@ -44,6 +46,8 @@ __all__ = [
     "LatentSpec",
     "LinearCodebook",
     "Objective",
+    "Policy",
+    "Sequence",
     "Subset",
     "class_of",
     "expectation",

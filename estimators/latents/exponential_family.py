@@ -42,6 +42,11 @@ class ExponentialFamily(Enumerable):
     def harden(self, perturbed: Tensor) -> Tensor:
         """The z of the largest sum of perturbed logits (MAP); no gradient."""
 
+    @property
+    def greedy(self) -> Tensor:
+        """The most likely z, [1, *batch, *event]."""
+        return self.harden(self.params).unsqueeze(0)
+
     @abstractmethod
     def relax(self, perturbed: Tensor, tau: float | Tensor) -> Tensor:
         """The relaxed z of perturbed logits at temperature tau."""

@@ -84,18 +84,32 @@ class LatentSpec:
         """N sites of a continuous family, with so many parameters each; `Gaussian` and others have a `spec`."""
         return cls("continuous", (sites,), (sites, columns), family)
 
+    @classmethod
+    @remembered
+    def sequence(cls, steps: int, tokens: int) -> LatentSpec:
+        """At most T tokens out of K, one of which ends the sequence; K logits for each prefix that has not ended.
+
+        Raises UsageError for an empty sequence and for fewer than two tokens.
+        """
+        if steps < 1 or tokens < 2:
+            raise UsageError(f"a sequence has at least 1 step and 2 tokens, one of which ends it, not {steps}x{tokens}")
+        return cls("sequence", (steps, tokens), (sum((tokens - 1) ** t for t in range(steps)), tokens))
+
     @property
     def classes(self) -> int:
         """How many values one site can take: 2 for bits and for the items of subsets, the codes for encodings; 0 for a
         continuous latent.
         """
-        return {"bernoulli": 2, "categorical": self.event_shape[-1], "subset": 2}.get(self.kind, self.codes)
+        sites = {"bernoulli": 2, "subset": 2, "categorical": self.event_shape[-1], "sequence": self.event_shape[-1]}
+        return sites.get(self.kind, self.codes)
 
     @property
     def configurations(self) -> int:
         """How many values z can take; sys.maxsize for a continuous latent."""
         if self.chosen:
             return math.comb(self.event_shape[0], self.chosen)
+        if self.kind == "sequence":
+            return sum((self.classes - 1) ** t for t in range(self.event_shape[0] + 1))
         return int(self.classes ** self.event_shape[0]) if self.classes else sys.maxsize
 
     def __str__(self) -> str:
@@ -207,6 +221,11 @@ class Latent(ABC):
     @abstractmethod
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         """n draws of z, [n, *batch, *event], without a gradient."""
+
+    @property
+    def behaviour(self) -> Latent:
+        """The distribution that off-policy estimators draw from: of sequences an earlier policy, else this one."""
+        return self
 
     @property
     @abstractmethod

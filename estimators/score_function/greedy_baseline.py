@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..contract import Estimate, Estimator, expand_right
-from ..latents import ExponentialFamily, Objective
+from ..contract import Estimate, Estimator, scored
+from ..latents import ExponentialFamily, Objective, Sequence
 
 
 class GreedyBaseline(Estimator):
@@ -17,16 +17,16 @@ class GreedyBaseline(Estimator):
 
     formula = r"g = \tfrac1n \sum_k (f(z_k) - f(z^*))\, \nabla \log q(z_k),\quad z^* = \operatorname*{argmax}_z q(z)"
     name = "greedy-baseline"
-    aliases = ("self-critical",)
-    latents = ("bernoulli", "categorical", "subset")
+    aliases = ("self-critical", "remax")
+    latents = ("bernoulli", "categorical", "subset", "sequence")
     hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n + 1 evaluations"
     reference = "Rennie, Marcheret, Mroueh, Ross & Goel 2017, Self-critical sequence training, section 3"
 
     n: int
 
-    def gradient(self, f: Objective, latent: ExponentialFamily, draw: Tensor) -> Estimate:
-        f_z, score = f(draw), latent.score(draw)
+    def gradient(self, f: Objective, latent: ExponentialFamily | Sequence, draw: Tensor) -> Estimate:
+        f_z = f(draw)
         with torch.no_grad():
-            f_greedy = f(latent.harden(latent.params).unsqueeze(0))
-        return Estimate(f_z.mean(0), (expand_right(f_z.detach() - f_greedy, score) * score).mean(0))
+            f_greedy = f(latent.greedy)
+        return scored(f_z.mean(0), latent, draw, f_z - f_greedy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Claim, Estimate, Estimator, scored
 from ..latents import Latent, Objective, class_of
 
 
@@ -14,7 +14,7 @@ class Reinforce(Estimator):
     formula = r"g = \tfrac1n \sum_k f(z_k)\, \nabla \log q(z_k)"
     name = "reinforce"
     aliases = ("score-function",)
-    latents = ("bernoulli", "categorical", "subset", "continuous")
+    latents = ("bernoulli", "categorical", "subset", "sequence", "continuous")
     hyperparameters = {"n": {"default": 1, "min": 1, "about": "draws of z"}}
     cost = "n evaluations"
     reference = "Williams 1992, Simple statistical gradient-following algorithms for connectionist RL"
@@ -25,5 +25,5 @@ class Reinforce(Estimator):
         return Claim(finite_variance=class_of(self.spec).finite_score)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
-        f_z, score = f(draw), latent.score(draw)
-        return Estimate(f_z.mean(0), (expand_right(f_z.detach(), score) * score).mean(0))
+        f_z = f(draw)
+        return scored(f_z.mean(0), latent, draw, f_z)

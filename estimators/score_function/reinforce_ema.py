@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..averages import move
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Claim, Estimate, Estimator, scored
 from ..latents import Latent, LatentSpec, Objective, class_of
 
 
@@ -21,7 +21,7 @@ class ReinforceEma(Estimator):
 
     formula = r"g = \tfrac1n \sum_k (f(z_k) - m)\, \nabla \log q(z_k)"
     name = "reinforce-ema"
-    latents = ("bernoulli", "categorical", "subset", "continuous")
+    latents = ("bernoulli", "categorical", "subset", "sequence", "continuous")
     hyperparameters = {
         "decay": {"default": 0.95, "min": 0.0, "below": 1.0, "about": "decay of the moving average, per training step"},
         "n": {"default": 1, "min": 1, "about": "draws of z"},
@@ -43,10 +43,10 @@ class ReinforceEma(Estimator):
         return Claim(finite_variance=class_of(self.spec).finite_score)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
-        f_z, score = f(draw), latent.score(draw)
+        f_z = f(draw)
         # Before the first update this is 0 / tiny = 0.
         mean = self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
-        return Estimate(f_z.mean(0), (expand_right(f_z.detach() - mean, score) * score).mean(0))
+        return scored(f_z.mean(0), latent, draw, f_z - mean)
 
     def update(self, draw: Tensor, estimate: Estimate) -> None:
         mean = estimate.value.detach().mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..contract import Claim, Estimate, Estimator, expand_right
+from ..contract import Claim, Estimate, Estimator, scored
 from ..latents import Latent, Objective, class_of
 
 
@@ -17,7 +17,7 @@ class Rloo(Estimator):
     formula = r"g = \frac{1}{n - 1} \sum_k (f(z_k) - \bar f)\, \nabla \log q(z_k)"
     name = "rloo"
     aliases = ("loorf", "leave-one-out", "sfess")
-    latents = ("bernoulli", "categorical", "subset", "continuous")
+    latents = ("bernoulli", "categorical", "subset", "sequence", "continuous")
     hyperparameters = {"n": {"default": 2, "min": 2, "about": "draws of z"}}
     cost = "n evaluations"
     reference = (
@@ -31,6 +31,5 @@ class Rloo(Estimator):
         return Claim(finite_variance=class_of(self.spec).finite_score)
 
     def gradient(self, f: Objective, latent: Latent, draw: Tensor) -> Estimate:
-        f_z, score = f(draw), latent.score(draw)
-        advantage = (f_z - f_z.mean(0)).detach() / (self.n - 1)
-        return Estimate(f_z.mean(0), (expand_right(advantage, score) * score).sum(0))
+        f_z = f(draw)
+        return scored(f_z.mean(0), latent, draw, (f_z - f_z.mean(0)) / (self.n - 1), mean=False)

@@ -26,9 +26,11 @@ GROUPS = {
         "Gaussian",
         "Encodings",
         "Codebook",
+        "Sequence",
+        "Policy",
         "Objective",
     ),
-    "Write an estimator": ("Estimator", "Estimate", "Claim", "splice", "expand_right"),
+    "Write an estimator": ("Estimator", "Estimate", "Claim", "scored", "splice", "expand_right"),
     "Wrap an estimator of another package": (
         "from_reparam",
         "from_surrogate",

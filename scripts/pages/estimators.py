@@ -21,6 +21,7 @@ TARGETS = {
     "own-relaxed": "the gradient of its own relaxed objective E f(ζ), which differs from that of E_q f(z)",
     "bound": "the gradient of its own multi-sample bound",
     "other-law": "the gradient of E f(z) under a distribution of its own in place of q",
+    "penalised": "the gradient of E_q f(z) + β KL(q || reference)",
     "none": "no gradient: f does not reach the parameters",
 }
 

@@ -43,6 +43,11 @@ def which_toys() -> pd.DataFrame:
     return pd.read_csv(FOLDER / "which" / "toys.csv", dtype={"variance_status": str}).fillna({"variance_status": ""})
 
 
+def policy_gradients() -> pd.DataFrame:
+    """One line per form of the policy gradient, of `make policy-gradients`."""
+    return pd.read_csv(FOLDER / "policy-gradients" / "exact.csv")
+
+
 def machine() -> str:
     """The machine and date of the reference results, as text."""
     context = json.loads((FOLDER / "context.json").read_text(encoding="utf-8"))

@@ -74,10 +74,23 @@ def test_an_unbiased_estimator_has_the_exact_mean() -> None:
     assert np.allclose(found.mean, found.exact, rtol=0, atol=1e-6 * np.sqrt(found.square.max()))
 
 
+def test_all_pairs_of_draws_are_enumerated() -> None:
+    """The moments of `rloo` with two draws are those of ½ (f - f')(s - s') over independent z."""
+    toy = CategoryQuadratic(k=4, instance=1).in_float64()
+    found, latent = moments("rloo", toy), toy.latent(toy.params().detach())
+    z = latent.support()
+    q, f, score = latent.log_prob(z).exp(), toy.objective(latent)(z).detach(), latent.score(z).flatten(1)
+    g = (f[:, None] - f)[..., None] * (score[:, None] - score) / 2
+    pairs = q[:, None] * q
+    assert np.allclose(found.mean, (pairs[..., None] * g).sum((0, 1)), rtol=1e-12)
+    assert np.allclose(found.square, (pairs * g.square().sum(-1)).sum(), rtol=1e-12)
+    assert found.configurations == 16 and np.allclose(found.mean, found.exact, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("estimator", "toy", "words"),
     [
-        ("rloo", CategoryQuadratic(), "draws several z at once"),
+        ("rloo:n=6", CategoryQuadratic(), "draws several z at once, which have more than 65536 combinations"),
         ("st-gumbel-softmax", CategoryQuadratic(), "draws noise instead of z"),
         ("exact", CategoryQuadratic(), "does not draw one z"),
         ("reinforce", TwoLayer(), "more than one layer"),

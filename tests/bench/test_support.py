@@ -16,7 +16,7 @@ from dvae_bench.estimators.names import Name, Unsupported
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from tiny import TINY
 
-TOYS = ("bit-table", "category-table", "moments", "vq-table")
+TOYS = ("bit-table", "category-table", "moments", "vq-table", "sequence")
 
 
 def test_the_kinds_are_those_of_latents() -> None:

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 BITS, CLASSES = LatentSpec.bernoulli(3), LatentSpec.categorical(2, 3)
 ISSUE = ("reinforce", "rloo", "disarm", "reinmax", "local-expectation")
 SPECS = {"bernoulli": BITS, "categorical": CLASSES, "continuous": LatentSpec.continuous("gaussian", 3, 2)}
+SPECS["sequence"] = LatentSpec.sequence(2, 3)
 
 
 def objective(spec: LatentSpec) -> Callable[[Tensor], Tensor]:

@@ -192,6 +192,7 @@ def test_an_estimator_takes_what_it_says(plugin: Plugin) -> None:
         "bernoulli": LatentSpec.bernoulli(3),
         "categorical": LatentSpec.categorical(2, 3),
         "continuous": LatentSpec.continuous("gaussian", 3, 2),
+        "sequence": LatentSpec.sequence(2, 3),
     }
     for kind, spec in specs.items():
         if kind in plugin.facts["latents"]:

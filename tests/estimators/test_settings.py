@@ -18,6 +18,7 @@ SPECS = {
     "continuous": LatentSpec.continuous("gaussian", 3, 2),
     "subset": LatentSpec.subset(4, 2),
     "encodings": LatentSpec.encodings(2, 3, 5),
+    "sequence": LatentSpec.sequence(2, 3),
 }
 BITS = SPECS["bernoulli"]
 

@@ -28,6 +28,7 @@ TOYS = {
     "encodings": "vq-table",
     "encodings, linear codebook": "vq-table:codebook=linear-codebook",
     "continuous": "moments",
+    "sequence": "sequence:t=2",
 }
 SHORT = TINY.changed(DRAWS, blocks=8, rows=8)
 

@@ -26,6 +26,7 @@ OTHERS = {
     "subset": (LatentSpec.subset(4, 3), LatentSpec.subset(5, 2), LatentSpec.bernoulli(4)),
     "continuous": (LatentSpec.continuous("laplace", 4, 2), LatentSpec.continuous("gaussian", 3, 2), BITS),
     "encodings": (LatentSpec.encodings(2, 2, 5), LatentSpec.encodings(2, 3, 4), BITS),
+    "sequence": (LatentSpec.sequence(2, 3), LatentSpec.sequence(3, 2), LatentSpec.categorical(3, 3)),
 }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from ...rows import NOT_APPLICABLE, OWN
 from ...sources import CLOCK, DRAWS
 from ...statistics.holm import ALPHA
+from ..constants import BENT, constants
 from ..numbers import MISSING, plain, with_interval
 from ..rows import CELL, is_training, measured, sizes
 from ..verdicts import BIASED, UNBIASED, bias_tests, of_logits, verdicts
@@ -31,6 +32,7 @@ def toy_table(rows: pd.DataFrame) -> Table:
             "estimator": numbers["estimator"],
             "verdict": numbers["verdict"],
             "relative bias": [_bias(line) for line in lines],
+            "up to a constant": [_constant(line) for line in lines],
             "other groups": numbers["other_groups"],
             "own objective": numbers["own_objective"],
             "variance": [_variance(line) for line in lines],
@@ -40,13 +42,16 @@ def toy_table(rows: pd.DataFrame) -> Table:
         },
         dtype=object,
     )
+    proportion = bool((text["up to a constant"] != MISSING).any())
+    if not proportion:
+        text = text.drop(columns="up to a constant")
     own = bool(text["own objective"].any())
     if not own:
         text = text.drop(columns="own objective")
     unbiased = numbers["verdict"] == UNBIASED
     bold = {"variance": not_worse(numbers, "variance", unbiased), "µs per draw": not_worse(numbers, "time")}
     key = ("estimator", "verdict", "relative bias", "variance", "evals", "µs per draw")
-    return Table("toys", _caption(rows, own), numbers, informative(text), bold, key)
+    return Table("toys", _caption(rows, own, proportion), numbers, informative(text), bold, key)
 
 
 def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -58,8 +63,11 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     bias = measured(rows, DRAWS, "bias_rel", "cut").add_prefix("bias_rel_")
     variance = measured(rows, DRAWS, "var_total", "cut").add_prefix("variance_")
     time = measured(rows, CLOCK, "time_total").add_prefix("time_")
+    proportion = constants(rows)
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers = numbers.join(own[["verdict", "p_holm", "sdb", "sdb_any"]]).join(bias.drop(columns="bias_rel_status"))
+    if len(proportion):
+        numbers = numbers.join(proportion)
     numbers["other_groups"] = others.reindex(numbers.index)
     numbers["own_objective"] = objective.reindex(numbers.index)
     numbers = numbers.join(variance)
@@ -107,17 +115,36 @@ def _bias(line: Mapping[Any, Any]) -> str:
     return MISSING
 
 
-def _caption(rows: pd.DataFrame, own: bool) -> str:
+def _constant(line: Mapping[Any, Any]) -> str:
+    """Whether a biased gradient is the exact one up to a constant, and which."""
+    bent = line.get("bent")
+    if line["verdict"] != BIASED or bent is None or pd.isna(bent):
+        return MISSING
+    if bent:
+        spread = "" if math.isnan(line["least"]) else f": {plain(line['least'])} to {plain(line['most'])}"
+        return BENT + spread
+    if line["scale_lo"] <= 0:
+        return "none above 0"
+    return with_interval(line["scale"], line["scale_lo"], line["scale_hi"])
+
+
+def _caption(rows: pd.DataFrame, own: bool, proportion: bool) -> str:
     tests = len(bias_tests(rows))
     objective = (
         "Own objective: the same draws against the gradient of the estimator's own relaxed objective. " if own else ""
+    )
+    constant = (
+        "Up to a constant, of the biased: the c of E g = c times the gradient, or *bent* where Holm's test over the "
+        "bend tests finds no such c, with the range of the c of single data points. "
+        if proportion
+        else ""
     )
     return (
         f"Toy tasks with exact gradients, {sizes(rows, 'var_total', 'draws')}. "
         f"Verdicts: Holm's test over the {tests} bias tests of this report, family-wise "
         f"alpha {ALPHA:g}. Relative bias: norm of the bias over norm of the exact gradient; sdb: the smallest bias "
         "along the gradient that the test detects with probability 0.95 at alpha 0.001; any: in a random direction. "
-        f"{objective}Variance: trace of the covariance of the logits gradient. evals, diffs: evaluations and "
+        f"{constant}{objective}Variance: trace of the covariance of the logits gradient. evals, diffs: evaluations and "
         "differentiations of f per gradient. Brackets are 95 per cent intervals. "
         f"{BOLD}; for the variance, among the unbiased."
     )

@@ -13,6 +13,7 @@ from dvae_bench.estimators.names import UsageError, nearest
 from ..rows import CELL, SETTING, applicable, prepare
 from ..view import NAME, View
 from .efficiency import efficiency_table
+from .exact import exact_table
 from .failures import failures_table
 from .seeds import seeds_table
 from .table import Table
@@ -28,6 +29,7 @@ class Tables(NamedTuple):
     training: Table
     seeds: Table
     failures: Table
+    exact: Table
 
 
 def tables_of(rows: pd.DataFrame) -> Tables:
@@ -35,7 +37,8 @@ def tables_of(rows: pd.DataFrame) -> Tables:
     rows = applicable(prepare(rows))
     toys, training = toy_table(rows), training_table(rows)
     efficiency = efficiency_table(rows, toys.numbers)
-    return Tables(_counted(toys), efficiency, _counted(training), seeds_table(rows), failures_table(rows))
+    others = seeds_table(rows), failures_table(rows), exact_table(rows)
+    return Tables(_counted(toys), efficiency, _counted(training), *others)
 
 
 def _counted(table: Table) -> Table:

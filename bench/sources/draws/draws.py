@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ TUNING_SHARE = 8
 class Draws:
     """The moments of each group's gradient, and its exact gradient [D].
 
+    points: the data points of the toy, whose equal parts of the logits gradient stand one after the other.
+
     relaxed: the exact gradient [D] of the estimator's own relaxed objective; empty when it has none or it is unknown.
     """
 
@@ -38,6 +41,7 @@ class Draws:
     work: Work
     tuned_steps: int
     claim: Claim
+    points: int
 
     def finite_variance(self, group: str) -> bool:
         """Whether the estimator claims a finite variance for this group; its claim does not cover the groups of f."""
@@ -86,7 +90,8 @@ def draw_gradients(layers: Layers, task: Toy, settings: DrawSettings, seed: int)
             raise FloatingPointError(f"the gradient draws of group {group!r} contain NaN or infinity")
     known = {group: tensor.numpy() for group, tensor in exact.items()}
     relaxed = {group: tensor.flatten().numpy() for group, tensor in task.relaxed(layers.top).items()}
-    return Draws(moments, known, relaxed, work, tuned, layers.top.claim())
+    points = math.prod(task.latent(task.params()).batch_shape)
+    return Draws(moments, known, relaxed, work, tuned, layers.top.claim(), points)
 
 
 def unit(vector: Tensor) -> Tensor:

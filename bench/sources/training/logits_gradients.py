@@ -14,7 +14,7 @@ from ...statistics.intervals import Quantity, relative_bias_between
 from ..gradient import draw_gradient, model_problem
 
 TOGETHER, AT_A_TIME = 10_000_000, 16
-REFERENCES = {"bernoulli": "rloo:n=4", "categorical": "rloo:n=4", "subset": "rloo:n=4", "continuous": "pathwise"}
+REFERENCES = dict.fromkeys(("bernoulli", "categorical", "subset", "sequence"), "rloo:n=4") | {"continuous": "pathwise"}
 """Unbiased estimators of low variance, whose long mean stands for the exact gradient where none is known."""
 DEEP_REFERENCES = {"bernoulli": "disarm", "categorical": "rloo"}
 """The same for several layers, where the evaluations of the layers multiply: each makes two per layer."""
