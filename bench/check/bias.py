@@ -41,9 +41,9 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 UNLIKELY = 1e-6
 ROWS, MOST, AGAIN = 300, 7000, 4
-SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"]}
-FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"]}
-"""Sizes at which the relaxed objective is known."""
+SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "polynomial": ["n=12"], "category-table": ["n={1,2}"]}
+FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "polynomial": ["n=3"], "bit-table": ["d=2"]}
+"""Sizes at which the relaxed objective is known, where it is known at any."""
 TABLES = {
     "bernoulli": "bit-table",
     "categorical": "category-table",
