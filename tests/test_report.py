@@ -448,6 +448,20 @@ def test_same_rows_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
     assert written[0] == written[1]
 
 
+def test_the_last_bits_of_the_layout_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, draw = small_rows(), Figure.draw_without_rendering
+
+    def draw_beside(figure: Figure) -> None:
+        draw(figure)
+        for axes in figure.axes:
+            axes.set_position(np.nextafter(axes.get_position(original=True).bounds, 1))
+
+    plain, _ = write_figures(rows, tmp_path / "a", ["training"])
+    monkeypatch.setattr(Figure, "draw_without_rendering", draw_beside)
+    moved, _ = write_figures(rows, tmp_path / "b", ["training"])
+    assert [path.read_bytes() for path in plain] == [path.read_bytes() for path in moved] != []
+
+
 def drawn(rows: pd.DataFrame, name: str, look: str = "paper", columns: int = 2, view: View = ALL) -> Figure | str:
     """A figure as it would be saved."""
     with style(look, 1 if name in NARROW else columns):

@@ -45,12 +45,13 @@ ROWS, MOST, AGAIN = 300, 7000, 4
 SIZES = {
     "bit": ["d=4"],
     "quadratic": ["d=12"],
+    "polynomial": ["n=12"],
     "category-table": ["n={1,2}"],
     "subset-distance": ["n=6,k=3"],
     "sequence": ["t=2,beta={0,0.5}"],
 }
-FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"], "rbm-bits": ["d=1"]}
-"""Sizes at which the relaxed objective is known."""
+FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "polynomial": ["n=3"], "bit-table": ["d=2"], "rbm-bits": ["d=1"]}
+"""Sizes at which the relaxed objective is known, where it is known at any."""
 TABLES = {
     "bernoulli": "bit-table",
     "categorical": "category-table",

@@ -101,19 +101,22 @@ def curve(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return over_seeds(finished(rows, metric), [*CELL, "step"])
 
 
-def finished(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The finite rows of a training metric, by step, without failed seeds and without the rows of the basket."""
+def finished(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
+    """The finite rows of training metrics, by step, without failed seeds and without the rows of the basket."""
+    own = (rows["source"] == STEPS.name) & rows["metric"].isin(metrics) & (rows["group"] == "")
+    chosen = rows[own & np.isfinite(rows["value"])]
+    if chosen.empty:
+        return chosen
     failed = failures(rows)
     failed = failed.loc[failed["source"].isin([STEPS.name, ""]), [*CELL, "seed"]].drop_duplicates()
-    chosen = rows[
-        (rows["source"] == STEPS.name) & (rows["metric"] == metric) & (rows["group"] == "") & np.isfinite(rows["value"])
-    ]
     merged = chosen.merge(failed.assign(failed=True), on=[*CELL, "seed"], how="left")
     return merged[merged["failed"].isna()].sort_values("step", kind="stable")
 
 
 def over_seeds(rows: pd.DataFrame, keys: list[Any]) -> pd.DataFrame:
     """[keys] -> value, lo, hi, seeds, as in `final`, from rows with one value per seed."""
+    if rows.empty:
+        return rows.assign(seeds=rows["seed"]).set_index(keys)[["value", "lo", "hi", "seeds"]]
     groups = rows.groupby(keys)
     table = groups.agg(value=("value", "mean"), lo=("lo", "first"), hi=("hi", "first"), seeds=("seed", "nunique"))
     several = table["seeds"] > 1

@@ -73,7 +73,7 @@ def training_table(rows: pd.DataFrame) -> Table:
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
     """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "unsupported" where no seed finished."""
-    ended = pd.concat([finished(rows, metric)[[*CELL, "seed"]] for metric in _FINAL]).drop_duplicates()
+    ended = finished(rows, *_FINAL)[[*CELL, "seed"]].drop_duplicates()
     seeds = ended.groupby(CELL).size()
     failed = failures(rows)
     counts = failed[failed["source"].isin([STEPS.name, ""])].groupby([*CELL, "status"])["seed"].nunique()
