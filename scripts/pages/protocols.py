@@ -25,7 +25,7 @@ def _protocol(protocol: Protocol) -> str:
     lines.append(f"* {length}" + (f"; {protocol.select}: {sweep}" if sweep else ""))
     given = {**protocol.values, **protocol.measuring}
     lines.append(f"* task: {', '.join([protocol.task, *(f'{key}={value}' for key, value in given.items())])}")
-    lines += [f"* not read in the paper, chosen here: {protocol.assumed}"] if protocol.assumed else []
+    lines += [f"* not read in the paper, chosen here: {protocol.choices}"] if protocol.assumed else []
     lines += [f"* different here: {difference}" for difference in protocol.differs]
     lines += ["", f"| {protocol.metric} | estimator | {' | '.join(protocol.settings)} |"]
     lines.append("|:---" * (2 + len(protocol.settings)) + "|")
