@@ -71,7 +71,7 @@ class Reproduction:
             self.session.context["reproduction"] = {"scale": asdict(self.scale)}
             self._announce(say)
             return
-        asked = {"protocol": self.protocol.name, "budget": budget, "most": asdict(self.scale)}
+        asked: dict[str, Any] = {"protocol": self.protocol.name, "budget": budget, "most": asdict(self.scale)}
         asked |= {"methods": [method.method for method in self.protocol.methods]}
         asked |= {"settings": list(self.protocol.settings), "values": dict(self.protocol.values)}
         earlier = self.session.store.context().get("reproduction", {})

@@ -36,7 +36,7 @@ def points(protocol: Protocol, method: Method, setting: str, most: int = 0) -> l
     if most == 1:
         return [_point(both, itertools.repeat(0.5))]
     if not protocol.trials:
-        return list(itertools.product(*(sweep.names() for sweep in both)))
+        return list(itertools.product(both[0].names(), both[1].names()))
     keys = [key for sweep in both for key in sweep.choices]
     # A stream for each parameter: trial k of every method has the same learning rate.
     streams = [random.Random(f"{setting}/{key}") for key in keys]

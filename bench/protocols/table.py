@@ -16,7 +16,7 @@ from ..rows import Quantity
 from ..sources import STEPS
 from ..statistics import intervals as st
 from .protocol import Method, Protocol
-from .scale import Scale, Trial, trials
+from .scale import Scale, Trial, settings_at, trials
 from .selection import chosen, outcomes
 
 INTERVAL_SEEDS = 3
@@ -136,7 +136,7 @@ def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[st
     """The sentences of the caption: the table's title, what differs from the paper, and disagreements on the order."""
     split = protocol.measured.rpartition("_")[2]
     metric = _METRICS.get(protocol.measured.removesuffix(f"_{split}"), protocol.measured)
-    samples = f" of {protocol.samples} samples" if protocol.measured.startswith("iw") else ""
+    samples = f" of {settings_at(protocol, scale).iw_samples} samples" if protocol.measured.startswith("iw") else ""
     remarks = [_title(numbers, protocol, scale)]
     if protocol.source == STEPS.name:
         sign = "Minus the" if protocol.negated else "The"

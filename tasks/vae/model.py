@@ -14,7 +14,7 @@ from ...estimators.contract import Lower
 from ...estimators.latents import Discrete, Gaussian, Latent, LatentSpec, Objective, latent_at
 from .architectures import Architecture
 from .latent_model import LatentModel
-from .likelihood import reconstruction
+from .likelihood import log_likelihood, reconstruction
 
 PIXELS = 784
 
@@ -183,7 +183,8 @@ class Vae(LatentModel):
 
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
         """log p(x, z) - log q(z given x) at hard z, [n, batch]; with several layers, by one draw of the others."""
-        return self.prior_log_prob(latent, z, generator) - self.reconstruction(x, z) - latent.log_prob(z)
+        prior = self.prior_log_prob(latent, z, generator)
+        return prior + log_likelihood(self.logits(z), x) - latent.log_prob(z)
 
 
 def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.Tanh) -> nn.Sequential:
