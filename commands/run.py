@@ -142,11 +142,17 @@ def run(
 
 def reproduce(
     protocol: Annotated[str, typer.Argument(help="A protocol's name (see `list protocols`) or TOML file.")],
-    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these estimators.")] = ["*"],
+    estimators: Annotated[list[str], typer.Option("-e", "--estimators", help="Only these estimators.")] = [],
+    settings: Annotated[
+        list[str], typer.Option("--setting", help="Only these settings, the columns of the paper's table; globs.")
+    ] = [],
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps of a scaled-down run.")] = None,
     budget: Annotated[str | None, typer.Option(help="Scale down to this time: 90s, 2m, 1.5h.")] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Reporting seeds; default: the protocol's.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials of each random search; default: the protocol's.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, xpu, ...")] = "auto",
     output: Annotated[
@@ -166,12 +172,15 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
 ) -> None:
     """Run a published protocol and print its numbers beside ours; finished cells are reused."""
-    from ..bench.protocols.reproduce import Reproduction
+    from ..bench import protocols
+    from ..bench.protocols.excerpt import only
+    from ..bench.protocols.reproduce import Reproduction, at_paths
     from ..bench.run.screen import Screen
 
     how = execution(jobs, executor, address, isolate, timeout, memory)
     paths = speed(autocast, compiled, cuda_graphs)
-    whole = Reproduction.prepare(protocol, estimators, steps, seeds, device, threads, output, paths)
+    part = at_paths(only(protocols.load(protocol), estimators, settings), paths)
+    whole = Reproduction.prepare(part, steps, seeds, trials, device, threads, output)
     whole.forecast(budget, typer.echo)
     if dry_run:
         return
@@ -180,7 +189,7 @@ def reproduce(
         screen = Screen(session, how.slots)
         screen.plan(fresh)
         parts.append(_measure(session, screen, fresh, how))
-    screen.finish(parts[-1], whole.table())
+    screen.finish(parts[-1], *whole.tables())
     if any(counts.get("error") for counts in parts):
         raise typer.Exit(FAILED)
 

@@ -12,6 +12,7 @@ from ...estimators.names import UsageError, nearest
 from ...estimators.registry import Plugin
 from ..sources import SOURCES
 from .protocol import TRAINING_IMAGES, Method, Protocol, Table
+from .search import range_of, sweeps
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "tasks" / "protocols"
 
@@ -122,6 +123,8 @@ def _check(protocol: Protocol) -> None:
             )
         if not isinstance(values, dict) or set(values) - {"metric", "step"}:
             raise UsageError(f"{name}: reported in {setting!r} must be a table of metric and step, got {values!r}")
+    if protocol.trials < 0 or protocol.trials == 1:
+        raise UsageError(f"{name}: trials must be 0 for a grid, or at least 2, got {protocol.trials}")
     for key in ("seeds", "evaluations", "samples"):
         if getattr(protocol, key) < 1:
             raise UsageError(f"{name}: {key} must be at least 1")
@@ -138,12 +141,12 @@ def _check(protocol: Protocol) -> None:
         raise UsageError(
             f"{name}: a selection seed is among the reporting seeds 0 to {protocol.seeds - 1}; choose another"
         )
-    sweeps = bool(protocol.sweep) or any("{" in method.estimator for method in protocol.methods)
-    if sweeps and not protocol.selection_seeds:
+    searched = bool(protocol.sweep) or any("{" in method.estimator for method in protocol.methods)
+    if searched and not protocol.selection_seeds:
         raise UsageError(f"{name} has a sweep but no selection_seeds; add some, such as [1000]")
     for key, choices in protocol.sweep.items():
-        if not isinstance(choices, list) or not choices:
-            raise UsageError(f"{name}: sweep.{key} must be a list of values, got {choices!r}")
+        if choices == [] or not (isinstance(choices, list) or range_of([choices])):
+            raise UsageError(f"{name}: sweep.{key} must be a list of values or a range, '1e-4..1e-2', got {choices!r}")
     for setting, values in protocol.settings.items():
         if not isinstance(values, dict):
             raise UsageError(f"{name}: the setting {setting!r} must be a table of task values, got {values!r}")
@@ -151,6 +154,13 @@ def _check(protocol: Protocol) -> None:
     twice = [line for line in dict.fromkeys(lines) if lines.count(line) > 1]
     if twice:
         raise UsageError(f"{name} has {twice[0][0]!r} twice in {twice[0][1]!r}; give each method once per setting")
+    for method, setting in protocol.lines():
+        both = sweeps(protocol, method, setting)
+        ranges = [key for sweep in both for key, values in sweep.choices.items() if range_of(values)]
+        if ranges and not protocol.trials:
+            raise UsageError(f"{name}: {method.method!r} has a range of {ranges[0]}; add the number of trials")
+        if protocol.trials and not ranges:
+            raise UsageError(f"{name}: {method.method!r} has no range to draw {protocol.trials} trials from; add one")
     for method in protocol.methods:
         if protocol.numbers == "none" and method.published:
             raise UsageError(

@@ -16,8 +16,8 @@ class Method:
     """A method of the paper, our estimator for it, and its published numbers.
 
     published: setting -> a value, or [value, spread]; without any, the method is run in every setting. estimator: may
-    have a sweep, `gumbel-softmax:tau={.1,.5}`, which is combined with the protocol's own. values: the task's parameters
-    for this method. differs: why the paper's numbers for it are not comparable with ours.
+    have a sweep, `gumbel-softmax:tau={.1,.5}` or `tau={.1..1}`, which is combined with the protocol's own. values: the
+    task's parameters for this method. differs: why the paper's numbers for it are not comparable with ours.
     """
 
     method: str
@@ -42,11 +42,15 @@ class Protocol:
     """What a paper trained, and the numbers it printed.
 
     metric: the metric to compare, with a leading minus where the paper prints its negative. report: its last value, or
-    its best along training. values: the task's parameters. settings: parameters for each column of the paper's table.
-    sweep: parameters whose values `select` chooses on the selection seeds, which differ from the reporting seeds 0 to
-    seeds - 1. numbers: verified in the paper, recalled, or none. runs: how many runs each of them averages; 0 if that
-    is unknown. differs: what we do differently, printed with every table. assumed: the parts of the protocol that were
-    not read and are our choice; a table with any is not called a reproduction.
+    its best along training. values: the task's parameters. numbers: verified in the paper, recalled, or none. runs: how
+    many runs each of them averages; 0 if that is unknown. differs: what we do differently, printed with every table.
+    assumed: each part of the protocol that was not read, and our choice; a table with any is not called a reproduction.
+
+    A setting is a column of the paper's table, with the parameters of its task; a line is a method in a setting. For
+    each line, `sweep` and the sweep of its estimator say what is searched: all values of a grid or, if `trials` is
+    given, that many points, drawn from lists and ranges (`1e-4..1e-2`, uniform on a log scale). A trial is a training
+    at one of these points on each of the selection seeds; `select` compares the trials by what they end with. The best
+    one is then trained on the reporting seeds, 0 to seeds - 1, whose numbers we report.
 
     source: the source that measures it. For a source of toys, `steps` counts what it counts, `measuring` has its
     settings where they differ from the preset paper, and a cell holds several runs, the blocks of its rows. reported:
@@ -74,8 +78,9 @@ class Protocol:
     samples: int = 1
     runs: int = 0
     spread: str = ""
-    assumed: str = ""
+    trials: int = 0
     selection_seeds: tuple[int, ...] = ()
+    assumed: Table = field(default_factory=dict)
     sweep: Table = field(default_factory=dict)
     measuring: Table = field(default_factory=dict)
     reported: Table = field(default_factory=dict)
@@ -104,9 +109,24 @@ class Protocol:
 
     @property
     def selection_metric(self) -> str:
-        """The metric that `select` compares: the loss, or the ELBO, since only the last point has the tighter bound."""
+        """The metric that `select` compares: the loss, or the ELBO, since only reports have the tighter bound."""
         name = "loss" if self.measured.startswith("loss") else "elbo"
-        return f"{name}_{self.select.removeprefix('best ')}"
+        return f"{name}_{self.selection_split}"
+
+    @property
+    def selection_split(self) -> str:
+        return self.select.removeprefix("best ")
+
+    @property
+    def assumptions(self) -> str:
+        """Such as 'networks and search ranges'."""
+        *others, last = self.assumed or [""]
+        return f"{', '.join(others)} and {last}" if others else last
+
+    @property
+    def choices(self) -> str:
+        """The assumed parts with our choice for each: 'networks (two hidden layers of 200, tanh); batch (100)'."""
+        return "; ".join(f"{part} ({choice})" for part, choice in self.assumed.items())
 
     @property
     def length(self) -> int:

@@ -1,55 +1,60 @@
-"""Runs a protocol: its sweep on the selection seeds, each choice on the reporting seeds, and the table."""
+"""Runs a protocol: its trials on the selection seeds, each choice on the reporting seeds, and the tables."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from ...estimators.names import Name, UsageError, nearest
-from ...estimators.registry import matches
+from ...estimators.names import UsageError
 from ..report.tables.table import Table
 from ..run.cell import Cell, Place
-from ..run.screen import minutes
 from ..run.session import Session
 from ..sources import SOURCES, STEPS
-from .forecast import cells_of, duration, fitting, paces, seconds
-from .library import load
+from .forecast import Cost, costs, duration, fitting, paces, trial_cells
 from .protocol import Method, Protocol
-from .scale import Scale, Variant, settings_at, variants
+from .scale import Scale, Trial, settings_at, trial_settings_at, trials
+from .search_table import search_table
 from .selection import chosen
 from .table import reproduction_table
 
 
 @dataclass
 class Reproduction:
-    """One protocol in one results folder. Raises UsageError on unknown names before anything is measured."""
+    """One protocol in one results folder. Raises UsageError on unknown names before anything is measured.
+
+    trial_pace, pace: the expected time of the cells of trials and of reports, as a multiple of their typical seconds.
+    """
 
     protocol: Protocol
     scale: Scale
     session: Session
     place: Place
+    trial_pace: float = 1.0
+    pace: float = 1.0
 
     @classmethod
     def prepare(
         cls,
-        name: str,
-        patterns: list[str],
+        protocol: Protocol,
         steps: int | None,
         seeds: int | None,
+        most_trials: int | None,
         device: str,
         threads: int,
         folder: Path | None,
-        speed: Mapping[str, str],
     ) -> Reproduction:
-        protocol = at_speed(only(load(name), patterns), speed)
+        """The protocol at a scale: with `steps`, `seeds` or `most_trials` where they are given."""
         if steps and steps > protocol.length:
             counted = SOURCES[protocol.source].counted
             raise UsageError(f"{protocol.name} has {protocol.length} {counted}; give --steps of at most that many")
-        scale = Scale(steps or protocol.length, seeds or protocol.seeds)
-        tasks = {task for line in protocol.lines() for _, task in variants(protocol, *line, scale)}
+        if most_trials and most_trials > max(1, protocol.trials):
+            why = f"has {protocol.trials} trials" if protocol.trials else "searches a grid"
+            raise UsageError(f"{protocol.name} {why}; give --trials of at most {max(1, protocol.trials)}")
+        scale = Scale(steps or protocol.length, seeds or protocol.seeds, most_trials or 0)
+        tasks = {task for line in protocol.lines() for _, task in trials(protocol, *line, scale)}
         session, place = Session.open(tasks, device, threads, folder or Path("results") / protocol.name)
         return cls(protocol, scale, session, place)
 
@@ -66,9 +71,9 @@ class Reproduction:
             self.session.context["reproduction"] = {"scale": asdict(self.scale)}
             self._announce(say)
             return
-        methods = [method.method for method in self.protocol.methods]
-        asked = {"protocol": self.protocol.name, "methods": methods, "budget": budget, "most": asdict(self.scale)}
-        asked |= {"values": dict(self.protocol.values)}
+        asked: dict[str, Any] = {"protocol": self.protocol.name, "budget": budget, "most": asdict(self.scale)}
+        asked |= {"methods": [method.method for method in self.protocol.methods]}
+        asked |= {"settings": list(self.protocol.settings), "values": dict(self.protocol.values)}
         earlier = self.session.store.context().get("reproduction", {})
         stored = Scale.stored(earlier.get("scale"), self.scale)
         if budget is not None and earlier.get("asked") == asked and stored is not None:
@@ -78,11 +83,18 @@ class Reproduction:
             measured = paces(self.protocol, self._probe)
             if budget is not None:
                 self.scale = fitting(self.protocol, self.scale, end - time.perf_counter(), measured)
-            total = seconds(self.protocol, self.scale, measured)
-            self.session.pace = total / (self.count * STEPS.seconds(settings_at(self.protocol, self.scale)))
-            say(f"about {minutes(total)} here, estimated from a few steps of each method in each setting")
+            self._estimate(costs(self.protocol, self.scale, measured), say)
         self.session.context["reproduction"] = {"asked": asked, "scale": asdict(self.scale)}
         self._announce(say)
+
+    def _estimate(self, found: Mapping[str, tuple[Cost, Cost]], say: Callable[[str], None]) -> None:
+        """Report the time of each setting, and keep the pace of the cells of trials and of reports."""
+        tried, reported = (sum((both[kind] for both in found.values()), Cost()) for kind in (0, 1))
+        typical = STEPS.seconds(settings_at(self.protocol, self.scale))
+        self.trial_pace, self.pace = (cost.seconds / (typical * max(1, cost.cells)) for cost in (tried, reported))
+        for setting, both in found.items():
+            say(f"{setting}: {both[0].cells + both[1].cells} cells, {both[0] + both[1]}")
+        say(f"{tried + reported} here, estimated from a few steps of each method in each setting")
 
     def _announce(self, say: Callable[[str], None]) -> None:
         steps = self.scale.steps
@@ -92,13 +104,14 @@ class Reproduction:
         if words := self.scale.words(self.protocol):
             say(f"{words}: no reproduction")
         if self.protocol.assumed:
-            say(f"not read in the paper and chosen here: {self.protocol.assumed}")
+            say(f"not read in the paper and chosen here: {self.protocol.choices}")
         for difference in self.protocol.differs:
             say(f"done otherwise here: {difference}")
 
     @property
     def count(self) -> int:
-        return sum(cells_of(self.protocol, *line, self.scale) for line in self.protocol.lines())
+        lines = list(self.protocol.lines())
+        return len(lines) * self.scale.seeds + sum(trial_cells(self.protocol, *line, self.scale) for line in lines)
 
     def sessions(self) -> Iterator[Session]:
         """The selection, if there is any, and then the session of the choices."""
@@ -107,54 +120,43 @@ class Reproduction:
         yield self.reporting()
 
     def selection(self) -> Session:
-        """The sweeps of all lines on the selection seeds."""
-        sweeps = [variants(self.protocol, *line, self.scale) for line in self.protocol.lines()]
-        wanted = [variant for sweep in sweeps if len(sweep) > 1 for variant in sweep]
-        return self._session(wanted, self.protocol.selection_seeds)
+        """The trials of all lines that have a choice, on the selection seeds."""
+        searches = [trials(self.protocol, *line, self.scale) for line in self.protocol.lines()]
+        wanted = [trial for search in searches if len(search) > 1 for trial in search]
+        settings = trial_settings_at(self.protocol, self.scale)
+        return self._session(wanted, self.protocol.selection_seeds, settings, self.trial_pace)
 
     def reporting(self) -> Session:
         """The choice of each line, by the stored rows of the selection, on the reporting seeds."""
         choices = chosen(self.selection().rows(), self.protocol, self.scale)
-        return self._session(choices.values(), range(self.scale.seeds))
+        settings = settings_at(self.protocol, self.scale)
+        return self._session(choices.values(), range(self.scale.seeds), settings, self.pace)
 
-    def table(self) -> Table:
-        rows = self.session.store.rows([cell.part() for cell in (*self.selection().cells, *self.reporting().cells)])
-        return reproduction_table(rows, self.protocol, self.scale)
+    def tables(self) -> Iterator[Table]:
+        """What each method gained from its search, if there was any, and our numbers beside the published ones."""
+        selection = self.selection().cells
+        parts = [cell.part() for cell in (*selection, *self.reporting().cells)]
+        rows = self.session.store.rows(parts)
+        if selection:
+            yield search_table(rows, self.protocol, self.scale)
+        yield reproduction_table(rows, self.protocol, self.scale)
 
-    def _session(self, wanted: Iterable[Variant], seeds: Iterable[int]) -> Session:
-        cells = [self._cell(variant, seed, self.scale) for variant in dict.fromkeys(wanted) for seed in seeds]
-        return replace(self.session, cells=cells)
+    def _session(self, wanted: Iterable[Trial], seeds: Iterable[int], settings: Any, pace: float) -> Session:
+        seeds = list(seeds)
+        cells = [self._cell(trial, seed, settings) for trial in dict.fromkeys(wanted) for seed in seeds]
+        return replace(self.session, cells=cells, pace=pace)
 
     def _probe(self, method: Method, setting: str, scale: Scale) -> Cell:
-        return self._cell(variants(self.protocol, method, setting, scale)[0], 0, scale)
+        trial = trials(self.protocol, method, setting, scale)[0]
+        return self._cell(trial, 0, settings_at(self.protocol, scale))
 
-    def _cell(self, variant: Variant, seed: int, scale: Scale) -> Cell:
-        estimator, task = variant
-        settings = settings_at(self.protocol, scale)
+    def _cell(self, trial: Trial, seed: int, settings: Any) -> Cell:
+        estimator, task = trial
         source = SOURCES[self.protocol.source]
         return Cell(estimator=estimator, task=task, source=source, seed=seed, place=self.place, settings=settings)
 
 
-def at_speed(protocol: Protocol, values: Mapping[str, str]) -> Protocol:
+def at_paths(protocol: Protocol, values: Mapping[str, str]) -> Protocol:
     """The protocol with speed paths (hyper-parameters of the task), each stated as a difference from the paper."""
     differs = tuple(f"training takes the speed path {path}={value}" for path, value in values.items())
     return replace(protocol, values={**protocol.values, **values}, differs=(*protocol.differs, *differs))
-
-
-def only(protocol: Protocol, patterns: Iterable[str]) -> Protocol:
-    """The protocol with only the methods whose label, estimator or family matches a pattern; all without patterns.
-
-    Raises UsageError when a pattern matches nothing.
-    """
-    kept: set[str] = set()
-    for pattern in patterns:
-        found = [m.method for m in protocol.methods if fnmatchcase(m.method, pattern) or _is(m.estimator, pattern)]
-        if not found:
-            labels = [method.method for method in protocol.methods]
-            raise UsageError(f"{protocol.name} has no method {pattern!r}{nearest(pattern, labels)}")
-        kept.update(found)
-    return replace(protocol, methods=tuple(method for method in protocol.methods if method.method in kept))
-
-
-def _is(estimator: str, pattern: str) -> bool:
-    return any(matches(name, pattern) for name in Name.sweep(estimator))

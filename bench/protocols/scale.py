@@ -1,4 +1,4 @@
-"""The scale at which a protocol is run, and its estimators, tasks and settings at that length. No torch."""
+"""The scale at which a protocol is run, and the trials and settings of its cells at that length. No torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ...estimators.names import Name, Sweep
+from ...estimators.names import Name
 from ...estimators.registry import ESTIMATORS, TASKS
 from ..run.presets import PRESETS
 from ..sources import SOURCES, STEPS
 from ..sources.settings import TrainSettings
 from .protocol import Method, Protocol
+from .search import points
 
 IN_STEPS = ("warmup",)
 PER_STEP = ("rate",)
@@ -20,17 +21,20 @@ PER_STEP = ("rate",)
 IMAGES, IW_IMAGES = 60_000, 10_000
 EVALUATION_SHARE = 10  # evaluations process at most a tenth as many images as training does
 
-Variant = tuple[Name, Name]
-"""An estimator on a task: one point of a sweep."""
+Trial = tuple[Name, Name]
+"""An estimator on a task, in canonical names: one point of a search."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Training steps and reporting seeds; without `sweep`, the middle of each sweep replaces the choice."""
+    """Training steps, reporting seeds, and at most how many trials of a random search; 0 for the whole search.
+
+    With one trial, the middle of each sweep replaces the choice.
+    """
 
     steps: int
     seeds: int
-    sweep: bool = True
+    trials: int = 0
 
     @classmethod
     def full(cls, protocol: Protocol) -> Scale:
@@ -40,9 +44,10 @@ class Scale:
     def stored(cls, given: Any, most: Scale) -> Scale | None:
         """The scale in a context, which may come from anyone; None where it is none, or larger than `most`."""
         match given:
-            case {"steps": int(steps), "seeds": int(seeds), "sweep": bool(sweep)}:
-                fits = 0 < steps <= most.steps and 0 < seeds <= most.seeds and (most.sweep or not sweep)
-                return cls(steps, seeds, sweep) if fits else None
+            case {"steps": int(steps), "seeds": int(seeds), "trials": int(trials)}:
+                fewer = trials == most.trials or 0 < trials < (most.trials or math.inf)
+                fits = 0 < steps <= most.steps and 0 < seeds <= most.seeds and fewer
+                return cls(steps, seeds, trials) if fits else None
         return None
 
     def words(self, protocol: Protocol) -> str:
@@ -52,26 +57,19 @@ class Scale:
             parts.append(f"{self.steps} of {protocol.length} {SOURCES[protocol.source].counted}")
         if self.seeds < protocol.seeds:
             parts.append(f"{self.seeds} of {protocol.seeds} seeds")
-        if not self.sweep:
+        if self.trials == 1:
             parts.append("one value of each sweep")
+        elif 0 < self.trials < protocol.trials:
+            parts.append(f"{self.trials} of {protocol.trials} trials")
         return f"scaled down to {', '.join(parts)}" if parts else ""
 
 
-def variants(protocol: Protocol, method: Method, setting: str, scale: Scale) -> list[Variant]:
-    """The sweep of a method in a setting, in canonical names. Raises UsageError on an unknown name or value."""
+def trials(protocol: Protocol, method: Method, setting: str, scale: Scale) -> list[Trial]:
+    """The trials of a method in a setting. Raises UsageError on an unknown name or value."""
     share = scale.steps / protocol.length
-    own = protocol.settings[setting] | dict(method.values)
-    tasks = [
-        Name(protocol.task, tuple((dict(protocol.values) | chosen.values | own).items()))
-        for chosen in Sweep(protocol.task, protocol.sweep).names()
-    ]
-    estimators = Name.sweep(method.estimator)
-    if not scale.sweep:
-        tasks, estimators = [tasks[len(tasks) // 2]], [estimators[len(estimators) // 2]]
     return [
         (ESTIMATORS.canonical(scaled(estimator, share)), TASKS.canonical(scaled(task, share)))
-        for estimator in estimators
-        for task in tasks
+        for estimator, task in points(protocol, method, setting, scale.trials)
     ]
 
 
@@ -87,8 +85,23 @@ def scaled(name: Name, share: float) -> Name:
 
 
 def settings_at(protocol: Protocol, scale: Scale) -> Any:
-    """The settings of a cell of the protocol's source."""
+    """The settings of a cell that is reported, of the protocol's source."""
     return training_at(protocol, scale) if protocol.source == STEPS.name else toy_at(protocol, scale)
+
+
+def trial_settings_at(protocol: Protocol, scale: Scale) -> Any:
+    """The settings of a trial's cells, which measure what `select` compares and nothing else."""
+    settings = settings_at(protocol, scale)
+    if protocol.source != STEPS.name:
+        return settings
+    return replace(
+        settings,
+        evaluations=settings.evaluations if protocol.report == "best" else 1,
+        splits=(protocol.selection_split,),
+        iw_images=0,
+        variance_draws=0,
+        reference_draws=0,
+    )
 
 
 def toy_at(protocol: Protocol, scale: Scale) -> Any:
@@ -123,8 +136,3 @@ def training_at(protocol: Protocol, scale: Scale) -> TrainSettings:
         variance_draws=3,
         reference_draws=16,
     )
-
-
-def evaluated(settings: TrainSettings) -> int:
-    """How many images one cell evaluates: in two splits, plus every sample of the importance-weighted bound."""
-    return 2 * settings.evaluations * settings.images + settings.iw_images * settings.iw_samples

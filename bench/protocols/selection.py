@@ -1,4 +1,4 @@
-"""The choice among the values of a sweep: a pure function of the rows of the selection seeds."""
+"""The choice among the trials of a line: a pure function of the rows of the selection seeds."""
 
 from __future__ import annotations
 
@@ -7,29 +7,39 @@ import pandas as pd
 
 from ..sources import STEPS
 from .protocol import Protocol
-from .scale import Scale, Variant, variants
+from .scale import Scale, Trial, trials
 
 COLUMNS = ["estimator", "task", "seed", "value", "runs", "lo", "hi", "score", "step", "data", "status"]
 Line = tuple[str, str]
 """The names of a method and a setting."""
 
 
-def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, Variant]:
-    """The variant of each line with the best mean score over the selection seeds; rows of other seeds are ignored.
+def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, Trial]:
+    """The trial of each line with the best mean score over the selection seeds; rows of other seeds are ignored.
 
-    A diverged seed scores -inf. A variant that lacks a score (unsupported, failed) is not chosen, and a line of only
-    such variants is left out. A line of one variant needs no rows.
+    A diverged seed scores -inf. A trial that lacks a score (unsupported, failed) is not chosen, and a line of only such
+    trials is left out. A line of one trial needs no rows.
     """
     found = {}
-    ends = outcomes(rows, protocol, protocol.selection_metric)
-    scores = ends.set_index(["estimator", "task", "seed"])["score"]
+    scores = scored(rows, protocol, scale)
     for method, setting in protocol.lines():
-        candidates = variants(protocol, method, setting, scale)
-        means = [_mean_score(scores, variant, protocol.selection_seeds) for variant in candidates]
+        candidates, means = trials(protocol, method, setting, scale), scores[method.method, setting]
         best = max(range(len(candidates)), key=lambda k: -np.inf if np.isnan(means[k]) else means[k])
         if len(candidates) == 1 or not np.isnan(means[best]):
             found[method.method, setting] = candidates[best]
     return found
+
+
+def scored(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, list[float]]:
+    """The mean score of each trial of each line over the selection seeds; -inf if one diverged, NaN if one lacks it."""
+    ends = outcomes(rows, protocol, protocol.selection_metric)
+    scores = ends.set_index(["estimator", "task", "seed"])["score"]
+    return {
+        (method.method, setting): [
+            _mean_score(scores, trial, protocol.selection_seeds) for trial in trials(protocol, method, setting, scale)
+        ]
+        for method, setting in protocol.lines()
+    }
 
 
 def outcomes(rows: pd.DataFrame, protocol: Protocol, metric: str, step: int | None = None) -> pd.DataFrame:
@@ -73,6 +83,6 @@ def outcomes(rows: pd.DataFrame, protocol: Protocol, metric: str, step: int | No
     return pd.DataFrame(ends, columns=COLUMNS)
 
 
-def _mean_score(scores: pd.Series, variant: Variant, seeds: tuple[int, ...]) -> float:
-    estimator, task = map(str, variant)
+def _mean_score(scores: pd.Series, trial: Trial, seeds: tuple[int, ...]) -> float:
+    estimator, task = map(str, trial)
     return float(np.mean([scores.get((estimator, task, seed), float("nan")) for seed in seeds])) if seeds else np.nan

@@ -16,7 +16,7 @@ from ..rows import Quantity
 from ..sources import STEPS
 from ..statistics import intervals as st
 from .protocol import Method, Protocol
-from .scale import Scale, Variant, variants
+from .scale import Scale, Trial, settings_at, trials
 from .selection import chosen, outcomes
 
 INTERVAL_SEEDS = 3
@@ -65,24 +65,21 @@ def _numbers(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> pd.DataFra
 
 
 def _line(
-    protocol: Protocol, scale: Scale, method: Method, setting: str, choice: Variant | None, ends: pd.DataFrame
+    protocol: Protocol, scale: Scale, method: Method, setting: str, choice: Trial | None, ends: pd.DataFrame
 ) -> dict[str, Any]:
     estimator, task = map(str, choice or ("", ""))
-    mine = [(str(e), str(t)) for e, t in ([choice] if choice else variants(protocol, method, setting, scale))]
+    mine = [(str(e), str(t)) for e, t in ([choice] if choice else trials(protocol, method, setting, scale))]
     own = ends[[pair in mine for pair in zip(ends["estimator"], ends["task"], strict=True)]]
     own = own[own["seed"].isin(range(scale.seeds) if choice else protocol.selection_seeds)]
     values = np.array(list(itertools.chain(*own["runs"])), dtype=float) * (-1.0 if protocol.negated else 1.0)
     ours, theirs = _over_runs(values, own), method.value(setting)
     reasons = _reasons(protocol, scale, method, setting, own)
-    rules = TASKS.find(protocol.task).fact("hyperparameters", {})
-    values_of = resolve(protocol.task, rules, choice[1].values) if choice else {}
-    swept = [f"{key}={values_of[key]}" for key in protocol.sweep if choice]
     return {
         "setting": setting,
         "method": method.method,
         "estimator": estimator,
         "task": task,
-        "chosen": " ".join([estimator, *swept]),
+        "chosen": label(protocol, choice) if choice else "",
         "theirs": theirs,
         "spread": method.spread(setting),
         "ours": ours.value,
@@ -95,6 +92,14 @@ def _line(
         "difference": float("nan") if reasons else ours.value - theirs,
         "status": "; ".join(reasons) or "reproduction",
     }
+
+
+def label(protocol: Protocol, trial: Trial) -> str:
+    """The estimator and the values of the parameters of the task that are searched, such as `rloo lr=0.001`."""
+    estimator, task = trial
+    rules = TASKS.find(protocol.task).fact("hyperparameters", {})
+    values = resolve(protocol.task, rules, task.values)
+    return " ".join([str(estimator), *(f"{key}={values[key]}" for key in protocol.sweep)])
 
 
 def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own: pd.DataFrame) -> list[str]:
@@ -111,7 +116,7 @@ def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own
         (ended["value"].isna().any(), f"no {protocol.measured_in(setting)} measured"),
         (setting not in method.published, "no number published"),
         (setting in method.published and protocol.numbers == "recalled", "not verified"),
-        (bool(protocol.assumed), "protocol not read in full"),
+        (bool(protocol.assumed), f"{protocol.assumptions} assumed"),
         (bool(method.differs), f"differs: {method.differs}"),
     ]
     return [reason for holds, reason in checks if holds]
@@ -131,7 +136,7 @@ def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[st
     """The sentences of the caption: the table's title, what differs from the paper, and disagreements on the order."""
     split = protocol.measured.rpartition("_")[2]
     metric = _METRICS.get(protocol.measured.removesuffix(f"_{split}"), protocol.measured)
-    samples = f" of {protocol.samples} samples" if protocol.measured.startswith("iw") else ""
+    samples = f" of {settings_at(protocol, scale).iw_samples} samples" if protocol.measured.startswith("iw") else ""
     remarks = [_title(numbers, protocol, scale)]
     if protocol.source == STEPS.name:
         sign = "Minus the" if protocol.negated else "The"
@@ -141,18 +146,20 @@ def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[st
     if protocol.spread:
         remarks.append(f"Spread of theirs: {protocol.spread}.")
     if protocol.assumed:
-        remarks.append(f"Not read in the paper and chosen here: {protocol.assumed}.")
+        remarks.append(f"Not read in the paper and chosen here: {protocol.choices}.")
     if protocol.differs:
         remarks.append(f"Done otherwise here: {'; '.join(protocol.differs)}.")
     return remarks + [_order(part, protocol) for _, part in numbers.groupby("setting", sort=False) if _pairs(part)]
 
 
 def _title(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> str:
-    why = [scale.words(protocol)] if scale.words(protocol) else []
+    scaled = scale.words(protocol)
+    why = [scaled] if scaled else []
     if protocol.numbers == "none":
         return f"{'; '.join([f'{protocol.name}: our own protocol, nothing is published', *why])}."
     why += ["numbers recalled, not verified"] if protocol.numbers == "recalled" else []
-    why += ["a protocol not read in full"] if protocol.assumed else []
+    if protocol.assumed:
+        why = [*(why or ["full length"]), f"{protocol.assumptions} assumed"]
     if not why and not (numbers["status"] == "reproduction").any():
         why = ["see the status of each line"]
     if why:

@@ -51,9 +51,9 @@ class TrainSettings:
 
     steps, seconds: training ends at whichever comes first. images: per evaluation and split. iw_images, iw_samples: for
     the importance-weighted bound at the last evaluation. variance_draws, reference_draws: gradient draws of the
-    estimator and of the unbiased reference. target_elbo: the test ELBO whose time is reported, if any. basket:
-    estimators whose bias and variance are measured at every evaluation, each after `basket_tuning` steps of tuning
-    there if it has anything to tune.
+    estimator and of the unbiased reference; without any, no variance or no bias is measured. target_elbo: the test ELBO
+    whose time is reported, if any. basket: estimators whose bias and variance are measured at every evaluation, each
+    after `basket_tuning` steps of tuning there if it has anything to tune. splits: those evaluated, by default all.
     """
 
     steps: int = 100
@@ -67,6 +67,7 @@ class TrainSettings:
     target_elbo: float | None = None
     basket: tuple[str, ...] = ()
     basket_tuning: int = 100
+    splits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

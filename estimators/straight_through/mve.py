@@ -102,10 +102,13 @@ def solve(pi: Tensor, z: Tensor, j: Tensor, t: float | Tensor) -> Tensor:
     """
     a = t * pi
     a_x = (z * a).sum(-1, keepdim=True)
-    share = pi.unsqueeze(-2) / (1 + a.unsqueeze(-1) + a.unsqueeze(-2))
-    total = share.sum(-1)
-    matrix = torch.diag_embed(total) - (a / (1 + a)).unsqueeze(-1) * share + total.unsqueeze(-2)
+    matrix = pi.unsqueeze(-2) / (1 + a.unsqueeze(-1) + a.unsqueeze(-2))
+    total = matrix.sum(-1)
+    # In place, since the matrices of a minibatch fill no cache: diag(total) - a / (1 + a) share + total, times 1 + t.
+    matrix.mul_((-a / (1 + a)).unsqueeze(-1))
+    matrix.diagonal(dim1=-2, dim2=-1).add_(total)
+    matrix.add_(total.unsqueeze(-2)).mul_(1 + t)
     y = (j - (z * j).sum(-1, keepdim=True)) / (1 + a + a_x)
     right = y - z * (a * y).sum(-1, keepdim=True) / (1 + a_x) + y.sum(-1, keepdim=True)
     # The factor 1 + t keeps the entries of order 1. solve_ex skips solve's error check, which waits for the device.
-    return torch.linalg.solve_ex((1 + t) * matrix, (1 + t) * right.unsqueeze(-1))[0].squeeze(-1)
+    return torch.linalg.solve_ex(matrix, (1 + t) * right.unsqueeze(-1))[0].squeeze(-1)

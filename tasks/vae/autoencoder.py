@@ -82,6 +82,10 @@ class Autoencoder(LatentModel):
         """
         return self.likelihood.error(self.outputs(z), x)
 
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x given z) for bounds of many draws; shapes as above."""
+        return self.likelihood.log_density(self.outputs(z), x)
+
     @abstractmethod
     def posterior_means(self, x: Tensor, draws: int, generator: Generator | None) -> list[Tensor]:
         """E z given x of each layer, [batch, *event]; after the first, averaged over draws of those before."""

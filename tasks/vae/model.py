@@ -178,7 +178,8 @@ class Vae(Autoencoder):
         return latent, latent.sample(n, generator)
 
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        return self.prior_log_prob(latent, z, generator) - self.reconstruction(x, z) - latent.log_prob(z)
+        prior = self.prior_log_prob(latent, z, generator)
+        return prior + self.log_likelihood(x, z) - latent.log_prob(z)
 
 
 def neg_entropy(latent: Latent) -> Tensor:

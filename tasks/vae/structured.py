@@ -95,7 +95,7 @@ class StructuredPrediction(LatentModel):
     def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
         """log p(y given z_L) by one draw of the layers after z [n, batch, *event], [n, batch]: the average of its
         exponential is an unbiased estimate of p(y given x)."""
-        return -self.reconstruction(x, self.last(z, generator))
+        return self.likelihood.log_density(self._outputs(self.last(z, generator), -1), x[..., self.upper :])
 
     @torch.no_grad()
     def completed(self, x: Tensor, generator: Generator | None) -> Tensor:

@@ -145,5 +145,5 @@ class TwoGroups(Autoencoder):
         second = self.given(x, z)
         below = second.sample(1, generator)
         both = torch.cat([z, below[0]], -1)
-        log_p = self.boltzmann.neg_energy(both) - self.boltzmann.log_z() - self.reconstruction(x, both)
+        log_p = self.boltzmann.neg_energy(both) - self.boltzmann.log_z() + self.log_likelihood(x, both)
         return log_p - latent.log_prob(z) - second.log_prob(below)[0]

@@ -12,17 +12,29 @@ import pandas as pd
 import pytest
 from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.agreement import difference
-from dvae_bench.bench.protocols.forecast import RESERVED, Pace, duration, fitting, seconds
+from dvae_bench.bench.protocols.excerpt import only
+from dvae_bench.bench.protocols.forecast import (
+    PROBE_IW_IMAGES,
+    PROBE_SAMPLES,
+    RESERVED,
+    Pace,
+    _pace,
+    costs,
+    duration,
+    fitting,
+    seconds,
+)
 from dvae_bench.bench.protocols.protocol import Method, Protocol
-from dvae_bench.bench.protocols.reproduce import only
-from dvae_bench.bench.protocols.scale import IMAGES, Scale, scaled, settings_at, variants
+from dvae_bench.bench.protocols.scale import IMAGES, Scale, scaled, settings_at, trial_settings_at, trials
+from dvae_bench.bench.protocols.search_table import search_table
 from dvae_bench.bench.protocols.selection import chosen
 from dvae_bench.bench.protocols.table import reproduction_table
 from dvae_bench.bench.rows import outcome
 from dvae_bench.bench.rows import row as measured
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import TASKS
-from scipy.stats import binom
+from dvae_bench.tasks.vae.datasets import load_mnist
+from scipy.stats import binom, kstest
 
 TINY = Protocol(
     name="tiny",
@@ -61,7 +73,7 @@ class TestFiles:
     @pytest.mark.parametrize("name", protocols.names())
     def test_names_and_values_are_known_at_any_length(self, name: str) -> None:
         protocol = protocols.load(name)
-        sweeps = [variants(protocol, *line, Scale(n, 1)) for line in protocol.lines() for n in (1, protocol.length)]
+        sweeps = [trials(protocol, *line, Scale(n, 1)) for line in protocol.lines() for n in (1, protocol.length)]
         assert all(len(set(sweep)) == len(sweep) for sweep in sweeps)
 
     def test_annealing_and_warm_up_are_among_the_parameters_that_scale(self) -> None:
@@ -85,6 +97,14 @@ class TestFiles:
             (("one = 1.0", 'one = "1"'), ["value or [value, spread]"]),
             (('method = "A"', 'methods = "A"'), ["a method has an unknown key 'methods'"]),
             (("[settings]", "[settings"), ["not TOML"]),
+            (("seeds = 3", "seeds = 3\ntrials = 1"), ["trials must be 0 for a grid, or at least 2"]),
+            (("seeds = 3", "seeds = 3\ntrials = 4"), ["'A' has no range to draw 4 trials from"]),
+            (("seeds = 3", 'seeds = 3\nselection_seeds = [9]\n[sweep]\nlr = "1..2"'), ["'A' has a range of lr"]),
+            (
+                ("seeds = 3", 'seeds = 3\nselection_seeds = [9]\n[sweep]\nlr = "2..1"'),
+                ["a list of values or a range", "'2..1'"],
+            ),
+            (("seeds = 3", 'seeds = 3\nselection_seeds = [9]\n[sweep]\nlr = "fast"'), ["sweep.lr must be a list"]),
         ],
     )
     def test_a_wrong_file_is_refused(self, tmp_path: Path, change: tuple[str, str], words: list[str]) -> None:
@@ -117,7 +137,7 @@ class TestScale:
     def test_words_name_everything_that_is_less(self) -> None:
         assert FULL.words(TINY) == ""
         assert Scale(10, 3).words(TINY) == "scaled down to 10 of 10000 steps"
-        assert "1 of 3 seeds, one value of each sweep" in Scale(10_000, 1, sweep=False).words(TINY)
+        assert "1 of 3 seeds, one value of each sweep" in Scale(10_000, 1, trials=1).words(TINY)
 
     def test_full_length_evaluates_everything(self) -> None:
         assert settings_at(TINY, FULL).images == IMAGES
@@ -129,8 +149,8 @@ class TestScale:
             assert settings_at(TINY, scale).iw_images == 0 < settings_at(bound, scale).iw_images
 
     def test_the_sweep_is_of_task_and_estimator(self) -> None:
-        assert len(variants(TINY, TINY.methods[1], "dynamic", FULL)) == 6
-        ((estimator, task),) = variants(TINY, TINY.methods[1], "static", Scale(10, 1, sweep=False))
+        assert len(trials(TINY, TINY.methods[1], "dynamic", FULL)) == 6
+        ((estimator, task),) = trials(TINY, TINY.methods[1], "static", Scale(10, 1, trials=1))
         assert estimator == Name("gumbel-softmax") and "static" in str(task)
 
     def test_methods_are_selected_by_name_or_estimator(self) -> None:
@@ -139,16 +159,18 @@ class TestScale:
             only(TINY, ["C"])
 
 
-def cell(variant: tuple[Name, Name], seed: int, value: float, data: str = "mnist", **given: Any) -> dict[str, Any]:
+def cell(
+    trial: tuple[Name, Name], seed: int, value: float, data: str = "mnist", metric: str = "elbo_train", **given: Any
+) -> dict[str, Any]:
     """A training that ended at the negative ELBO `value`, or diverged where that is infinite."""
-    identity = {"estimator": str(variant[0]), "task": str(variant[1]), "seed": seed, "source": "steps", "data": data}
+    identity = {"estimator": str(trial[0]), "task": str(trial[1]), "seed": seed, "source": "steps", "data": data}
     if np.isinf(value):
         return outcome("diverged", "by step 3") | identity
-    return measured("elbo_train", -value, 10, direction="higher", step=10_000) | identity | given
+    return measured(metric, -value, 10, direction="higher", step=10_000) | identity | given
 
 
 def sweep(method: Method, setting: str, values: list[float], seeds: tuple[int, ...]) -> list[dict[str, Any]]:
-    found = variants(TINY, method, setting, FULL)
+    found = trials(TINY, method, setting, FULL)
     return [cell(variant, seed, value) for variant, value in zip(found, values, strict=True) for seed in seeds]
 
 
@@ -157,7 +179,7 @@ class TestSelection:
         b = TINY.methods[1]
         rows = sweep(b, "dynamic", [9, 8, 7, 3, 5, 6], TINY.selection_seeds)
         others = sweep(b, "dynamic", [1, 2, 3, 99, 5, 6], (0, 1, 2))
-        line, best = ("B", "dynamic"), variants(TINY, b, "dynamic", FULL)[3]
+        line, best = ("B", "dynamic"), trials(TINY, b, "dynamic", FULL)[3]
         assert chosen(pd.DataFrame(rows), TINY, FULL)[line] == best
         assert chosen(pd.DataFrame(others + rows), TINY, FULL)[line] == best
         swapped = replace(TINY, selection_seeds=(0, 1))
@@ -165,7 +187,7 @@ class TestSelection:
 
     def test_a_diverged_seed_ranks_last_and_a_missing_one_is_not_chosen(self) -> None:
         a = TINY.methods[0]
-        low, high = variants(TINY, a, "dynamic", FULL)
+        low, high = trials(TINY, a, "dynamic", FULL)
         rows = [cell(low, 1000, 1.0), cell(low, 1001, np.inf), cell(high, 1000, 50.0), cell(high, 1001, 50.0)]
         assert chosen(pd.DataFrame(rows), TINY, FULL)["A", "dynamic"] == high
         assert chosen(pd.DataFrame(rows[:3]), TINY, FULL)["A", "dynamic"] == low
@@ -173,24 +195,126 @@ class TestSelection:
 
     def test_the_last_value_or_the_best_along_training_is_compared(self) -> None:
         a = TINY.methods[0]
-        early, late = variants(TINY, a, "dynamic", FULL)
+        early, late = trials(TINY, a, "dynamic", FULL)
         rows = [cell(v, s, value, step=step) for s in TINY.selection_seeds for v, value, step in
                 ((early, 1.0, 5), (early, 9.0, 10), (late, 5.0, 5), (late, 4.0, 10))]  # fmt: skip
         assert chosen(pd.DataFrame(rows), TINY, FULL)["A", "dynamic"] == late
         assert chosen(pd.DataFrame(rows), replace(TINY, report="best"), FULL)["A", "dynamic"] == early
 
 
-class TestForecast:
-    PACES = {line: Pace(0.2, 0.01, 0.1) for line in [("A", "dynamic"), ("A", "static"), ("B", "dynamic")]}
+RANDOM = replace(
+    TINY,
+    select="best valid",
+    metric="-iw_test",
+    values={**TINY.values, "split": "50k/10k/10k"},
+    sweep={"lr": "1e-4..1e-2"},
+    methods=(Method("A", "rloo"), Method("B", "gumbel-softmax:tau={0.1..1}")),
+    trials=8,
+    selection_seeds=(1000,),
+)
 
-    @pytest.mark.parametrize(
-        ("budget", "sweep", "seeds"), [(3600.0, True, 3), (60.0, True, 3), (6.0, False, 3), (3.0, False, 1)]
-    )
-    def test_a_protocol_is_scaled_down_to_what_fits_the_budget(self, budget: float, sweep: bool, seeds: int) -> None:
+
+def random_rows(validation: list[float], training: list[float]) -> pd.DataFrame:
+    """Rows of the trials of method B of RANDOM in the setting "dynamic", with minus their two ELBOs, and of seed 0."""
+    tried = trials(RANDOM, RANDOM.methods[1], "dynamic", Scale.full(RANDOM))
+    rows = [
+        cell(trial, seed, value, metric=metric)
+        for metric, values in (("elbo_valid", validation), ("elbo_train", training))
+        for trial, value in zip(tried, values, strict=True)
+        for seed in (1000, 0)
+    ]
+    return pd.DataFrame(rows)
+
+
+class TestRandomSearch:
+    def test_every_method_has_the_same_number_of_trials_within_the_ranges(self) -> None:
+        both = [trials(RANDOM, method, "dynamic", Scale.full(RANDOM)) for method in RANDOM.methods]
+        assert [len(set(tried)) for tried in both] == [8, 8]
+        rates = [[task.values.get("lr", 1e-3) for _, task in tried] for tried in both]
+        assert rates[0] == rates[1] and all(1e-4 <= rate <= 1e-2 for rate in rates[0])
+        assert all(0.1 <= estimator.values.get("tau", 0.5) <= 1 for estimator, _ in both[1])
+
+    def test_rates_are_uniform_on_a_log_scale(self) -> None:
+        """Kolmogorov and Smirnov's test of 500 draws, at a false-alarm rate of 1e-3 for the fixed stream."""
+        tried = trials(replace(RANDOM, trials=500), RANDOM.methods[0], "dynamic", Scale.full(RANDOM))
+        shares = [np.log10(task.values.get("lr", 1e-3)) / 2 + 2 for _, task in tried]
+        assert kstest(shares, "uniform").pvalue > 1e-3
+        assert kstest([share**2 for share in shares], "uniform").pvalue < 1e-3
+
+    def test_fewer_trials_are_the_first_ones_and_one_is_the_middle(self) -> None:
+        a = RANDOM.methods[0]
+        whole = trials(RANDOM, a, "dynamic", Scale.full(RANDOM))
+        assert trials(RANDOM, a, "dynamic", Scale(10_000, 3, trials=3)) == whole[:3]
+        ((_, middle),) = trials(RANDOM, a, "dynamic", Scale(10_000, 3, trials=1))
+        assert "lr" not in middle.values  # 1e-3, the default
+        assert Scale(10_000, 3, trials=3).words(RANDOM) == "scaled down to 3 of 8 trials"
+
+    def test_a_planted_best_trial_is_chosen_and_not_its_twin_in_training(self) -> None:
+        planted = random_rows([9, 8, 7, 9, 8, 1, 7, 9], [5, 5, 1, 5, 5, 6, 5, 5])
+        tried = trials(RANDOM, RANDOM.methods[1], "dynamic", Scale.full(RANDOM))
+        line = ("B", "dynamic")
+        assert chosen(planted, RANDOM, Scale.full(RANDOM))[line] == tried[5]
+        assert chosen(planted, replace(RANDOM, select="best train"), Scale.full(RANDOM))[line] == tried[2]
+
+    def test_what_the_search_gained_is_a_table(self) -> None:
+        table = search_table(random_rows([9, 8, 7, 9, 8, 1, np.inf, 9], [5] * 8), RANDOM, Scale.full(RANDOM))
+        ((line,),) = [table.numbers.to_dict("records")]
+        assert (line["method"], line["trials"], line["diverged"]) == ("B", 8, 1)
+        assert (line["median"], line["best"], line["gain"], line["reporting seeds"]) == (8.5, 1, 7.5, 1)
+        assert "minus the elbo_valid" in table.caption
+
+    def test_trials_measure_what_the_selection_compares_and_nothing_else(self) -> None:
+        for scale in (Scale.full(RANDOM), Scale(300, 1)):
+            trial, report = trial_settings_at(RANDOM, scale), settings_at(RANDOM, scale)
+            assert trial.steps == report.steps and trial.splits == ("valid",) and trial.evaluations == 1
+            assert trial.iw_images == trial.variance_draws == trial.reference_draws == 0
+            assert report.iw_images > 0 and report.splits == ()
+        along = trial_settings_at(replace(RANDOM, report="best"), Scale.full(RANDOM))
+        assert along.evaluations == RANDOM.evaluations
+
+
+class TestExcerpt:
+    def test_settings_are_chosen_by_name_or_glob(self) -> None:
+        assert [setting for _, setting in only(TINY, settings=["stat*"]).lines()] == ["static"]
+        assert only(TINY, settings=["dynamic", "static"]) == only(TINY) == TINY
+        odd = replace(RANDOM, settings={"n=[1]": {}, "n=1": {}})
+        assert list(only(odd, settings=["n=[1]"]).settings) == ["n=[1]"]
+
+    def test_an_unknown_setting_is_refused_with_the_settings_there_are(self) -> None:
+        with pytest.raises(UsageError, match="tiny has no setting 'larochelle'; its settings: 'dynamic', 'static'"):
+            only(TINY, settings=["larochelle"])
+        with pytest.raises(UsageError, match="tiny has no 'B' in 'static'; give other methods or settings"):
+            only(TINY, ["B"], ["static"])
+
+
+class TestForecast:
+    PACES = {line: Pace(0.2, 0.01, 5e-5) for line in [("A", "dynamic"), ("A", "static"), ("B", "dynamic")]}
+
+    @pytest.mark.parametrize(("budget", "most", "seeds"), [(2400.0, 0, 3), (60.0, 0, 3), (6.0, 1, 3), (3.0, 1, 1)])
+    def test_a_protocol_is_scaled_down_to_what_fits_the_budget(self, budget: float, most: int, seeds: int) -> None:
         scale = fitting(TINY, FULL, budget, self.PACES)
-        assert (scale.sweep, scale.seeds) == (sweep, seeds)
+        assert (scale.trials, scale.seeds) == (most, seeds)
         assert seconds(TINY, scale, self.PACES) <= budget * (1 - RESERVED)
         assert seconds(TINY, replace(scale, steps=scale.steps + 1), self.PACES) > budget * (1 - RESERVED)
+
+    def test_training_and_evaluation_are_added_up_by_hand(self) -> None:
+        pace = Pace(start=1.0, step=0.01, image=1e-3, draw=1e-6)
+        found = costs(RANDOM, Scale.full(RANDOM), {(m.method, s): pace for m, s in RANDOM.lines()})
+        tried, reported = found["dynamic"]
+        assert (tried.cells, reported.cells) == (16, 6)
+        assert (tried.training, reported.training) == pytest.approx((16 * 101, 6 * 101))
+        data = load_mnist("50k/10k/10k")
+        sizes = [len(split) for split in (data.train, data.valid, data.test)]
+        report = 10 * sum(sizes) * 1e-3 + sizes[2] * RANDOM.samples * 1e-6
+        assert (tried.evaluation, reported.evaluation) == pytest.approx((16 * sizes[1] * 1e-3, 6 * report))
+
+    def test_a_pace_is_taken_from_the_ticks_of_a_probe(self) -> None:
+        """Steps of 10 ms after twenty slower ones, evaluations of .5 s, a bound of 2 s and a start of 3 s."""
+        trained = [0.4, 0.6, 0.8]
+        ticks = [5.0, 5.7, 8.4]
+        found = _pace(3 + 0.8 + 3 * 0.5 + 2, ticks, trained, images=2000)
+        assert [found.start, found.step, found.image] == pytest.approx([3, 0.01, 0.5 / 2000])
+        assert found.draw == pytest.approx(2 / (PROBE_IW_IMAGES * PROBE_SAMPLES))
 
     def test_everything_fits_in_a_year(self) -> None:
         assert fitting(TINY, FULL, 3e7, self.PACES) == FULL
@@ -212,7 +336,7 @@ ONE = replace(TINY, sweep={"lr": [1e-3]}, methods=(TINY.methods[0], Method("B", 
 def ran(a: list[float], b: list[float], protocol: Protocol = ONE, scale: Scale = FULL, **given: Any) -> Any:
     """The table of method A and B in the setting "dynamic", from the negative ELBOs of their seeds."""
     rows = [
-        cell(variants(protocol, method, "dynamic", scale)[0], seed, value, **given)
+        cell(trials(protocol, method, "dynamic", scale)[0], seed, value, **given)
         for method, values in zip(protocol.methods, (a, b), strict=True)
         for seed, value in enumerate(values)
     ]
@@ -237,11 +361,11 @@ class TestTable:
         [
             ({}, Scale(100, 3), {"step": 100}, "scaled down"),
             ({}, FULL, {"step": 100}, "scaled down"),
-            ({}, Scale(10_000, 3, sweep=False), {}, "scaled down"),
+            ({}, Scale(10_000, 3, trials=1), {}, "scaled down"),
             ({"metric": "-iw_test"}, FULL, {}, "no iw_test measured"),
             ({"seeds": 4}, Scale(10_000, 4), {}, "3 of 4 seeds"),
             ({"numbers": "recalled"}, FULL, {}, "not verified"),
-            ({"assumed": "the length"}, FULL, {}, "protocol not read in full"),
+            ({"assumed": {"length": "10 steps"}}, FULL, {}, "length assumed"),
             ({"methods": tuple(replace(m, differs="other") for m in ONE.methods)}, FULL, {}, "differs: other"),
             ({}, FULL, {"data": "mnist-5k"}, "on mnist-5k"),
         ],
@@ -325,7 +449,7 @@ TOY = replace(
 
 def toy_rows(**blocks: list[float]) -> pd.DataFrame:
     """Rows of the only cell of TOY: `early` is of step 100, `middle` of step 500, `late` of the metric `loss_end`."""
-    ((estimator, task),) = variants(TOY, TOY.methods[0], "early", Scale.full(TOY))
+    ((estimator, task),) = trials(TOY, TOY.methods[0], "early", Scale.full(TOY))
     identity = {"estimator": str(estimator), "task": str(task), "seed": 0, "source": "descent", "data": ""}
     at = {"early": ("loss_epoch", 100), "middle": ("loss_epoch", 500), "late": ("loss_end", 1000)}
     rows = [

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command_line import Command
+from dvae_bench import load
 from dvae_bench.bench import protocols
 
 TINY = """
@@ -110,6 +113,100 @@ class TestReproduce:
         self, command: Command, tiny: Path, tmp_path: Path, arguments: list[str], words: list[str]
     ) -> None:
         assert command("reproduce", tiny, "-o", tmp_path, *arguments).refused(*words)
+
+
+RANDOM = """
+about = "Two estimators in two settings, searched at random."
+citation = "Nobody 2000"
+table = "Table 2"
+numbers = "verified"
+data = "mnist-5k"
+task = "mnist-vae"
+steps = 12
+metric = "-iw_test"
+samples = 10
+select = "best valid"
+trials = 3
+selection_seeds = [1000]
+seeds = 1
+[assumed]
+networks = "linear"
+"search ranges" = "two decades"
+[values]
+arch = "linear"
+batch = 10
+split = "50k/10k/10k"
+[sweep]
+lr = "1e-4..1e-2"
+[settings]
+"B=10" = {}
+"B=20" = { batch = 20 }
+[[methods]]
+method = "RLOO"
+estimator = "rloo"
+published = { "B=10" = 200.0, "B=20" = 190.0 }
+[[methods]]
+method = "GS"
+estimator = "gumbel-softmax:tau={0.1..1}"
+published = { "B=10" = 100.0, "B=20" = 90.0 }
+"""
+
+
+@pytest.mark.usefixtures("no_figures")
+class TestSettings:
+    def test_one_setting_is_run_and_only_its_reports_have_the_bound(self, command: Command, tmp_path: Path) -> None:
+        path, folder = tmp_path / "random.toml", tmp_path / "out"
+        path.write_text(RANDOM)
+        ended = command("reproduce", path, "--setting", "B=2*", "--trials", 2, "-o", folder)
+        assert ended.code == 0 and "B=10" not in ended.out
+        assert "B=20: 6 cells, about" in ended.out and "(training" in ended.out
+        rows = load(folder).rows
+        assert set(rows["task_batch"]) == {20} and set(rows["seed"]) == {0, 1000}
+        of_trials, of_reports = (set(rows[rows["seed"] == seed]["metric"]) for seed in (1000, 0))
+        assert {"iw_test", "elbo_test", "elbo_train", "elbo_valid", "var_cut", "bias_reference"} <= of_reports
+        assert "elbo_valid" in of_trials and not of_trials & {"iw_test", "elbo_test", "elbo_train", "var_cut"}
+        assert len(rows[(rows["seed"] == 1000) & (rows["metric"] == "elbo_valid")]) == 4
+        search = pd.read_csv(folder / "tables" / "search.csv").set_index("method")
+        assert search["trials"].to_list() == [2, 2] and (search["gain"] >= 0).all()
+        assert "scaled down to 2 of 3 trials; networks and search ranges assumed: no reproduction" in ended.out
+
+    def test_at_full_length_the_heading_says_what_is_assumed(self, command: Command, tmp_path: Path) -> None:
+        path = tmp_path / "random.toml"
+        path.write_text(RANDOM)
+        ended = command("reproduce", path, "--setting", "B=10", "-e", "RLOO", "-o", tmp_path / "out")
+        assert "random: full length; networks and search ranges assumed: no reproduction of Nobody" in ended.out
+        table = pd.read_csv(tmp_path / "out" / "tables" / "reproduction.csv")
+        assert table["status"].to_list() == ["networks and search ranges assumed"] and table["ours"].notna().all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--setting", "B=30"], ["no setting 'B=30'", "'B=10', 'B=20'"]),
+            (["--trials", "4"], ["random has 3 trials", "at most 3"]),
+        ],
+    )
+    def test_bad_options_are_refused(
+        self, command: Command, tmp_path: Path, arguments: list[str], words: list[str]
+    ) -> None:
+        path = tmp_path / "random.toml"
+        path.write_text(RANDOM)
+        assert command("reproduce", path, "-o", tmp_path, *arguments).refused(*words)
+
+    @pytest.mark.full
+    def test_the_forecast_is_within_a_factor_of_what_comes(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In seconds of the processor, which other processes on the machine do not change: within a factor of 1.5."""
+        monkeypatch.setattr(time, "perf_counter", time.process_time)
+        path = tmp_path / "random.toml"
+        path.write_text(RANDOM.replace("steps = 12", "steps = 3000"))
+        found = []
+        for arguments in (["--dry-run"], []):
+            ended = command("reproduce", path, "--setting", "B=20", "-o", tmp_path / "out", *arguments)
+            found.append(ended.out)
+        forecast = float(re.search(r"B=20: 8 cells, about (\d+) s", found[0])[1])
+        took = sum(float(seconds) for seconds in re.findall(r"\((\d+\.\d) s\)", found[1]))
+        assert took / 1.5 < forecast < 1.5 * took, f"forecast {forecast:.0f} s, took {took:.0f} s"
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -317,3 +317,14 @@ def test_gapped_logits_agree_with_the_draw(kind: str) -> None:
         torch.testing.assert_close(lead, led.clamp_min(gap))
         kept = (led >= gap).unsqueeze(-1).expand_as(own)
         torch.testing.assert_close(own[kept], before[kept])
+
+
+@both_types
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_hard_z_is_the_first_of_the_largest_logits(classes: int, dtype: torch.dtype) -> None:
+    """Of whole numbers, so that many tie; two classes have code of their own."""
+    perturbed = torch.randint(0, 3, (4, 50, 5, classes), generator=seeded()).to(dtype)
+    z = Categorical(perturbed[0]).harden(perturbed)
+    assert z.dtype == dtype and torch.equal(z.sum(-1), torch.ones_like(z[..., 0]))
+    assert torch.equal(z.argmax(-1), perturbed.argmax(-1))
+    assert (perturbed.amax(-1) == perturbed.amin(-1)).any()

@@ -14,7 +14,7 @@ from dvae_bench.bench import protocols
 from dvae_bench.bench.compare.runs import StoredCell
 from dvae_bench.bench.compare.second_look import _as_cell
 from dvae_bench.bench.page.leaderboard import leaderboard
-from dvae_bench.bench.protocols.scale import Scale, variants
+from dvae_bench.bench.protocols.scale import Scale, trials
 from dvae_bench.bench.report import Study
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.view import View
@@ -197,7 +197,7 @@ class TestManyVariants:
         table["sweep"] = {f"k{i}": [0, 1] for i in range(40)}
         protocol = protocols.from_table(table | {"selection_seeds": [1000]}, "mine")
         with pytest.raises(UsageError, match="swept over more than 10000 variants"):
-            variants(protocol, *next(protocol.lines()), Scale(1, 1))
+            trials(protocol, *next(protocol.lines()), Scale(1, 1))
 
     def test_names_in_rows_are_not_expanded(self) -> None:
         assert Name.stored(f"a:{MANY}") == Name(f"a:{MANY}") and Name.stored("a:n=2") == Name("a", (("n", 2),))

@@ -228,9 +228,11 @@ class TestContext:
 
     def test_an_odd_scale_is_not_taken_up(self) -> None:
         most = Scale(100, 3)
-        assert Scale.stored({"steps": 50, "seeds": 2, "sweep": False}, most) == Scale(50, 2, sweep=False)
-        for odd in (None, 3, {}, {"steps": 10**12, "seeds": 2, "sweep": False}, {"steps": "x", "seeds": 2, "sweep": 1}):
+        assert Scale.stored({"steps": 50, "seeds": 2, "trials": 1}, most) == Scale(50, 2, trials=1)
+        for odd in (None, 3, {}, {"steps": 10**12, "seeds": 2, "trials": 1}, {"steps": "x", "seeds": 2, "trials": 1}):
             assert Scale.stored(odd, most) is None
+        for more in ({"steps": 50, "seeds": 2, "trials": 0}, {"steps": 50, "seeds": 2, "trials": 5}):
+            assert Scale.stored(more, Scale(100, 3, trials=4)) is None
 
 
 def forged(settings: bytes = b"{}", table: pa.Table | None = None, **options: object) -> bytes:

@@ -26,22 +26,37 @@ def evaluate(
 ) -> dict[str, np.ndarray | Quantity]:
     """The task's own metrics on fixed images with fixed noise, and the variance of the gradient on the minibatch x.
 
-    At the last step (`final`) also the metrics that need importance sampling, and the bias of the gradient. Under
-    wake-sleep, which does not train q by the estimator's gradient, neither variance nor bias is measured.
+    At the last step (`final`) also the metrics that need importance sampling, and the bias of the logits gradient.
+    Under wake-sleep, which does not train q by the estimator's gradient, neither variance nor bias is measured.
     """
     step.estimator.eval()
     generator = stream(seed, "evaluation", task.device)
     metrics: dict[str, np.ndarray | Quantity] = {}
     with in_float32(step.vae):
         metrics |= {name: _on_host(found) for name, found in step.vae.measure_prior(final, generator).items()}
-        for split, images in task.evaluated.items():
-            images = task.evaluation_images(images, settings.images)
+        for split in settings.splits or task.evaluated:
+            images = task.evaluation_images(task.evaluated[split], settings.images)
             found = task.metrics(step.vae, images, generator, 0, step.estimator)
             metrics |= {f"{name}_{split}": _on_host(samples) for name, samples in found.items()}
         if final and settings.iw_images:
             images = task.evaluation_images(task.test, settings.iw_images)
             found = task.metrics(step.vae, images, generator, settings.iw_samples, step.estimator)
             metrics |= {f"{name}_test": _on_host(found[name]) for name in ("iw", "gap") if name in found}
+    if settings.variance_draws:
+        metrics |= _of_gradients(step, task, settings, x, generator, final)
+    step.estimator.train()
+    return metrics
+
+
+def _of_gradients(
+    step: TrainStep, task: MnistTask, settings: TrainSettings, x: Tensor, generator: Generator, final: bool
+) -> dict[str, np.ndarray | Quantity]:
+    """The variance of the gradient on the minibatch x and, if `final`, the bias of the logits gradient.
+
+    The bias is against a reference, whose error is part of the interval. Estimators of a multi-sample bound have no
+    such bias, since their gradient is that of another objective.
+    """
+    metrics: dict[str, np.ndarray | Quantity] = {}
     if step.vae.spec.kind == "encodings":
         images = task.evaluation_images(task.train, settings.variance_draws * task.batch).split(task.batch)
         metrics["var_minibatch"] = _on_host(squared_distances(minibatch_gradients(step, images, generator)))
@@ -64,7 +79,7 @@ def of_gradient(
     if step.estimator.claim().random:
         metrics["var_cut"] = _on_host(squared_distances(at_logits))
         metrics["var_encoder"] = _on_host(squared_distances(encoder_draws(step.vae, x, at_logits)))
-    if final and not step.estimator.bound:
+    if final and settings.reference_draws and not step.estimator.bound:
         long_mean = reference_draws(step.vae, x, settings.reference_draws, generator)
         if long_mean is not None:
             metrics["bias_reference"] = relative_bias(at_logits, long_mean)
