@@ -7,10 +7,7 @@ from pathlib import Path
 
 from dvae_bench.estimators.names import UsageError
 
-from .compare.comparison import compare
-from .compare.runs import Run
-from .compare.show import lines, summary
-from .page.page import write_page
+from .page.page import Compared, write_page
 from .report import Study, labels, write_report
 from .store.files import own
 from .store.store import Store
@@ -37,9 +34,20 @@ def write_reports(
     for place in places[1:] and places:
         own(place, target)
     files = [path for study, place in zip(studies, places, strict=True) for path in write_report(study, place)]
+    return [*files, write_page(studies, target / "index.html", _compared(folders, studies))]
+
+
+def _compared(folders: Sequence[Path], studies: Sequence[Study]) -> list[Compared]:
+    """The later runs, each compared with the first."""
+    if len(folders) == 1:
+        return []
+    from .compare.comparison import compare  # imports torch
+    from .compare.runs import Run
+    from .compare.show import lines, summary
+
     base, *others = map(Run.open, folders)
     pairs = []
     for study, run in zip(studies[1:], others, strict=True):
         comparison = compare(base, run, lambda _: "one look only")
         pairs.append((f"{studies[0].label} → {study.label}", summary(comparison), lines(comparison)))
-    return [*files, write_page(studies, target / "index.html", pairs)]
+    return pairs

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from ..ranking import correlation
-from ..ranking.trained import at_steps
 from ..report.figures.phases import COLOURS
+from ..report.placing import trained_of
 from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
 from ..report.study import Study
 from ..sources import CLOCK
@@ -33,10 +33,8 @@ class Chart:
 
 def finishes(rows: pd.DataFrame) -> list[View]:
     """points: [estimator, test ELBO, lo, hi], best first, as the ranking of the trainings has them."""
-    rows, views = rows[is_training(rows)], []
-    devices = rows["device"].nunique()
-    for setting, part in rows.groupby(SETTING):
-        trained = at_steps(part)
+    views, devices = [], rows.loc[is_training(rows), "device"].nunique()
+    for setting, trained in trained_of(rows).items():
         points = [[x.estimator, x.elbo.value, x.elbo.lo, x.elbo.hi] for x in trained.finishes if x.group]
         if points:
             views.append({"setting": setting_label(setting, devices), "x": f"test ELBO after {trained.at} (nats)",

@@ -13,9 +13,10 @@ from ..ranking.budget import COUNTS, FREE, Budget
 from ..ranking.candidate import EXPECTATION
 from ..ranking.ranking import Ranking, rank
 from ..ranking.recommend import recommend
-from ..ranking.stored import OF_CELL, PRODUCTS, candidates
+from ..ranking.stored import OF_CELL, PRODUCTS
 from ..ranking.trained import ELBO, SECONDS, Trained, at_seconds, at_steps
 from ..report.numbers import with_interval
+from ..report.placing import candidates_of
 from ..report.rows import SETTING
 from ..report.study import Study
 from ..report.verdicts import BIASED, UNBIASED
@@ -52,7 +53,7 @@ class Places:
         self.columns, self._verdicts = found, verdicts
         rows = dict(iter(study.rows[study.rows["metric"].isin(_NEEDED)].groupby(SETTING)))
         self._rows = {x.setting: rows.get(x.setting, study.rows.iloc[:0]) for x in found}
-        self._candidates = {x.setting: candidates(self._rows[x.setting]) for x in found if not x.trained}
+        self._candidates = candidates_of(study.rows)
         self._costs = {x.setting: self._cost(x) for x in found if x.trained}
         self._trained: dict[Any, Trained] = {}
         claims = study.rows[study.rows["metric"].eq("claims_unbiased") & study.rows["group"].eq("cut")]

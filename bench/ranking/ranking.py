@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..rows import Quantity
+from ..statistics.intervals import t_quantile
 from ..statistics.jackknife import jackknife_variance
 from .budget import Budget
 from .candidate import EXPECTATION, Candidate
@@ -162,7 +162,7 @@ def _lines(candidates: Sequence[Candidate], budget: Budget, level: float) -> lis
     while rest:
         group += 1
         first, compared = rest[0], [_difference(rest[0], other) for other in rest]
-        quantiles = [float(stats.t.isf(level, degrees)) for _, _, degrees in compared]
+        quantiles = [t_quantile(level, degrees) for _, _, degrees in compared]
         alike = ROUNDING * (ROUNDING + 2 * math.sqrt(max(0.0, first.squared[0])))  # errors within ROUNDING, squared
         ties = [d - t * se <= alike for (d, se, _), t in zip(compared, quantiles, strict=True)]
         for entrant, (d, se, _), t, tied in zip(rest, compared, quantiles, ties, strict=True):

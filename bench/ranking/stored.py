@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,22 @@ from ..statistics.products import Products
 from .candidate import EXPECTATION, Candidate
 
 PRODUCTS = ("along", "mean_sq", "gradient_norm", "var_total")
+_KEYS = ("estimator", "source", "metric")
 OF_CELL = ("evaluations", "differentiations", "time_total", "targets_expectation")
-Lines = dict[tuple[str, str], pd.DataFrame]
+
+
+class Measured(NamedTuple):
+    """What is read of a row."""
+
+    value: float
+    n: int
+    blocks: Sequence[float] | None
+    status: str
+    reason: str
+    seed: int
+
+
+Lines = dict[tuple[str, str], list[Measured]]
 """(source, metric) -> the rows of one estimator, by seed."""
 
 
@@ -30,66 +44,65 @@ def candidates(rows: pd.DataFrame, group: str = "cut") -> list[Candidate]:
     """
     of_group = (rows["group"] == group) & rows["metric"].isin(PRODUCTS)
     kept = rows[rows["source"].isin([DRAWS.name, CLOCK.name]) & (of_group | rows["metric"].isin(OF_CELL))]
-    kept = kept.sort_values("seed", kind="stable")
-    found: list[Candidate] = []
-    for name, own in kept.groupby("estimator", sort=True):
-        lines: Any = dict(iter(own.groupby(["source", "metric"])))
-        found += _candidate(str(name), lines)
-    return found
+    columns = [*_KEYS, *Measured._fields]
+    kept = kept.sort_values("seed", kind="stable").reindex(columns=columns)
+    found: dict[str, Lines] = {}
+    for name, source, metric, *read in zip(*map(kept.get, columns), strict=True):
+        found.setdefault(str(name), {}).setdefault((source, metric), []).append(Measured(*read))
+    return [candidate for name in sorted(found) for candidate in _candidate(name, found[name])]
 
 
 def _candidate(name: str, lines: Lines) -> Iterator[Candidate]:
     along, mean, norm, variance = (lines.get((DRAWS.name, metric)) for metric in PRODUCTS)
-    if along is None or mean is None or norm is None or variance is None or not norm["value"].mean() > 0:
+    if along is None or mean is None or norm is None or variance is None or not _mean(norm) > 0:
         return
     if not _whole(along, mean):
         return
-    doubts = variance.loc[~variance["status"].isin(["ok", NOT_APPLICABLE]), "reason"].tolist()
-    blocks = [len(pseudo_values) for pseudo_values in along["blocks"]]
-    if int(along["n"].sum()) <= sum(blocks):
+    doubts = [line.reason for line in variance if line.status not in ("ok", NOT_APPLICABLE)]
+    n, blocks = sum(line.n for line in along), [0 if line.blocks is None else len(line.blocks) for line in along]
+    if n <= sum(blocks):
         doubts.append("one gradient draw per block: too few to estimate its variance")
     products = Products.of_blocks(
-        int(along["n"].sum()),
-        np.concatenate(along["blocks"].tolist()),
-        np.concatenate(mean["blocks"].tolist()),
-        np.concatenate(
-            [_variances(line, count) for line, count in zip(variance.to_dict("records"), blocks, strict=True)]
-        ),
-        float(norm["value"].mean()) ** 2,
+        n,
+        np.concatenate([line.blocks for line in along]),
+        np.concatenate([line.blocks for line in mean]),
+        np.concatenate([_variances(line, count) for line, count in zip(variance, blocks, strict=True)]),
+        _mean(norm) ** 2,
     )
     yield Candidate(
         name,
         products,
-        _mean(lines, DRAWS.name, "evaluations"),
-        _mean(lines, DRAWS.name, "differentiations"),
-        seconds=_mean(lines, CLOCK.name, "time_total") / 1e6,
-        objective=objective(name, lines[DRAWS.name, "targets_expectation"]["reason"].iloc[0]),
-        noise="seeds " + ", ".join(map(str, along["seed"])),
+        _mean(lines.get((DRAWS.name, "evaluations"))),
+        _mean(lines.get((DRAWS.name, "differentiations"))),
+        seconds=_mean(lines.get((CLOCK.name, "time_total"))) / 1e6,
+        objective=objective(name, lines[DRAWS.name, "targets_expectation"][0].reason),
+        noise="seeds " + ", ".join(str(line.seed) for line in along),
         untrusted=doubts[0] if doubts else "",
     )
 
 
-def _whole(along: pd.DataFrame, mean: pd.DataFrame) -> bool:
+def _whole(along: Sequence[Measured], mean: Sequence[Measured]) -> bool:
     """Whether the rows of both products have finite block means of the same number; a stranger's need not."""
-    pairs = list(zip(along["blocks"], mean["blocks"], strict=False))
+    pairs = [(one.blocks, two.blocks) for one, two in zip(along, mean, strict=False)]
     return len(along) == len(mean) and all(
-        one is not None and two is not None and len(one) == len(two) and np.isfinite([*one, *two]).all()
+        one is not None and two is not None and len(one) == len(two) and bool(np.isfinite([one, two]).all())
         for one, two in pairs
     )
 
 
-def _variances(line: dict[Any, Any], blocks: int) -> np.ndarray:
+def _variances(line: Measured, blocks: int) -> np.ndarray:
     """The variance within each block of draws, without bias; 0 for an estimator that draws nothing."""
-    if line["status"] == NOT_APPLICABLE:
+    if line.status == NOT_APPLICABLE:
         return np.zeros(blocks)
-    spread = np.asarray(line["blocks"], dtype=float)
-    draws = line["n"] / len(spread)
+    spread = np.asarray(line.blocks, dtype=float)
+    draws = line.n / len(spread)
     return spread * draws / max(draws - 1, 1)
 
 
-def _mean(lines: Lines, source: str, metric: str) -> float:
-    found = lines.get((source, metric))
-    return math.nan if found is None else float(found["value"].mean())
+def _mean(lines: Sequence[Measured] | None) -> float:
+    """The mean of their values, without those that are missing; NaN where there is none."""
+    values = [line.value for line in lines or () if not math.isnan(line.value)]
+    return float(np.mean(values)) if values else math.nan
 
 
 def objective(name: str, target: str) -> str:

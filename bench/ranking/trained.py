@@ -106,7 +106,7 @@ def at_steps(rows: pd.DataFrame, steps: int | None = None) -> Trained:
     if steps is None:
         steps = int(curves.groupby(["estimator", "seed"])["step"].max().mode().max()) if len(curves) else 0
     there = curves[curves["step"] == steps]
-    return _trained(f"{steps} steps", there, rows, f"not evaluated after {steps} steps")
+    return _trained(f"{steps} steps", there, curves, _failed(rows), f"not evaluated after {steps} steps")
 
 
 def at_seconds(rows: pd.DataFrame, seconds: float | None = None) -> Trained:
@@ -121,7 +121,8 @@ def at_seconds(rows: pd.DataFrame, seconds: float | None = None) -> Trained:
         (estimator, seed, *_at(curve, seconds)) for (estimator, seed), curve in curves.groupby(["estimator", "seed"])
     ]
     reached = pd.DataFrame(there, columns=["estimator", "seed", "value", "se"]).dropna(subset="value")
-    return _trained(f"{seconds:.3g} s of training", reached, rows, f"no evaluations on both sides of {seconds:.3g} s")
+    missing = f"no evaluations on both sides of {seconds:.3g} s"
+    return _trained(f"{seconds:.3g} s of training", reached, curves, _failed(rows), missing)
 
 
 def of_scores(at: str, scores: pd.DataFrame, images: pd.Series, reasons: Mapping[str, str]) -> Trained:
@@ -133,7 +134,8 @@ def of_scores(at: str, scores: pd.DataFrame, images: pd.Series, reasons: Mapping
 
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
     """estimator, seed, step -> value, se, seconds of every evaluation, without trainings that failed."""
-    steps = rows[(rows["source"] == STEPS.name) & (rows["group"] == "")]
+    steps = rows[rows["metric"].isin((ELBO, SECONDS))]
+    steps = steps[(steps["source"] == STEPS.name) & (steps["group"] == "")]
     keys = ["estimator", "seed", "step"]
     elbo = steps.loc[steps["metric"] == ELBO, [*keys, "value", "se"]]
     spent = steps.loc[steps["metric"] == SECONDS, [*keys, "value"]].rename(columns={"value": "seconds"})
@@ -156,13 +158,13 @@ def _at(curve: pd.DataFrame, seconds: float) -> tuple[float, float]:
     return float(value), float(se)
 
 
-def _trained(at: str, reached: pd.DataFrame, rows: pd.DataFrame, missing: str) -> Trained:
-    """reached: estimator, seed, value, se of those with an ELBO there. missing: why the others have none.
+def _trained(at: str, reached: pd.DataFrame, curves: pd.DataFrame, failed: pd.DataFrame, missing: str) -> Trained:
+    """reached: estimator, seed, value, se of those with an ELBO there. missing: why others of `curves` have none.
 
     An estimator without an ELBO there at one of its seeds has none: the other seeds are not a fair sample.
     """
-    seeds, failed = _curves(rows).groupby("estimator")["seed"].nunique(), _failed(rows)
-    reasons = {str(name): missing for name, n in seeds.items() if n > (reached["estimator"] == name).sum()}
+    seeds, there = curves.groupby("estimator")["seed"].nunique(), reached.groupby("estimator").size()
+    reasons = {str(name): missing for name, n in seeds.items() if n > there.get(name, 0)}
     for name, part in failed.groupby("estimator"):
         count = part["seed"].nunique()
         reasons[str(name)] = f"{count} seed{'s' * (count > 1)} {', '.join(sorted(set(part['status'])))}"

@@ -9,6 +9,7 @@ import pandas as pd
 from dvae_bench.estimators.names import UsageError
 
 from ..sources import DRAWS, STEPS, Source
+from .once import keep, kept, once
 
 CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
@@ -20,22 +21,31 @@ _NUMBERS = ["seed", "step", "value", "lo", "hi"]
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with "" for missing text, and with data and device of failed cells filled in where only one is known.
 
-    Raises UsageError when a column is missing.
+    Prepared rows are returned as they are. Raises UsageError when a column is missing.
     """
+    if kept(rows):
+        return rows
     missing = [name for name in (*_TEXT, *_NUMBERS) if name not in rows.columns]
     if missing:
         raise UsageError(f"these rows have no column {', '.join(missing)}; pass the rows of a run as it stored them")
     rows = rows.reset_index(drop=True).astype({"value": float, "lo": float, "hi": float})
-    rows = rows.assign(**{name: rows[name].astype(object).where(rows[name].notna(), "") for name in _TEXT})
+    rows = rows.assign(**{name: _text(rows[name]) for name in _TEXT})
     devices = set(rows["device"]) - {""}
     if len(devices) == 1:
         rows["device"] = devices.pop()
     for task, part in rows[rows["data"] != ""].groupby("task"):
         if part["data"].nunique() == 1:
             rows.loc[rows["task"] == task, "data"] = part["data"].iloc[0]
-    return rows
+    return keep(rows)
 
 
+def _text(column: pd.Series) -> np.ndarray:
+    """As objects, of which those of equal text are one: a run has few texts in many rows."""
+    codes, texts = pd.factorize(column)
+    return np.append(np.asarray(texts, dtype=object), "")[codes]  # the code of a missing text is -1
+
+
+@once
 def is_training(rows: pd.DataFrame) -> pd.Series:
     """True for the rows of tasks that are trained, False for toys, which have gradient draws and may use data too."""
     trained = set(rows.loc[rows["source"] == STEPS.name, "task"])
@@ -45,12 +55,27 @@ def is_training(rows: pd.DataFrame) -> pd.Series:
 
 def failures(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that each record a failed cell."""
-    return rows[(rows["metric"] == "") & (rows["status"] != "ok")]
+    rows = of_metric(rows, "")
+    return rows[rows["status"] != "ok"]
 
 
 def applicable(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows without those of combinations that do not apply, which are a count in tables and no lines."""
     return rows[(rows["metric"] != "") | (rows["status"] != "unsupported")]
+
+
+def of_metric(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
+    """The rows of these metrics, in their order."""
+    if not kept(rows):
+        return rows[rows["metric"].isin(metrics)]
+    places = _places(rows)
+    return rows.iloc[np.sort(np.concatenate([places.get(metric, np.array([], int)) for metric in metrics]))]
+
+
+@once
+def _places(rows: pd.DataFrame) -> dict[Any, np.ndarray]:
+    """metric -> the places of its rows."""
+    return dict(rows.groupby("metric").indices)
 
 
 def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -> pd.DataFrame:
@@ -59,7 +84,8 @@ def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -
     Seeds are independent, so their half-widths add in quadrature, each side separately; NaN where a seed has none.
     status: a row's warning about its own value ("heavy-tailed, n too small"), else "".
     """
-    wanted = (rows["source"] == source.name) & (rows["metric"] == metric) & (rows["group"] == group)
+    rows = of_metric(rows, metric)
+    wanted = (rows["source"] == source.name) & (rows["group"] == group)
     chosen = rows[wanted & rows["value"].notna()]
     sides = chosen[CELL].assign(
         value=chosen["value"],
@@ -103,8 +129,9 @@ def curve(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def finished(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
     """The finite rows of training metrics, by step, without failed seeds and without the rows of the basket."""
-    own = (rows["source"] == STEPS.name) & rows["metric"].isin(metrics) & (rows["group"] == "")
-    chosen = rows[own & np.isfinite(rows["value"])]
+    chosen = of_metric(rows, *metrics)
+    own = (chosen["source"] == STEPS.name) & (chosen["group"] == "")
+    chosen = chosen[own & np.isfinite(chosen["value"])]
     if chosen.empty:
         return chosen
     failed = failures(rows)

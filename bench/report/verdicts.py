@@ -7,7 +7,8 @@ import pandas as pd
 
 from ..sources import DRAWS
 from ..statistics.holm import ALPHA, holm
-from .rows import CELL, failures, prepare
+from .once import once
+from .rows import CELL, failures, of_metric, prepare
 
 BIASED, UNBIASED, NOT_TESTABLE = "biased", "unbiased", "not testable"
 _KEYS = [*CELL, "group"]
@@ -15,7 +16,8 @@ _KEYS = [*CELL, "group"]
 
 def bias_tests(rows: pd.DataFrame) -> pd.DataFrame:
     """The family of tests: every row with a valid p-value."""
-    return rows[(rows["metric"] == "bias_p") & (rows["status"] == "ok") & rows["value"].notna()]
+    rows = of_metric(rows, "bias_p")
+    return rows[(rows["status"] == "ok") & rows["value"].notna()]
 
 
 def of_logits(found: pd.DataFrame) -> pd.DataFrame:
@@ -24,6 +26,7 @@ def of_logits(found: pd.DataFrame) -> pd.DataFrame:
     return own[own["group"].isin(["cut", ""])].drop_duplicates(CELL, keep="last").set_index(CELL)
 
 
+@once
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     """[task, data, device, estimator, group] -> verdict, p_holm, sdb, sdb_any.
 
@@ -35,7 +38,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     family = bias_tests(rows)
     p_holm = pd.Series(holm(family["value"].to_numpy()), index=family.index, dtype=float)
     words = pd.Series(np.where(p_holm <= ALPHA, BIASED, UNBIASED), index=family.index, dtype=object)
-    tests = rows[rows["metric"] == "bias_p"]
+    tests = of_metric(rows, "bias_p")
     given = tests["status"].where(tests["status"] != "ok", NOT_TESTABLE)
     tests = tests[_KEYS].assign(verdict=words.reindex(tests.index).fillna(given), p_holm=p_holm)
     failed = failures(rows)
@@ -51,6 +54,6 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     found = every.assign(rank=rank).sort_values([*_KEYS, "rank", "p_holm"], kind="stable")
     found = found.drop_duplicates(_KEYS).set_index(_KEYS)
     for column, metric in (("sdb", "bias_sdb"), ("sdb_any", "bias_sdb_any")):
-        largest = rows[rows["metric"] == metric].groupby(_KEYS)["value"].max()
+        largest = of_metric(rows, metric).groupby(_KEYS)["value"].max()
         found[column] = largest.reindex(found.index)
     return found.drop(columns="rank")

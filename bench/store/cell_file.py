@@ -43,20 +43,25 @@ class Part:
     status: str
     settings: Mapping[str, Any]
     content: bytes
+    footer: pq.FileMetaData
 
     def table(self) -> pa.Table:
         """The rows in ARROW_SCHEMA. Raises Damaged when the content does not fit it."""
         with _parsing():
-            footer = pq.read_metadata(pa.BufferReader(self.content))
+            footer = self.footer
             size = sum(footer.row_group(k).total_byte_size for k in range(footer.num_row_groups))
             # A long text costs nothing to repeat in a file, so texts that could take much memory stay in dictionaries
             # until their length is known.
             texts = _TEXTS if footer.num_rows * size > MOST_CHARACTERS else None
-            file = pq.ParquetFile(pa.BufferReader(self.content), page_checksum_verification=True, read_dictionary=texts)
+            file = pq.ParquetFile(
+                pa.BufferReader(self.content), metadata=footer, page_checksum_verification=True, read_dictionary=texts
+            )
             table = file.read(list(COLUMNS), use_threads=False).select(list(COLUMNS))
             if texts and _characters(table) > MOST_CHARACTERS:
                 raise Damaged("its texts are longer than those of any cell")
-            table = table.cast(ARROW_SCHEMA).replace_schema_metadata(None)
+            table = table.replace_schema_metadata(None)
+            if not table.schema.equals(ARROW_SCHEMA, check_metadata=True):
+                table = table.cast(ARROW_SCHEMA)
             table.validate(full=True)
             return table
 
@@ -89,10 +94,11 @@ def unpack(content: bytes) -> Part:
         file = pq.ParquetFile(pa.BufferReader(content))
         metadata = file.metadata.metadata
         _check_size(file, metadata[b"settings"])
-        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
+        held = set(file.schema_arrow.names)  # the schema is parsed anew each time that it is asked for
+        missing = [name for name in COLUMNS if name not in held]
         if missing:
             raise Damaged(f"it has no column {', '.join(missing)}")
-        return Part(metadata[b"status"].decode(), read_object(metadata[b"settings"]), content)
+        return Part(metadata[b"status"].decode(), read_object(metadata[b"settings"]), content, file.metadata)
 
 
 def _check_size(file: pq.ParquetFile, settings: bytes) -> None:

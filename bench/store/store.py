@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,8 @@ from .files import Damaged, own, read_file, replace_file, sweep, writing
 KEPT = ("ok", "unsupported", "diverged")
 MOST_ROWS = 10**7
 """The most rows that are read at once; they take about 5 GB."""
+_TOGETHER = 256
+"""Parts that are made one table; a table of its own for each of 20,000 parts takes more memory than their rows."""
 
 T = TypeVar("T")
 
@@ -140,38 +143,42 @@ class Store:
 
         Raises UsageError when they hold too many rows.
         """
-        tables, settings, damaged = list[pa.Table](), list[Mapping[str, Any]](), list[str]()
-        for path in self._parts(keys):
-            if (found := _sound(path)) is None:
-                damaged.append(path.stem)
-                continue
-            part, table = found
-            tables.append(table)
-            settings.append(part.settings)
-            self._check_rows(tables)
-        return Contents(_frame(tables), settings, damaged)
+        settings, damaged = list[Mapping[str, Any]](), list[str]()
+
+        def tables() -> Iterator[pa.Table]:
+            for path in self._parts(keys):
+                if (found := _sound(path)) is None:
+                    damaged.append(path.stem)
+                else:
+                    part, table = found
+                    settings.append(part.settings)
+                    yield table
+
+        return Contents(self._frame(tables()), settings, damaged)
 
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
         """The rows of all parts, or of those with the given keys.
 
         Raises UsageError naming a damaged part, and when they hold too many rows.
         """
-        tables = list[pa.Table]()
-        for path in self._parts(keys):
-            tables.append(_named(path, lambda path: unpack(read_file(path)).table()))
-            self._check_rows(tables)
-        return _frame(tables)
+        return self._frame(_named(path, lambda path: unpack(read_file(path)).table()) for path in self._parts(keys))
 
     def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
         """All parts, or those with the given keys. Raises UsageError naming a damaged part."""
         return [_named(path, lambda path: unpack(read_file(path))) for path in self._parts(keys)]
 
-    def _check_rows(self, tables: Sequence[pa.Table]) -> None:
-        if sum(table.num_rows for table in tables) > MOST_ROWS:
-            raise UsageError(
-                f"{self.folder} holds more than {MOST_ROWS} rows, too many to read at once; keep its cells in several "
-                "folders"
-            )
+    def _frame(self, tables: Iterator[pa.Table]) -> pd.DataFrame:
+        """The rows of all tables. Raises UsageError when they are too many."""
+        parts, rows = [_part_of_frame([ARROW_SCHEMA.empty_table()])], 0
+        while batch := list(islice(tables, _TOGETHER)):
+            parts.append(_part_of_frame(batch))
+            rows += len(parts[-1])
+            if rows > MOST_ROWS:
+                raise UsageError(
+                    f"{self.folder} holds more than {MOST_ROWS} rows, too many to read at once; keep its cells in "
+                    "several folders"
+                )
+        return pd.concat(parts, ignore_index=True)
 
     def checkpoint(self, key: str) -> Path:
         """The absolute path of a cell's checkpoint: a plugin may change the working directory during training."""
@@ -185,6 +192,16 @@ class Store:
         return [part for part in map(self.part, self.stored() if keys is None else keys) if os.path.lexists(part)]
 
 
+def _part_of_frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
+    """The rows of these tables. Equal texts are one object, and blocks stay where Arrow has them."""
+    table = tidied(pa.concat_tables(tables)).combine_chunks()
+    texts = [name for name, column in zip(table.column_names, table.columns, strict=True) if column.type == pa.string()]
+    for name in texts:
+        table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
+    frame = table.to_pandas()
+    return frame.astype(dict.fromkeys(texts, object))
+
+
 def _sound(path: Path) -> tuple[Part, pa.Table] | None:
     """A part and its rows; None where it is damaged."""
     try:
@@ -192,10 +209,6 @@ def _sound(path: Path) -> tuple[Part, pa.Table] | None:
         return part, part.table()
     except (OSError, Damaged):
         return None
-
-
-def _frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
-    return tidied(pa.concat_tables([ARROW_SCHEMA.empty_table(), *tables])).to_pandas()
 
 
 def _named(path: Path, read: Callable[[Path], T]) -> T:

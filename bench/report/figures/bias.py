@@ -36,7 +36,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     if points["value"].isna().all():
         return "no toy task has a bias"
     parts: dict[Any, Any] = {setting: part.droplevel(SETTING) for setting, part in points.groupby(SETTING)}
-    places = best_first(toys)
+    places = best_first(rows)
     orders = {setting: [name for name in places[setting] if name in part.index] for setting, part in parts.items()}
 
     def by_size(setting: Any, names: Sequence[str]) -> Sequence[str]:

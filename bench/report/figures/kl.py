@@ -23,7 +23,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     if curves.empty:
         return "no task reports a KL"
     parts = {setting: part for setting, part in curves.groupby(SETTING)}
-    places = best_first(rows[rows["task"].isin(curves["task"])])
+    places = best_first(rows)
     across = side_by_side(len(parts), _WIDTH)
     deep = rows_that_fit(-(-len(parts) // across), _HEIGHT)
     figure = figure_with_legend(_HEIGHT * deep, not_shown(len(parts) - deep * across))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..palette import colour
 from ..placing import best_first
-from ..rows import SETTING, finished, is_training
+from ..rows import SETTING, finished
 from ..view import View
 from .panels import most_named
 from .style import LINE, new_figure, page, scale, set_title, width
@@ -33,7 +33,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     if shown.empty:
         return "the stored images are not square"
     settings = [(setting, part.drop_duplicates(["estimator", "metric"])) for setting, part in shown.groupby(SETTING)]
-    places, text = best_first(rows[is_training(rows)]), titles(setting for setting, _ in settings)
+    places, text = best_first(rows), titles(setting for setting, _ in settings)
     line = _line_inches()
     settings = settings[: max(1, int(page() * scale() / (_TITLE + (1 + _FEWEST) * line)))]
     room = int((page() * scale() / len(settings) - _TITLE) / line) - 1

@@ -15,6 +15,7 @@ import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -104,7 +105,9 @@ def legend_height(handles: Sequence[Artist]) -> float:
 
 def new_figure(height: float) -> Figure:
     """A figure of the style's width and `height` inches, of the class that `made_as` gives."""
-    return _MAKE.get()(figsize=(width(), height), layout="constrained")
+    figure = _MAKE.get()(figsize=(width(), height), layout="constrained")
+    FigureCanvasAgg(figure)  # keeps its renderer; without a canvas every text that is measured makes one of 6 MB
+    return figure
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..palette import FAMILY_COLOURS, OTHERS, PLUGIN, colour, family
 from ..placing import best_first
-from ..rows import SETTING, curve, final, is_training
+from ..rows import SETTING, curve, final
 from ..view import View
 from .panels import columns, most_named, name_lines
 from .style import LINE, PALE, figure_with_legend, legend_height, not_shown, note, page, set_title, small, whiskers
@@ -33,7 +33,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     curves = curve(rows, "elbo_test").reset_index()
     if curves.empty:
         return "no task was trained"
-    places = best_first(rows[is_training(rows)])
+    places = best_first(rows)
     ends: Any = final(rows, "elbo_test")
     parts: dict[Any, Any] = {setting: part for setting, part in curves.groupby(SETTING)}
     settings = sorted(parts, key=lambda setting: -parts[setting]["estimator"].nunique())

@@ -28,17 +28,17 @@ def efficiency_table(rows: pd.DataFrame, toys: pd.DataFrame) -> Table:
     numbers: Any = toys[toys["variance"] > _ROUNDING].copy()
     numbers["per_evaluation"] = numbers["variance"] * numbers["evaluations"]
     numbers["work_normalised"] = numbers["variance"] * numbers["time"]
-    numbers["reference"], ends = "", ["ratio", "ratio_lo", "ratio_hi"]
-    numbers[ends] = np.nan
-    blocks = _blocks(rows)
+    ends = ["ratio", "ratio_lo", "ratio_hi"]
+    blocks, ratios = _blocks(rows), {index: ("", np.nan, np.nan, np.nan) for index in numbers.index}
     for _, part in numbers.groupby(_PLACE):
         unbiased = part[part["verdict"] == UNBIASED]
         if len(unbiased) < 1 or len(part) < 2:
             continue
-        best = unbiased.loc[unbiased["variance"].idxmin()]
-        for index, line in part.iterrows():
-            numbers.loc[index, "reference"] = best["estimator"]
-            numbers.loc[index, ends] = _ratio(best, line, blocks)
+        best = unbiased.loc[unbiased["variance"].idxmin(), [*CELL, "variance"]].to_dict()
+        for index, line in zip(part.index, part[[*CELL, "variance"]].to_dict("records"), strict=True):
+            ratios[index] = (best["estimator"], *_ratio(best, line, blocks))
+    numbers["reference"] = [reference for reference, *_ in ratios.values()]
+    numbers[ends] = np.array([ratio for _, *ratio in ratios.values()]).reshape(-1, 3)
     numbers = numbers.sort_values([*_PLACE, "work_normalised", "variance"], ignore_index=True)
     text = numbers[[*_PLACE, "estimator", "verdict"]].assign(
         **{
@@ -76,7 +76,7 @@ def _blocks(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
 def _ratio(base: Any, new: Any, blocks: dict[tuple[str, ...], np.ndarray]) -> tuple[float, float, float]:
     if base["estimator"] == new["estimator"]:
         return 1.0, 1.0, 1.0
-    ours, theirs = (blocks.get(tuple(map(str, line[CELL]))) for line in (base, new))
+    ours, theirs = (blocks.get(tuple(str(line[key]) for key in CELL)) for line in (base, new))
     if ours is None or theirs is None or len(ours) != len(theirs) or not (ours.min() > 0 and theirs.min() > 0):
         return float(new["variance"] / base["variance"]), np.nan, np.nan
     change, se = paired_log_ratio(ours, theirs)
