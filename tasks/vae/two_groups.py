@@ -46,6 +46,7 @@ class TwoGroups(Autoencoder):
         demean: bool = False,
         output_bias: bool = True,
         kl_warmup: int = 0,
+        variance: float = 0.0,
         energy: str = "relaxed",
     ) -> None:
         (bits,) = architecture.layers[0].event_shape
@@ -56,7 +57,7 @@ class TwoGroups(Autoencoder):
         )
         second = mlp(size + left, *hidden, bits - left, activation=activation)
         spec = LatentSpec.bernoulli(left)
-        super().__init__(spec, networks, data_mean, kl, likelihood, demean, output_bias, boltzmann, kl_warmup)
+        super().__init__(spec, networks, data_mean, kl, likelihood, demean, output_bias, boltzmann, kl_warmup, variance)
         self.second, self.takes_stand_in = second, energy == "exact"
 
     @property
