@@ -30,5 +30,7 @@ def at_speed(tasks: Iterable[Name], values: Mapping[str, str]) -> list[Name]:
     able = {name for name in tasks if values.keys() <= TASKS.find(name.family).fact("hyperparameters", {}).keys()}
     if values and not able:
         switches = ", ".join(f"--{path.replace('_', '-')}" for path in values)
-        raise UsageError(f"{switches} is for training tasks, and none is selected; add -t mnist-vae or leave it out")
+        raise UsageError(
+            f"{switches} is for training tasks with speed paths, and none is selected; add -t mnist-vae or leave it out"
+        )
     return [TASKS.canonical(Name(n.family, tuple({**n.values, **values}.items()))) if n in able else n for n in tasks]

@@ -43,7 +43,7 @@ class MnistTask(Task):
         check_speed(self.device, vars(self))
         dataset = load_mnist(self.split)
         self.data, self.data_mean = dataset.name, dataset.mean
-        self.image_shape, self.upper = (dataset.height, dataset.width), dataset.upper
+        self.image_size, self.upper = (dataset.height, dataset.width), dataset.upper
         prepared = prepare(dataset, self.binarisation, seed=0).to(self.device)
         self.train, self.test = prepared.train, prepared.test
         splits = {"train": prepared.train, "test": prepared.test, "valid": prepared.valid}

@@ -115,10 +115,10 @@ class MnistVq(MnistTask):
         self.book = CODEBOOKS["" if self.codebook == "free" else self.codebook]
         if self.kmeans and self.book is not Codebook:
             raise UsageError(f"{self.name}: kmeans starts a free codebook; leave out codebook={self.codebook}")
-        if self.arch == "conv" and self.image_shape != (4 * SIDE, 4 * SIDE):
+        if self.arch == "conv" and self.image_size != (4 * SIDE, 4 * SIDE):
             raise UsageError(
                 f"{self.name}: arch=conv is for images of {4 * SIDE} x {4 * SIDE} pixels, and these have "
-                f"{self.image_shape[0]} x {self.image_shape[1]}; take arch=mlp"
+                f"{' x '.join(map(str, self.image_size))}; take arch=mlp"
             )
         self.layers = (LatentSpec.encodings(SITES[self.arch], self.width, self.codes, self.book.family),)
 
