@@ -22,6 +22,7 @@ NATS = {
     "kl": "none",
 }
 CODES = {"perplexity": "higher", "dead_codes": "lower", "distortion": "lower"}
+SHARES = {"agreement": "higher"}
 LOWER = ("var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
 SPLITS = ("_train", "_test", "_valid")
 
@@ -55,6 +56,6 @@ def unit_and_direction(metric: str) -> tuple[str, str]:
         name = metric.removesuffix(split)
         if name in NATS:
             return "nats", NATS[name]
-        if name in CODES:
-            return "", CODES[name]
+        if name in CODES | SHARES:
+            return "", (CODES | SHARES)[name]
     return "", "lower" if metric in LOWER else "none"

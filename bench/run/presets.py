@@ -41,6 +41,7 @@ TASKS = (
     "mnist-vae:arch={linear,nonlinear,categorical,gaussian}",
     "mnist-vq:arch={mlp,conv}",
     "mnist-vq:codebook=linear-codebook",
+    "mnist-explain",
 )
 
 
