@@ -25,6 +25,7 @@ NATS = {
 }
 BITS = {"bits_per_dim": "lower"}
 CODES = {"perplexity": "higher", "dead_codes": "lower", "distortion": "lower"}
+SHARES = {"agreement": "higher"}
 LOWER = ("negative_ratio", "var_cut", "var_encoder", "var_minibatch", "var_ema", "bias_reference")
 SPLITS = ("_train", "_test", "_valid")
 
@@ -56,7 +57,7 @@ def unit_and_direction(metric: str) -> tuple[str, str]:
     """The unit and direction of a metric of images, by its name without the split, or of a variance or bias."""
     for split in SPLITS:
         name = metric.removesuffix(split)
-        for unit, directions in (("nats", NATS), ("bits", BITS), ("", CODES)):
+        for unit, directions in (("nats", NATS), ("bits", BITS), ("", CODES | SHARES)):
             if name in directions:
                 return unit, directions[name]
     return "", "lower" if metric in LOWER else "none"

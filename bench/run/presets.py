@@ -47,6 +47,7 @@ TASKS = (
     "mnist-vq:arch={mlp,conv}",
     "mnist-vq:codebook=linear-codebook",
     "mnist-vq:arch={mlp,conv},prior=autoregressive",
+    "mnist-explain",
 )
 
 

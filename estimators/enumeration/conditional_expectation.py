@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
-from ..contract import Estimate, Estimator
-from ..latents import Objective, Subset
+from ..contract import Estimate, Estimator, Unsupported
+from ..latents import LatentSpec, Objective, Subset
+
+MOST_ITEMS = 256
+"""n + 1 masks of n items for each data point."""
 
 
 class ConditionalExpectation(Estimator):
@@ -32,6 +37,11 @@ class ConditionalExpectation(Estimator):
         "Titsias & Lázaro-Gredilla 2015, Local expectation gradients for black box variational inference, with the "
         "conditional distributions of a subset"
     )
+
+    def __init__(self, spec: LatentSpec, **values: Any) -> None:
+        super().__init__(spec, **values)
+        if spec.event_shape[0] > MOST_ITEMS:
+            raise Unsupported(f"{self.name} draws a mask for each item, and {spec} has more than {MOST_ITEMS} of them")
 
     def sample(self, latent: Subset, generator: Generator | None) -> Tensor:
         """z and every y^i, [1 + n, *batch, n]."""

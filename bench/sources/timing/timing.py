@@ -107,7 +107,8 @@ def timed_steps(task: MnistTask, estimator: Estimator, seed: int) -> Timed:
     def differentiate(drawn: GradientDraw) -> None:
         if drawn.estimate.tuning_loss is not None:
             torch.autograd.grad(drawn.estimate.tuning_loss, step.tuner.parameters, retain_graph=True, allow_unused=True)
-        torch.autograd.grad(drawn.value.mean(), list(vae.parameters()), allow_unused=True)
+        trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
+        torch.autograd.grad(drawn.value.mean(), trained, allow_unused=True)
 
     def gradient(generator: Generator | None) -> None:
         params = vae.encode(batches[0])
