@@ -94,7 +94,7 @@ class MnistVae(MnistTask):
         "energy": {
             "default": "relaxed",
             "choices": ("relaxed", "exact"),
-            "about": "with groups=2: the energy at the relaxed z, or exactly that of its bits where the estimator can",
+            "about": "of two groups: at the relaxed z, or of its bits where the estimator can",
         },
         "left": {"default": 0, "min": 0, "max": 10000, "about": "bits on one side of the RBM; 0 is half of them"},
         "negative": {
