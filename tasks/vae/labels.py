@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ...estimators.names import Unsupported, UsageError
-from .datasets import DATA_VARIABLE, find_in_data_folder, load_mnist, uncompressed
+from . import idx
+from .datasets import DATA_VARIABLE, find_in_data_folder, load_mnist
 
 LABELS = "train-labels-idx1-ubyte"
 SHA256 = "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
@@ -26,7 +27,7 @@ def load_labels() -> Tensor:
             f"a classifier needs MNIST's labels: put {LABELS}.gz beside the images in a folder, and set "
             f"{DATA_VARIABLE} to it"
         )
-    payload = uncompressed(files[LABELS])
+    payload = idx.uncompressed(files[LABELS])
     if hashlib.sha256(payload).hexdigest() != SHA256:
         raise UsageError(f"{files[LABELS]} does not hold MNIST's training labels: replace it")
     return torch.frombuffer(bytearray(payload), dtype=torch.uint8, offset=_HEADER).long()
