@@ -15,8 +15,9 @@ from .binarise import to_batch
 from .datasets import load_mnist
 from .labels import load_labels
 from .latent_model import LatentModel
-from .model import PIXELS, mlp
+from .model import mlp
 
+PIXELS = 784
 HIDDEN, DIGITS = 200, 10
 STEPS, BATCH, RATE = 600, 100, 1e-3
 

@@ -9,9 +9,8 @@ from torch import Generator, Tensor
 
 from ...estimators.contract import Estimator
 from ...estimators.latents import LatentSpec
-from .explainer import Explainer, classifier
+from .explainer import PIXELS, Explainer, classifier
 from .mnist_task import MnistTask
-from .model import PIXELS
 
 CHUNK = 500
 
