@@ -28,6 +28,7 @@ from ...estimators.registry import TASKS
 from ...tasks.contract import Toy
 from ..rows import OWN, RELAXED
 from ..run.plan import sources_of
+from ..run.support import kind_of
 from ..sources import DRAWS
 from ..sources.build import Layers
 from ..sources.draws.draws import OF_F, Draws, draw_gradients
@@ -118,7 +119,7 @@ def toys(kind: str, data: bool = False, sizes: Mapping[str, list[str]] = SIZES) 
             rules = plugin.fact("hyperparameters", {}).items()
             swept = [f"{key}={{{','.join(map(str, rule['choices']))}}}" for key, rule in rules if "choices" in rule]
             texts.append(f"{plugin.name}:{','.join(sizes.get(plugin.name, []) + swept)}")
-    return [toy for toy in TASKS.select(texts) if make(toy).layers[0].kind == kind]
+    return [toy for toy in TASKS.select(texts) if kind_of(toy) == kind]
 
 
 def unbiased(case: Case) -> str:
