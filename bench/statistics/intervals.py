@@ -114,8 +114,11 @@ def relative_bias_between(draws: np.ndarray, reference: np.ndarray) -> Quantity:
     """||E g - E r|| / ||E r|| from draws g [n, D] and reference draws r [m, D], neither mean known exactly.
 
     Squared means are U-statistics, so that noise does not look like bias. The interval is a jackknife over g and r, so
-    that it includes the error of the reference.
+    that it includes the error of the reference. NaN where all reference draws are zero, as those of a q are that is
+    certain of its z.
     """
+    if not reference.any():
+        return Quantity(float("nan"))
     g, r = draws.astype(np.float64), reference.astype(np.float64)
     g_g, g_g_without = _squared_mean(g @ g.T)
     r_r, r_r_without = _squared_mean(r @ r.T)

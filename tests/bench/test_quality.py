@@ -78,3 +78,8 @@ def test_the_bias_against_a_noisy_reference_is_covered(rng: np.random.Generator,
         values.append(figure.value)
     assert covered >= 0.9 * 400
     assert np.median(values) < (0.1 if bias == 0 else 0.36)
+
+
+def test_the_bias_against_a_reference_of_zeros_is_unknown(rng: np.random.Generator) -> None:
+    figure = st.relative_bias_between(rng.normal(size=(3, 5)), np.zeros((16, 5)))
+    assert np.isnan([figure.value, figure.se, figure.lo, figure.hi]).all()
