@@ -41,7 +41,13 @@ ALPHA = ub.ALPHA
 WANTED = 0.2
 UNLIKELY = 1e-6
 ROWS, MOST, AGAIN = 300, 7000, 4
-SIZES = {"bit": ["d=4"], "quadratic": ["d=12"], "category-table": ["n={1,2}"], "subset-distance": ["n=6,k=3"]}
+SIZES = {
+    "bit": ["d=4"],
+    "quadratic": ["d=12"],
+    "category-table": ["n={1,2}"],
+    "subset": ["extension=cubic"],
+    "subset-distance": ["n=6,k=3"],
+}
 FEW = {"bit": ["d=3"], "quadratic": ["d=3"], "bit-table": ["d=2"]}
 """Sizes at which the relaxed objective is known."""
 TABLES = {
@@ -102,13 +108,14 @@ def make(toy: Name) -> Toy:
 
 
 def toys(kind: str, data: bool = False, sizes: Mapping[str, list[str]] = SIZES) -> list[Name]:
-    """Every built-in toy whose top layer is of this kind, under each value of its parameters that have choices."""
+    """Every built-in toy whose top layer is of this kind: at `sizes`, and under each choice of its other parameters."""
     texts = []
     for plugin in TASKS.builtin.values():
         if DRAWS in sources_of(Name(plugin.name)) and bool(plugin.fact("dataset")) == data:
-            rules = plugin.fact("hyperparameters", {}).items()
-            swept = [f"{key}={{{','.join(map(str, rule['choices']))}}}" for key, rule in rules if "choices" in rule]
-            texts.append(f"{plugin.name}:{','.join(sizes.get(plugin.name, []) + swept)}")
+            rules, given = plugin.fact("hyperparameters", {}).items(), sizes.get(plugin.name, [])
+            choices = {key: ",".join(map(str, rule["choices"])) for key, rule in rules if "choices" in rule}
+            swept = [f"{k}={{{each}}}" for k, each in choices.items() if not any(g.startswith(f"{k}=") for g in given)]
+            texts.append(f"{plugin.name}:{','.join(given + swept)}")
     return [toy for toy in TASKS.select(texts) if make(toy).layers[0].kind == kind]
 
 
