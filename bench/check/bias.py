@@ -48,6 +48,7 @@ SIZES = {
     "quadratic": ["d=12"],
     "polynomial": ["n=12"],
     "category-table": ["n={1,2}"],
+    "subset": ["extension=cubic"],
     "subset-distance": ["n=6,k=3"],
     "sequence": ["t=2,beta={0,0.5}"],
 }
@@ -112,13 +113,14 @@ def make(toy: Name) -> Toy:
 
 
 def toys(kind: str, data: bool = False, sizes: Mapping[str, list[str]] = SIZES) -> list[Name]:
-    """Every built-in toy whose top layer is of this kind, under each value of its parameters that have choices."""
+    """Every built-in toy whose top layer is of this kind: at `sizes`, and under each choice of its other parameters."""
     texts = []
     for plugin in TASKS.builtin.values():
         if DRAWS in sources_of(Name(plugin.name)) and bool(plugin.fact("dataset")) == data:
-            rules = plugin.fact("hyperparameters", {}).items()
-            swept = [f"{key}={{{','.join(map(str, rule['choices']))}}}" for key, rule in rules if "choices" in rule]
-            texts.append(f"{plugin.name}:{','.join(sizes.get(plugin.name, []) + swept)}")
+            rules, given = plugin.fact("hyperparameters", {}).items(), sizes.get(plugin.name, [])
+            choices = {key: ",".join(map(str, rule["choices"])) for key, rule in rules if "choices" in rule}
+            swept = [f"{k}={{{each}}}" for k, each in choices.items() if not any(g.startswith(f"{k}=") for g in given)]
+            texts.append(f"{plugin.name}:{','.join(given + swept)}")
     return [toy for toy in TASKS.select(texts) if kind_of(toy) == kind]
 
 
