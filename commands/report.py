@@ -78,7 +78,7 @@ def figures(
 
 def table(
     folder: Annotated[Path, typer.Argument(help="The results folder of a run.")],
-    name: Annotated[str, typer.Argument(help="toys, efficiency, training, seeds, failures or exact.")] = "toys",
+    name: Annotated[str, typer.Argument(help="toys, efficiency, training, seeds, exact or failures.")] = "toys",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write csv, Markdown and LaTeX below this folder instead.")
     ] = None,

@@ -86,7 +86,7 @@ def _claims(plugin: Plugin) -> Iterator[str]:
 def _sentence(claim: Claim) -> str:
     words = [TARGETS[claim.target]]
     if claim.target != "none":
-        words.append("without bias" if claim.unbiased else "with a bias")
+        words.append("without bias" if claim.unbiased else "up to a constant" if claim.proportional else "with a bias")
     if claim.exact_for:
         words.append(f"exact for {claim.exact_for}")
     if not claim.finite_variance:
@@ -100,7 +100,9 @@ def _short(plugin: Plugin) -> str:
     """The claim for discrete z, in a word or two."""
     found = {
         "unbiased"
-        if c.unbiased and c.target == "discrete"
+        if c.unbiased and c.target in ("discrete", "penalised")
+        else "up to a constant"
+        if c.proportional
         else {"bound": "of a bound", "none": "none"}.get(c.target, "biased")
         for c in claims(plugin, Name(plugin.name)).values()
     }

@@ -69,8 +69,8 @@ def test_the_lists_of_presets_and_support(command: Command) -> None:
     assert re.search(r"quick +a first look at every estimator", command("list", "presets").out)
     assert {each["name"] for each in json.loads(command("list", "presets", "--json").out)} >= {"quick", "standard"}
     lines = command("list", "support").out.splitlines()
-    assert lines[0].split() == ["bernoulli", "categorical", "subset", "continuous", "encodings"]
-    assert next(line for line in lines if line.startswith("disarm ")).split()[1:] == ["yes", "–", "–", "–", "–"]
+    assert lines[0].split() == ["bernoulli", "categorical", "subset", "sequence", "continuous", "encodings"]
+    assert next(line for line in lines if line.startswith("disarm ")).split()[1:] == ["yes", *5 * ["–"]]
     assert any(line.startswith("encodings tasks") and "vq-table" in line for line in lines)
     assert json.loads(command("list", "support", "--json").out)["estimators"]["disarm"] == ["bernoulli"]
 

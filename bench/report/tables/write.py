@@ -28,8 +28,8 @@ class Tables(NamedTuple):
     efficiency: Table
     training: Table
     seeds: Table
-    failures: Table
     exact: Table
+    failures: Table
 
 
 def tables_of(rows: pd.DataFrame) -> Tables:
@@ -37,7 +37,7 @@ def tables_of(rows: pd.DataFrame) -> Tables:
     rows = applicable(prepare(rows))
     toys, training = toy_table(rows), training_table(rows)
     efficiency = efficiency_table(rows, toys.numbers)
-    others = seeds_table(rows), failures_table(rows), exact_table(rows)
+    others = seeds_table(rows), exact_table(rows), failures_table(rows)
     return Tables(_counted(toys), efficiency, _counted(training), *others)
 
 
