@@ -90,10 +90,12 @@ toys: $(READY)
 which: $(READY)
 	$(BIN)/python scripts/which.py
 
-# Bias tests of other packages' estimators: results/reference/peers, about a minute on an idle core.
+# Bias tests of other packages' estimators, and the times of their training steps: results/reference/peers, some minutes
+# on an idle core.
 peers: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python scripts/peers.py
+	$(BIN)/python scripts/step_times.py
 
 # Gains and costs of bfloat16 and compilation on this machine: results/reference/speed-paths, some minutes on one core.
 speed: $(READY)

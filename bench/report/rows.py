@@ -39,8 +39,10 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     return keep(rows)
 
 
-def _text(column: pd.Series) -> np.ndarray:
+def _text(column: pd.Series) -> Any:
     """As objects, of which those of equal text are one: a run has few texts in many rows."""
+    if column.dtype == object and column.notna().all():
+        return column
     codes, texts = pd.factorize(column)
     return np.append(np.asarray(texts, dtype=object), "")[codes]  # the code of a missing text is -1
 

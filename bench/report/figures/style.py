@@ -110,6 +110,16 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
+def lay_out(figure: Figure) -> None:
+    """Place the panels for good. Their places are rounded: the solver's last digits differ between processes."""
+    figure.draw_without_rendering()
+    if figure.get_layout_engine() is None:  # the caller's Axes stay where they are
+        return
+    figure.set_layout_engine(None)
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist(), which="original")
+
+
 @contextmanager
 def made_as(make: Callable[..., Figure]) -> Iterator[None]:
     """For a `with` block: figures are made by `make` instead of by `Figure`."""

@@ -95,11 +95,12 @@ def plot(name: str, rows: pd.DataFrame, view: View = View()) -> Any:  # noqa: B0
 
 def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], view: View) -> str:
     """Draw one figure to all paths; returns "", or the reason why these rows give none."""
+    from .style import lay_out
+
     figure = plot(name, rows, view)
     if isinstance(figure, str):
         return figure
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # not laid out again for each format
+    lay_out(figure)  # once for all formats
     for path, metadata in zip(paths, _ENDINGS.values(), strict=True):
         content = io.BytesIO()
         figure.savefig(content, format=path.suffix[1:], metadata=metadata)
