@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pages import api, commands, estimators, plugins, protocols, published, readme, which
+from pages import api, commands, estimators, figures, plugins, protocols, published, readme, which
 from pages.wrap import wrapped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -26,6 +26,7 @@ def main() -> None:
         "protocols.md": protocols.page(),
         "published.md": published.page(),
         "commands.md": commands.page(),
+        "figures.md": figures.page(),
         "which-estimator.md": which.page(),
         "../README.md": readme.page(),
     }
