@@ -37,10 +37,11 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks -q --benchmark-autosave --benchmark-columns=median,iqr,rounds
 
-# Writes the generated pages of docs/, draws the README's picture from its stored table, executes the notebook of examples/, and builds the site build/site from all pages, without network access.
+# Writes the generated pages of docs/, draws the README's picture and those of docs/figures.md from stored results, executes the notebook of examples/, and builds the site build/site from all pages, without network access.
 docs: $(READY)
 	$(BIN)/python scripts/make_docs.py
 	$(BIN)/python scripts/public_code.py
+	$(BIN)/python scripts/gallery.py
 	$(BIN)/python scripts/notebook.py
 	$(BIN)/python scripts/seed_document.py fill
 	$(BIN)/python scripts/make_site.py
@@ -94,10 +95,12 @@ which: $(READY)
 policy-gradients: $(READY)
 	$(BIN)/python scripts/policy_gradients.py
 
-# Bias tests of other packages' estimators: results/reference/peers, about a minute on an idle core.
+# Bias tests of other packages' estimators, and the times of their training steps: results/reference/peers, some minutes
+# on an idle core.
 peers: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[peers]"
 	$(BIN)/python scripts/peers.py
+	$(BIN)/python scripts/step_times.py
 
 # Gains and costs of bfloat16 and compilation on this machine: results/reference/speed-paths, some minutes on one core.
 speed: $(READY)

@@ -1,4 +1,4 @@
-"""Time of another package's training step over ours, in one process: `peer_steps.py PEER OURS THEIRS ARCH`.
+"""Time of another package's training step over ours, in one process: `peer_steps.py PEER OURS THEIRS ARCH [PAIRS]`.
 
 Both have the same estimator, network, minibatch, one thread and fused Adam. The parameters of Storchastic's methods
 have an Adam of their own, as ours have; Pyro samples its KL. Prints the ratio of their time to ours as JSON.
@@ -18,9 +18,27 @@ from dvae_bench.bench.sources.timing.clock import steady_host
 from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.model import Vae
-from pairing import paired_ratio
+from pairing import LEAST, paired_ratio
 from torch import Tensor
 from torch.distributions import Bernoulli, OneHotCategorical, kl_divergence
+
+PAIRS = [
+    ("storchastic", "reinforce", "reinforce", "nonlinear"),
+    ("storchastic", "reinforce-ema", "reinforce-ema", "nonlinear"),
+    ("storchastic", "rloo", "loo", "nonlinear"),
+    ("storchastic", "rebar", "rebar", "nonlinear"),
+    ("storchastic", "relax-network", "relax", "nonlinear"),
+    ("storchastic", "arm", "arm", "nonlinear"),
+    ("storchastic", "disarm", "disarm", "nonlinear"),
+    ("storchastic", "gumbel-softmax", "gumbel-softmax", "nonlinear"),
+    ("storchastic", "st-gumbel-softmax", "st-gumbel-softmax", "nonlinear"),
+    ("storchastic", "unordered-set:k=2", "unordered-set", "categorical"),
+    ("storchastic", "sum-and-sample:k=2", "rao-blackwell", "categorical"),
+    ("pyro-ppl", "reinforce", "reinforce", "nonlinear"),
+    ("pyro-ppl", "reinforce-ema", "reinforce-ema", "nonlinear"),
+    ("pyro-ppl", "gumbel-softmax", "gumbel-softmax", "nonlinear"),
+    ("pyro-ppl", "st-gumbel-softmax", "st-gumbel-softmax", "nonlinear"),
+]
 
 
 def storch_step(task: MnistVae, x: Tensor, theirs: str) -> tuple[Callable[[], None], Vae]:
@@ -118,14 +136,14 @@ def pyro_step(task: MnistVae, x: Tensor, theirs: str) -> tuple[Callable[[], None
     return step, vae
 
 
-def main(peer: str, ours: str, theirs: str, arch: str) -> None:
+def main(peer: str, ours: str, theirs: str, arch: str, pairs: str = str(LEAST)) -> None:
     steady_host(threads=1)
     task = MnistVae(arch=arch)
     x = next(task.batches(stream(0, "data")))
     make = {"storchastic": storch_step, "pyro-ppl": pyro_step}[peer]
     theirs_step, vae = make(task, x, theirs)
     ours_step = TrainStep(task, estimator(ours, task.spec), seed=0)
-    ratio = paired_ratio(theirs_step, lambda: ours_step(x))
+    ratio = paired_ratio(theirs_step, lambda: ours_step(x), int(pairs))
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in vae.parameters())
     print(json.dumps(asdict(ratio)))
 

@@ -14,26 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from peer_steps import PAIRS
 
 SCRIPT = Path(__file__).with_name("peer_steps.py")
 MODULES = {"storchastic": "storch", "pyro-ppl": "pyro"}
-PAIRS = [
-    ("storchastic", "reinforce", "reinforce", "nonlinear"),
-    ("storchastic", "reinforce-ema", "reinforce-ema", "nonlinear"),
-    ("storchastic", "rloo", "loo", "nonlinear"),
-    ("storchastic", "rebar", "rebar", "nonlinear"),
-    ("storchastic", "relax-network", "relax", "nonlinear"),
-    ("storchastic", "arm", "arm", "nonlinear"),
-    ("storchastic", "disarm", "disarm", "nonlinear"),
-    ("storchastic", "gumbel-softmax", "gumbel-softmax", "nonlinear"),
-    ("storchastic", "st-gumbel-softmax", "st-gumbel-softmax", "nonlinear"),
-    ("storchastic", "unordered-set:k=2", "unordered-set", "categorical"),
-    ("storchastic", "sum-and-sample:k=2", "rao-blackwell", "categorical"),
-    ("pyro-ppl", "reinforce", "reinforce", "nonlinear"),
-    ("pyro-ppl", "reinforce-ema", "reinforce-ema", "nonlinear"),
-    ("pyro-ppl", "gumbel-softmax", "gumbel-softmax", "nonlinear"),
-    ("pyro-ppl", "st-gumbel-softmax", "st-gumbel-softmax", "nonlinear"),
-]
 
 
 @pytest.mark.parametrize(("peer", "ours", "theirs", "arch"), PAIRS, ids=[f"{peer}-{ours}" for peer, ours, *_ in PAIRS])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pages import api, commands, estimators, plugins, policy_gradients, protocols, published, readme, which
+from pages import api, commands, estimators, figures, plugins, policy_gradients, protocols, published, readme, which
 from pages.wrap import wrapped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -27,6 +27,7 @@ def main() -> None:
         "published.md": published.page(),
         "policy-gradients.md": policy_gradients.page(),
         "commands.md": commands.page(),
+        "figures.md": figures.page(),
         "which-estimator.md": which.page(),
         "../README.md": readme.page(),
     }

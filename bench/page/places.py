@@ -15,6 +15,7 @@ from ..ranking.ranking import Ranking, rank
 from ..ranking.recommend import recommend
 from ..ranking.stored import OF_CELL, PRODUCTS
 from ..ranking.trained import ELBO, SECONDS, Trained, at_seconds, at_steps
+from ..report.answers import NONE, best_of, claims_of_bias, least_error, shown_unbiased
 from ..report.numbers import with_interval
 from ..report.placing import candidates_of
 from ..report.rows import SETTING
@@ -56,9 +57,7 @@ class Places:
         self._candidates = candidates_of(study.rows)
         self._costs = {x.setting: self._cost(x) for x in found if x.trained}
         self._trained: dict[Any, Trained] = {}
-        claims = study.rows[study.rows["metric"].eq("claims_unbiased") & study.rows["group"].eq("cut")]
-        claims = claims[claims["value"] == 0]
-        self._claim_a_bias = set(claims["estimator"])
+        self._claim_a_bias, self._unbiased = claims_of_bias(study.rows), shown_unbiased(study.rows)
 
     def verdict(self, estimator: str, column: Column) -> str:
         """Of a toy, its own; of a trained task, that of all toys of its kind together. "" where nothing is shown: that
@@ -121,8 +120,8 @@ class Places:
             answers.append(_trained_best(model, ranking, ends[model.setting]["seconds"]))
         if toy is not None:
             every = rankings[toy.setting]
-            names = {x.estimator for x in every.lines if self.verdict(x.estimator, toy) == UNBIASED}
-            unbiased = rank([x for x in self._candidates[toy.setting] if x.name in names], budget)
+            names = self._unbiased[toy.setting] & {x.estimator for x in every.lines}
+            unbiased = best_of(self._candidates[toy.setting], names, budget)
             answers.append(_least_error("Best unbiased", toy, unbiased))
             answers.append(_least_error("Best at this budget", toy, every))
         return answers
@@ -145,12 +144,10 @@ def _trained_best(model: Column, ranking: Ranking, trained: Trained) -> Answer:
 
 def _least_error(question: str, toy: Column, ranking: Ranking) -> Answer:
     where = f"{toy.latent or toy.task}, error left"
-    if not ranking.tied:
-        return Answer(question, where, "", [], "", "none is shown to be better than no gradient")
-    first = next(x for x in ranking.lines if x.objective == EXPECTATION and x.group == 1)
-    return Answer(
-        question, where, ranking.tied[0], ranking.tied[1:], f"error {first.error.value:.3f}", ranking.sentence()
-    )
+    error = least_error(ranking)
+    if error is None:
+        return Answer(question, where, "", [], "", NONE)
+    return Answer(question, where, ranking.tied[0], ranking.tied[1:], f"error {error.value:.3f}", ranking.sentence())
 
 
 def _lines(ranking: Ranking) -> list[Place]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -11,10 +12,13 @@ import pandas as pd
 
 from ..latents import latent_of
 from ..ranking.budget import Budget
+from ..ranking.candidate import Candidate
 from ..ranking.ranking import Ranking, rank
-from ..ranking.stored import candidates
 from ..ranking.trained import Trained, at_seconds, at_steps
-from .rows import CELL, SETTING, is_training
+from ..rows import Quantity
+from .once import once
+from .placing import candidates_of
+from .rows import CELL, SETTING, is_training, of_metric
 from .verdicts import BIASED, UNBIASED, verdicts
 
 SHOWN = 3
@@ -25,6 +29,7 @@ LABELS = {
     "categorical": "categorical 20x10 is 20 variables of 10 classes",
     "encodings": "encodings 16x8 is 16 of 8 numbers",
 }
+NONE = "none is shown to be better than no gradient"
 FOOTNOTE = (
     "On bit-table and category-table f is quadratic in each coordinate, for which reinmax is exactly unbiased: "
     "extension=cubic shows its bias."
@@ -45,7 +50,7 @@ class Answer:
     def text(self) -> str:
         """The estimator, its number, and what ties with it."""
         if not self.best:
-            return "none is shown to be better than no gradient"
+            return NONE
         first, *ties = self.best
         named = ", ".join(ties[:SHOWN]) + (f" and {len(ties) - SHOWN} more" if len(ties) > SHOWN else "")
         return f"{first} {self.value}" + (f"; tied: {named}" if ties else "")
@@ -53,13 +58,13 @@ class Answer:
 
 def answers(rows: pd.DataFrame, budget: Budget | None = None) -> list[Answer]:
     """The answers of every setting, those of one kind of latent together, toys before trainings. rows: as prepared."""
-    budget, trained, found = budget or Budget(), is_training(rows), verdicts(rows)
+    budget, trained, able, shown = budget or Budget(), is_training(rows), candidates_of(rows), shown_unbiased(rows)
     asked: list[Any] = [(False, setting, part) for setting, part in rows[~trained].groupby(SETTING, sort=False)]
     asked += [(True, setting, part) for setting, part in rows[trained].groupby(SETTING, sort=False)]
     answered: list[Answer] = []
-    for training, (task, *_), part in asked:
-        name = str(task)
-        answered += _of_training(name, part) if training else _of_toy(name, part, found, budget)
+    for training, setting, part in asked:
+        name = str(setting[0])
+        answered += _of_training(name, part) if training else _of_toy(name, able[setting], shown[setting], budget)
     return sorted(answered, key=lambda answer: KINDS.index(answer.kind))
 
 
@@ -75,21 +80,47 @@ def shortened(every: Sequence[Answer], most: int) -> list[Answer]:
     return [answer for answer in every if answer in kept]
 
 
-def _of_toy(task: str, rows: pd.DataFrame, found: pd.DataFrame, budget: Budget) -> Iterator[Answer]:
-    every = candidates(rows)
+@once
+def claims_of_bias(rows: pd.DataFrame) -> frozenset[str]:
+    """The estimators whose logits gradient is biased by their own claim on some task: a test that sees none on another
+    does not make them unbiased.
+    """
+    claims = of_metric(rows, "claims_unbiased")
+    return frozenset(claims.loc[(claims["group"] == "cut") & (claims["value"] == 0), "estimator"])
+
+
+@once
+def shown_unbiased(rows: pd.DataFrame) -> dict[Any, set[str]]:
+    """[task, data, device] -> the estimators that compete for "best unbiased", on the terminal and on the page."""
+    found: dict[Any, set[str]] = defaultdict(set)
+    words = verdicts(rows)["verdict"]
+    for task, data, device, estimator, group in words.index[words == UNBIASED]:
+        if group == "cut" and estimator not in claims_of_bias(rows):
+            found[task, data, device].add(estimator)
+    return found
+
+
+def best_of(able: Iterable[Candidate], names: Container[str], budget: Budget) -> Ranking:
+    """The ranking of the candidates with these names alone."""
+    return rank([candidate for candidate in able if candidate.name in names], budget)
+
+
+def least_error(ranking: Ranking) -> Quantity | None:
+    """The error that the best one leaves; None where there is none."""
+    return next((line.error for line in ranking.lines if line.estimator == ranking.best), None)
+
+
+def _of_toy(task: str, every: Sequence[Candidate], unbiased: Container[str], budget: Budget) -> Iterator[Answer]:
     if not every:
         return
-    own = found[found["verdict"] == UNBIASED].reset_index()
-    own = own[(own["group"] == "cut") & (own["task"] == task)]
-    unbiased = [candidate for candidate in every if candidate.name in set(own["estimator"])]
     yield _least(task, "least error", rank(every, budget))
-    yield _least(task, "of the unbiased", rank(unbiased, budget))
+    yield _least(task, "of the unbiased", best_of(every, unbiased, budget))
 
 
 def _least(task: str, question: str, ranking: Ranking) -> Answer:
-    if ranking.best is None:
+    error = least_error(ranking)
+    if error is None:
         return Answer(*_setting(task), question, [])
-    error = next(line.error for line in ranking.lines if line.estimator == ranking.best)
     return Answer(*_setting(task), question, ranking.tied, f"{error.value:.3g} [{error.lo:.3g}, {error.hi:.3g}]")
 
 

@@ -39,8 +39,10 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     return keep(rows)
 
 
-def _text(column: pd.Series) -> np.ndarray:
+def _text(column: pd.Series) -> Any:
     """As objects, of which those of equal text are one: a run has few texts in many rows."""
+    if column.dtype == object and column.notna().all():
+        return column
     codes, texts = pd.factorize(column)
     return np.append(np.asarray(texts, dtype=object), "")[codes]  # the code of a missing text is -1
 
@@ -75,7 +77,7 @@ def of_metric(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
 @once
 def _places(rows: pd.DataFrame) -> dict[Any, np.ndarray]:
     """metric -> the places of its rows."""
-    return dict(rows.groupby("metric").indices)
+    return {name: np.asarray(places) for name, places in rows.groupby("metric").indices.items()}
 
 
 def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -> pd.DataFrame:

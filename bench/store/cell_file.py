@@ -60,7 +60,7 @@ class Part:
             if texts and _characters(table) > MOST_CHARACTERS:
                 raise Damaged("its texts are longer than those of any cell")
             table = table.replace_schema_metadata(None)
-            if not table.schema.equals(ARROW_SCHEMA, check_metadata=True):
+            if table.schema != ARROW_SCHEMA:
                 table = table.cast(ARROW_SCHEMA)
             table.validate(full=True)
             return table

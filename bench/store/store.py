@@ -11,12 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ... import __version__
 from ...estimators.names import UsageError
-from ..rows import SCHEMA, Row
+from ..rows import COLUMNS, SCHEMA, Row
 from .cell_file import ARROW_SCHEMA, Part, pack, tidied, unpack
 from .context_file import read_context
 from .files import Damaged, own, read_file, replace_file, sweep, writing
@@ -178,7 +179,11 @@ class Store:
                     f"{self.folder} holds more than {MOST_ROWS} rows, too many to read at once; keep its cells in "
                     "several folders"
                 )
-        return pd.concat(parts, ignore_index=True)
+        columns = {}
+        for name in COLUMNS:  # one after another, so that memory never holds all rows twice
+            values = np.concatenate([part.pop(name).to_numpy() for part in parts])
+            columns[name] = pd.Series(values, dtype=values.dtype, copy=False)
+        return pd.DataFrame(columns, copy=False)
 
     def checkpoint(self, key: str) -> Path:
         """The absolute path of a cell's checkpoint: a plugin may change the working directory during training."""

@@ -1,5 +1,5 @@
-"""The generated parts of the README, each between two marks: what was reproduced at full length, and a training of
-results/reference beside the published order.
+"""The generated parts of the README, each between two marks: the times of a training step, what was reproduced at full
+length, and a training of results/reference beside the published order.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from .estimators import table
 ROOT = Path(__file__).resolve().parent.parent.parent
 MARKED = re.compile(r"(<!-- reference table: begin -->\n).*(<!-- reference table: end -->)", re.DOTALL)
 FULL = re.compile(r"(<!-- full length: begin -->\n).*(<!-- full length: end -->)", re.DOTALL)
+SPEED = re.compile(r"(<!-- step times: begin -->\n).*(<!-- step times: end -->)", re.DOTALL)
+STEPS = "results/reference/peers/steps.csv"
+PEERS = {"storchastic": "Storchastic", "pyro-ppl": "Pyro"}
 TRAINING = "results/reference/mnist-bernoulli/tables/reproduction"
 INTRODUCTION = (
     "Training ELBO in nats of a nonlinear VAE with 200 bits on dynamic MNIST after ten epochs, best first; three "
@@ -31,8 +34,25 @@ INTRODUCTION = (
 
 def page() -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = SPEED.sub(lambda found: f"{found[1]}{_step_times()}{found[2]}", text)
     text = FULL.sub(lambda found: f"{found[1]}{published.full_length()}\n{found[2]}", text)
     return MARKED.sub(lambda found: f"{found[1]}{_table()}{found[2]}", text)
+
+
+def _step_times() -> str:
+    """One line per estimator: our step over the floor, and each peer's step over ours."""
+    stored = pd.read_csv(ROOT / STEPS)
+    ratios = {
+        (each["ours"], each["step"].split()[0]): with_interval(each["value"], each["lo"], each["hi"])
+        for each in stored.to_dict("records")
+    }
+    codes = ("dvae-bench", *PEERS)
+    rows = [
+        (f"`{name}`", *(ratios.get((name, code), MISSING) for code in codes))
+        for name in stored["ours"].drop_duplicates()
+    ]
+    header = ("estimator", "ours / floor", *(f"{peer} / ours" for peer in PEERS.values()))
+    return f"{table(header, rows)}\n"
 
 
 def _table() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import weakref
@@ -20,7 +21,7 @@ from dvae_bench.bench.run.tracing import write_traces
 from dvae_bench.bench.sources.settings import ClockSettings
 from dvae_bench.bench.sources.timing import accelerator, rounds, stopwatch, telemetry
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
-from dvae_bench.bench.sources.timing.rounds import time_group
+from dvae_bench.bench.sources.timing.rounds import time_group, without_collection
 from dvae_bench.bench.sources.timing.stopwatch import Timed, Timings
 from dvae_bench.bench.sources.timing.telemetry import Reading, Telemetry
 from dvae_bench.bench.sources.timing.timing import timed_steps
@@ -387,3 +388,13 @@ class TestTraces:
         exact, reinforce = said
         assert exact.startswith("no trace of exact on mnist-vae:arch=categorical,batch=8: Unsupported: ")
         assert "configurations" in exact and reinforce.endswith(": ZeroDivisionError: the baseline is empty")
+
+
+@pytest.mark.parametrize("by_the_caller", [False, True])
+def test_only_what_was_frozen_here_is_thawed(by_the_caller: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: int(by_the_caller))
+    thawed: list[bool] = []
+    monkeypatch.setattr(gc, "unfreeze", lambda: thawed.append(True))
+    with without_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled() and bool(thawed) is not by_the_caller

@@ -17,7 +17,8 @@ from dvae_bench.bench.page.columns import columns
 from dvae_bench.bench.page.leaderboard import leaderboard, work_normalised
 from dvae_bench.bench.page.places import Places
 from dvae_bench.bench.page.plane import pareto
-from dvae_bench.bench.report import Study
+from dvae_bench.bench.report import Study, placing, write_figures
+from dvae_bench.bench.report.answers import answers
 from dvae_bench.bench.reports import write_reports
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.names import UsageError
@@ -144,13 +145,27 @@ def test_the_answers_are_those_of_the_ranking(tmp_path: Path, write_run: WriteRu
     assert names == ["straight-through", "rloo:n=4", "disarm", "reinforce"], "another objective comes last"
 
 
-def test_an_estimator_that_claims_a_bias_is_not_the_best_unbiased(
+def test_an_estimator_that_claims_a_bias_is_not_the_best_unbiased_on_the_page_or_the_terminal(
     tmp_path: Path, write_run: WriteRun, failed: Callable
 ) -> None:
     claim = failed("rloo:n=4", "bit-table", "ok", "")
     claim |= {"group": "cut", "metric": "claims_unbiased", "value": 0.0, "n": 1}
-    found = places(write_run(tmp_path / "run", {"claim": [claim]}))
-    assert found.at(2, "counts")["answers"]["Bits"][1]["pick"] == "disarm"
+    folder = write_run(tmp_path / "run", {"claim": [claim]})
+    card = places(folder).at(2, "counts")["answers"]["Bits"][1]
+    line = next(each for each in answers(study(folder).rows) if each.question == "of the unbiased")
+    assert card["pick"] == "disarm" and [card["pick"], *card["tied"]] == line.best
+
+
+def test_a_report_reads_the_candidates_of_a_toy_once(
+    tmp_path: Path, write_run: WriteRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, candidates = [], placing.candidates
+    monkeypatch.setattr(placing, "candidates", lambda rows: read.append(1) or candidates(rows))
+    run = study(write_run(tmp_path / "run"))
+    write_figures(run.rows, tmp_path / "figures", ["bias"])
+    answers(run.rows)
+    write_page([run], tmp_path / "page.html")
+    assert len(read) == sum(not column.trained for column in columns(run)) > 0
 
 
 def test_the_page_has_the_ranking_of_every_budget_and_no_unsupported_row(

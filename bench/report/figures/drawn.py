@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ...store.code_hash import fingerprint
@@ -57,7 +58,9 @@ class Drawn:
 
 
 def _digest(rows: pd.DataFrame) -> str:
-    """The digest of all values in order; objects as text, because pandas cannot hash lists."""
-    texts = {str(name): rows[name].map(str) for name in rows if rows[name].dtype == object}
-    plain = rows.assign(**texts)
-    return hashlib.sha256(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes()).hexdigest()
+    """The digest of all values in order; of blocks as bytes, because pandas cannot hash lists."""
+    plain = rows.drop(columns="blocks", errors="ignore")
+    found = hashlib.sha256(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())
+    for blocks in rows.get("blocks", ()):
+        found.update(b"none" if blocks is None else np.asarray(blocks, dtype=float).tobytes())
+    return found.hexdigest()

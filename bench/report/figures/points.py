@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from ..palette import colour
 from ..view import View
-from .style import small
+from .style import lay_out, small
 
 _LONGEST = 22  # letters
 _NEAR, _FAR = 4.0, 10.0  # points of type from a point to its name; beyond _FAR a thin line joins them
@@ -32,8 +32,7 @@ class Named(NamedTuple):
 
 def name_points(figure: Figure, panels: Sequence[Named], view: View) -> None:
     """Lay the figure out, then write the names of each panel near their points, the first ones nearest."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)
+    lay_out(figure)
     for axes, named, points in panels:
         taken: list[Bbox] = []
         dots = axes.transData.transform(points)

@@ -110,6 +110,16 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
+def lay_out(figure: Figure) -> None:
+    """Place the panels for good. Their places are rounded: the solver's last digits differ between processes."""
+    figure.draw_without_rendering()
+    if figure.get_layout_engine() is None:  # the caller's Axes stay where they are
+        return
+    figure.set_layout_engine(None)
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6).tolist(), which="original")
+
+
 @contextmanager
 def made_as(make: Callable[..., Figure]) -> Iterator[None]:
     """For a `with` block: figures are made by `make` instead of by `Figure`."""
@@ -194,13 +204,16 @@ def log_axis(axis: Axis, low: float, high: float, most: int = 4) -> None:
             break
     axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / most)]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda tick, _: _tick(tick)))
+    plain = all(-4 < _exponent(tick) < 4 for tick in ticks)  # otherwise powers of ten for all of them
+    axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}" if plain else _power(tick)))
 
 
-def _tick(tick: float) -> str:
-    exponent = math.floor(math.log10(tick) + 1e-9)
-    if -4 < exponent < 4:
-        return f"{tick:g}"
+def _exponent(tick: float) -> int:
+    return math.floor(math.log10(tick) + 1e-9)
+
+
+def _power(tick: float) -> str:
+    exponent = _exponent(tick)
     mantissa = f"{tick / 10.0**exponent:.2g}"
     power = "10" + str(exponent).translate(_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}·{power}"

@@ -19,7 +19,7 @@ from .panels import columns, most_named, name_lines
 from .style import LINE, PALE, figure_with_legend, legend_height, not_shown, note, page, set_title, small, whiskers
 from .titles import titles
 
-_AROUND, _SMALL, _FEWEST = 0.72, 0.7, 8  # inches besides the names; of a small multiple; names of a task
+_AROUND, _SMALL, _FEWEST = 0.72, 0.85, 8  # inches besides the names; of a small multiple; names of a task
 _ACROSS, _TITLE = 3, 16  # small multiples side by side; letters of a title
 _SHOWN = 2.2  # of the distances from the best final ELBO to the median one, below the best
 

@@ -95,21 +95,14 @@ def plot(name: str, rows: pd.DataFrame, view: View = View()) -> Any:  # noqa: B0
 
 def _draw(name: str, rows: pd.DataFrame, paths: Sequence[Path], view: View) -> str:
     """Draw one figure to all paths; returns "", or the reason why these rows give none."""
+    from .style import lay_out
+
     figure = plot(name, rows, view)
     if isinstance(figure, str):
         return figure
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # not laid out again for each format
-    _round_places(figure)
+    lay_out(figure)  # once for all formats
     for path, metadata in zip(paths, _ENDINGS.values(), strict=True):
         content = io.BytesIO()
         figure.savefig(content, format=path.suffix[1:], metadata=metadata)
         replace_file(path, content.getvalue())
     return ""
-
-
-def _round_places(figure: Any) -> None:
-    """Round the places of the axes: the solver of the layout sums in the order of memory addresses, so that the last
-    bits differ from one drawing to the next."""
-    for axes in figure.axes:
-        axes.set_position([round(place, 9) for place in axes.get_position(original=True).bounds])

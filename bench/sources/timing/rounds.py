@@ -75,12 +75,18 @@ def without_tensors(error: Exception) -> Exception:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No automatic garbage collection inside the block; explicit ones only visit objects created inside it."""
+    """No automatic garbage collection inside the block; explicit ones only visit objects created inside it.
+
+    What the caller froze stays frozen: thawing it would make every later collection visit it.
+    """
     gc.collect()
+    frozen, enabled = gc.get_freeze_count(), gc.isenabled()
     gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
-        gc.unfreeze()
+        if enabled:
+            gc.enable()
+        if not frozen:
+            gc.unfreeze()
