@@ -41,12 +41,13 @@ class Method:
 class Protocol:
     """What a paper trained, and the numbers it printed.
 
-    metric: the metric to compare, with a leading minus where the paper prints its negative. report: its last value, or
-    its best along training. values: the task's parameters. settings: parameters for each column of the paper's table.
-    sweep: parameters whose values `select` chooses on the selection seeds, which differ from the reporting seeds 0 to
-    seeds - 1. numbers: verified in the paper, recalled, or none. runs: how many runs each of them averages; 0 if that
-    is unknown. differs: what we do differently, printed with every table. assumed: the parts of the protocol that were
-    not read and are our choice; a table with any is not called a reproduction.
+    data: `mnist`, or the name of other images, as `--data` names them in the rows. metric: the metric to compare, with
+    a leading minus where the paper prints its negative. report: its last value, or its best along training. values: the
+    task's parameters. settings: parameters for each column of the paper's table. sweep: parameters whose values
+    `select` chooses on the selection seeds, which differ from the reporting seeds 0 to seeds - 1. numbers: verified in
+    the paper, recalled, or none. runs: how many runs each of them averages; 0 if that is unknown. differs: what we do
+    differently, printed with every table. assumed: the parts of the protocol that were not read and are our choice; a
+    table with any is not called a reproduction.
 
     source: the source that measures it. For a source of toys, `steps` counts what it counts, `measuring` has its
     settings where they differ from the preset paper, and a cell holds several runs, the blocks of its rows. reported:
