@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MOST = 1000
 """Of seeds and of threads, so that a mistyped number is refused before the plan takes all memory."""
+OwnImages = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of your own images in MNIST's place: two IDX files, named as MNIST's."),
+]
 
 
 def run(
@@ -64,9 +68,7 @@ def run(
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of MNIST's IDX files.")] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Folder of your own images in MNIST's place: two IDX files, named as MNIST's.")
-    ] = None,
+    data: OwnImages = None,
     plugin: Annotated[list[Path], typer.Option(help="A Python file with estimators, tasks or collectors.")] = [],
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     trace: Annotated[
@@ -168,6 +170,7 @@ def reproduce(
     autocast: Autocast = "no",
     compiled: Compile = False,
     cuda_graphs: CudaGraphs = False,
+    data: OwnImages = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure finished cells again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would cost here and stop.")] = False,
 ) -> None:
@@ -176,6 +179,9 @@ def reproduce(
     from ..bench.protocols.excerpt import only
     from ..bench.protocols.reproduce import Reproduction, at_paths
     from ..bench.run.screen import Screen
+    from ..tasks.vae.datasets import look_in
+
+    look_in(None if data is None else str(data), own=data is not None)
 
     how = execution(jobs, executor, address, isolate, timeout, memory)
     paths = speed(autocast, compiled, cuda_graphs)

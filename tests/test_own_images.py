@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from command_line import Command
+from dvae_bench.bench.protocols.reproduce import Reproduction
 from dvae_bench.bench.report.figures import samples
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.view import View
@@ -208,6 +209,19 @@ class TestCommand:
         assert set(trained["data"]) == {f"own-{checksum(folder)}"} and "images_original" in set(trained["metric"])
         assert set(rows.loc[rows["source"] == "clock", "data"]) == set(trained["data"])
         assert f"data own-{checksum(folder)}" in command(*run, "--data", folder, "--dry-run").out
+
+    def test_a_protocol_of_ones_own_names_them(self, command: Command, tmp_path: Path) -> None:
+        folder = own_files(tmp_path / "mine")
+        (tmp_path / "mine.toml").write_text(
+            f'about = "a"\ncitation = "c"\ntable = "t"\nnumbers = "none"\ndata = "own-{checksum(folder)}"\n'
+            'task = "mnist-half"\nsteps = 2\nmetric = "elbo_train"\nseeds = 1\n[values]\nbatch = 8\nn = 4\n'
+            '[settings]\none = {}\n[[methods]]\nmethod = "A"\nestimator = "rloo"\n'
+        )
+        look_in(str(folder), own=True)
+        whole = Reproduction.prepare(str(tmp_path / "mine.toml"), ["*"], None, None, "cpu", 1, tmp_path / "r", {})
+        assert whole.place.data == whole.protocol.data
+        ended = command("reproduce", tmp_path / "mine.toml", "-o", tmp_path / "r", "--data", tmp_path)
+        assert ended.refused(f"--data is {tmp_path}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there")
 
     def test_two_folders_are_refused(self, command: Command, tmp_path: Path) -> None:
         ended = command("run", "-e", "rloo", "-t", "tiny-vae", "--data", tmp_path, "--data-dir", tmp_path)

@@ -25,6 +25,7 @@ from dvae_bench.bench.report import (
     write_tables,
 )
 from dvae_bench.bench.report.figures import calibration, families, probability
+from dvae_bench.bench.report.figures import training as training_figure
 from dvae_bench.bench.report.figures import write as figures_module
 from dvae_bench.bench.report.figures.given import draw_into
 from dvae_bench.bench.report.figures.style import STYLES, style
@@ -327,6 +328,16 @@ def test_training_shows_the_range_of_seeds_and_leaves_diverged_ones_out() -> Non
     assert line[["elbo_test", "elbo_test_lo", "elbo_test_hi"]].tolist() == [ends.mean(), ends.min(), ends.max()]
     assert " to " in training.text["ELBO test"].iloc[0]
     assert line["ms_per_step"] == pytest.approx(rows[rows["metric"] == "time_total"]["value"].iloc[0] / 1000)
+
+
+def test_the_curve_of_an_estimator_alone_is_shown() -> None:
+    """The limits of its axis were equal, which matplotlib warns of."""
+    rows = pd.DataFrame(vae_rows("rebar", "mnist-vae", 1, np.random.default_rng(0)))
+    with style():
+        figure = training_figure.plot(prepare(rows), View())
+    assert not isinstance(figure, str)
+    low, high = figure.axes[-1].get_ylim()
+    assert high - low > 1
 
 
 def test_intervals_of_seeds_add_in_quadrature() -> None:

@@ -41,10 +41,11 @@ class Method:
 class Protocol:
     """What a paper trained, and the numbers it printed.
 
-    metric: the metric to compare, with a leading minus where the paper prints its negative. report: its last value, or
-    its best along training. values: the task's parameters. numbers: verified in the paper, recalled, or none. runs: how
-    many runs each of them averages; 0 if that is unknown. differs: what we do differently, printed with every table.
-    assumed: each part of the protocol that was not read, and our choice; a table with any is not called a reproduction.
+    data: `mnist`, or the name of other images, as `--data` names them in the rows. metric: the metric to compare, with
+    a leading minus where the paper prints its negative. report: its last value, or its best along training. values: the
+    task's parameters. numbers: verified in the paper, recalled, or none. runs: how many runs each of them averages; 0
+    if that is unknown. differs: what we do differently, printed with every table. assumed: each part of the protocol
+    that was not read, and our choice; a table with any is not called a reproduction.
 
     A setting is a column of the paper's table, with the parameters of its task; a line is a method in a setting. For
     each line, `sweep` and the sweep of its estimator say what is searched: all values of a grid or, if `trials` is

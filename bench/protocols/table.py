@@ -106,12 +106,13 @@ def _reasons(protocol: Protocol, scale: Scale, method: Method, setting: str, own
     """Why ours and theirs are not comparable; empty when the protocol ran in full and its numbers are verified."""
     ended, failed = own[own["status"] == "ok"], own.loc[own["status"] != "ok", "status"].value_counts()
     elsewhere = sorted(set(own["data"].fillna("")) - {protocol.data})
+    missing = "" if protocol.data == "mnist" else f"data not here: {protocol.data}, "
     short = bool(scale.words(protocol)) or (ended["step"] < protocol.length).any()
     checks = [
         (own.empty, "not measured"),
         (len(failed) > 0, ", ".join(f"{count} {status}" for status, count in failed.items())),
         (short, "scaled down"),
-        (bool(elsewhere), f"on {', '.join(elsewhere)}"),
+        (bool(elsewhere), f"{missing}on {', '.join(elsewhere)}"),
         (0 < len(ended) < protocol.seeds and not len(failed), f"{len(ended)} of {protocol.seeds} seeds"),
         (ended["value"].isna().any(), f"no {protocol.measured_in(setting)} measured"),
         (setting not in method.published, "no number published"),

@@ -368,6 +368,7 @@ class TestTable:
             ({"assumed": {"length": "10 steps"}}, FULL, {}, "length assumed"),
             ({"methods": tuple(replace(m, differs="other") for m in ONE.methods)}, FULL, {}, "differs: other"),
             ({}, FULL, {"data": "mnist-5k"}, "on mnist-5k"),
+            ({"data": "fashion"}, FULL, {}, "data not here: fashion, on mnist"),
         ],
     )
     def test_anything_less_is_no_reproduction_and_has_no_difference(

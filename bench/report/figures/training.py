@@ -106,6 +106,7 @@ def _multiples(
     by_name = {str(name): line for name, line in curves.groupby("estimator")}
     last = {name: float(line["value"].iloc[-1]) for name, line in by_name.items()}
     most = max(last.values())
+    low = low if low < most else most - 1.0  # an estimator alone shows its last nat
     for i, (axes, own) in enumerate(zip(panels, families, strict=True)):
         members = sorted((name for name in by_name if family(name) == own), key=lambda name: last[name])
         for name in (name for name in by_name if name not in members):
