@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from dvae_bench.bench.collectors.training import unit_and_direction
 from dvae_bench.bench.run.runner import run_cells
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
@@ -230,6 +231,10 @@ class TestEvaluation:
             for point in self.points(monkeypatch, **values):
                 assert {"log_z", "log_z_gap", "negative_ratio"} & point.metrics.keys() == metrics
                 assert point.metrics["log_z"].value == pytest.approx(12 * 0.6931, abs=0.1)
+
+    def test_its_rows_have_units_and_directions(self) -> None:
+        found = {metric: unit_and_direction(metric) for metric in ("log_z", "log_z_gap", "negative_ratio")}
+        assert found == {"log_z": ("nats", "none"), "log_z_gap": ("nats", "none"), "negative_ratio": ("", "lower")}
 
     def test_larger_ones_are_annealed_from_both_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("dvae_bench.tasks.vae.boltzmann.EVALUATED", 4)

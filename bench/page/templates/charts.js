@@ -142,7 +142,7 @@ function multiples(view) {
 
 function shares(view) {
   const [rows, more] = kept(view.bars);
-  const grey = (i) => `color-mix(in srgb, ${css("--ink")} ${[14, 30, 46, 88, 60, 38, 22, 8][i % 8]}%, ${css("--paper")})`;
+  const grey = (i) => `color-mix(in srgb, ${css("--ink")} ${[72, 14, 30, 46, 88, 60, 38, 22, 8][i % 9]}%, ${css("--paper")})`;
   const probe = document.createElement("i"); // plotly does not know color-mix, the browser does
   document.body.append(probe);
   const solid = (i) => { probe.style.color = grey(i); const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g).map(Number); const k = r <= 1 && g <= 1 && b <= 1 ? 255 : 1; return `rgb(${r * k},${g * k},${b * k})`; };
