@@ -50,7 +50,7 @@ TABLES = {
     "categorical": "category-table",
     "continuous": "moments",
     "encodings": "vq-table",
-    "sequence": "sequence:t=2",
+    "sequence": "sequence:beta=0.5,t=2",
 }
 
 
