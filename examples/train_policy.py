@@ -1,4 +1,4 @@
-"""A GRU that learns to sort by policy gradients: `python examples/train_policy.py [ESTIMATOR]`, some seconds on one core.
+"""A GRU learns to sort by policy gradients, in some seconds on one core: `python examples/train_policy.py [ESTIMATOR]`.
 
 A prompt is four digits out of five, the answer the digits in order and then the end token. The reward is the share of
 answered tokens that are right, at their own place.

@@ -120,9 +120,9 @@ dvae-bench table results/line exact
 
 A [`Policy`](api.md#class-policy) is a sequence whose logits a network computes; every estimator above trains it as it
 is. [examples/train_policy.py](../examples/train_policy.py) teaches a GRU to sort four digits in some seconds on one
-core (`python examples/train_policy.py grpo`). All rewards there have one scale and all answers one length, so that
-little of the bend is left: the division by s does not hurt, and three seeds do not tell the first four apart. Right
-tokens of greedy answers in percent, mean and range over the seeds:
+core (`python examples/train_policy.py grpo`). All rewards there have one scale, so that the division by s does not
+hurt; the one by L costs steps at the start. Three seeds do not tell the first four apart. Right tokens of greedy answers
+in percent, mean and range over the seeds:
 
 {trained}
 
