@@ -121,8 +121,8 @@ dvae-bench table results/line exact
 A [`Policy`](api.md#class-policy) is a sequence whose logits a network computes; every estimator above trains it as it
 is. [examples/train_policy.py](../examples/train_policy.py) teaches a GRU to sort four digits in some seconds on one
 core (`python examples/train_policy.py grpo`). All rewards there have one scale, so that the division by s does not
-hurt; the one by L costs steps at the start. Three seeds do not tell the first four apart. Right tokens of greedy answers
-in percent, mean and range over the seeds:
+hurt; the one by L costs steps at the start. Three seeds do not tell the first four apart. Right tokens of greedy
+answers in percent, mean and range over the seeds:
 
 {trained}
 
@@ -141,9 +141,9 @@ def page() -> str:
 
 def _trained() -> str:
     """Of each estimator the share of right tokens after some steps, over seeds."""
-    of_steps = reference.trained_policies().groupby(["estimator", "step"])["right"]
-    ends = (100 * of_steps.agg(["mean", "min", "max"])).round(0).astype(int)
-    rows = [(f"`{name}`", *("{} [{}, {}]".format(*ends.loc[(name, step)]) for step in SHOWN_STEPS)) for name in TRAINED]
+    ends = reference.trained_policies().groupby(["estimator", "step"])["right"].agg(["mean", "min", "max"])
+    shown = (100 * ends).round(0).astype(int).apply(lambda end: f"{end['mean']} [{end['min']}, {end['max']}]", axis=1)
+    rows = [(f"`{name}`", *(str(shown[name, step]) for step in SHOWN_STEPS)) for name in TRAINED]
     return table(("estimator", *(f"{step} steps" for step in SHOWN_STEPS)), rows).rstrip()
 
 
