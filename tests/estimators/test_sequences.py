@@ -402,6 +402,7 @@ def test_a_claim_of_a_constant_is_tested() -> None:
         ),
         (lambda: Sequence(torch.zeros(3, 3), beta=-1.0), "beta must be at least 0"),
         (lambda: Sequence(torch.zeros(3, 3), torch.tensor([0.0, -torch.inf, 0]).expand(3, 3)).validate(), "infinite"),
+        (lambda: Sequence(torch.zeros(1, 2), stale=torch.tensor([[0.0, -torch.inf]])).validate(), "never draws"),
         (lambda: Sequence(torch.zeros(3, 3)).log_prob(torch.zeros(1, 3, 3)), r"z has shape \[1, 3, 3\]: give one-hot"),
         (lambda: estimator("kl-in-reward:per=sequence,credit=to-go", LatentSpec.sequence(2, 3)), "no part to go"),
     ],
