@@ -91,7 +91,7 @@ toys: $(READY)
 which: $(READY)
 	$(BIN)/python scripts/which.py
 
-# The source of docs/policy-gradients.md: about two minutes on one core.
+# The source of docs/policy-gradients.md: about three minutes on one core.
 policy-gradients: $(READY)
 	$(BIN)/python scripts/policy_gradients.py
 

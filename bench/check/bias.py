@@ -60,7 +60,7 @@ TABLES = {
     "subset": "subset",
     "continuous": "moments",
     "encodings": "vq-table",
-    "sequence": "sequence:t=2",
+    "sequence": "sequence:beta=0.5,t=2",
 }
 
 

@@ -48,11 +48,14 @@ class Sequence(Enumerable):
 
     def validate(self) -> None:
         super().validate()
-        if self.reference is not None and not bool(self.reference.isfinite().all()):
-            raise UsageError(
-                "the reference policy gives a token the probability 0, so that KL(q || reference) is infinite: give it "
-                "finite logits"
-            )
+        for name, table, consequence in (
+            ("reference", self.reference, "KL(q || reference) is infinite"),
+            ("stale", self.stale, "importance ratios cannot make up for the sequences it never draws"),
+        ):
+            if table is not None and not bool(table.isfinite().all()):
+                raise UsageError(
+                    f"the {name} policy gives a token the probability 0, so that {consequence}: give it finite logits"
+                )
 
     @property
     def behaviour(self) -> Sequence:

@@ -48,6 +48,11 @@ def policy_gradients() -> pd.DataFrame:
     return pd.read_csv(FOLDER / "policy-gradients" / "exact.csv")
 
 
+def trained_policies() -> pd.DataFrame:
+    """One line per estimator, seed and step: the share of right tokens, of `make policy-gradients`."""
+    return pd.read_csv(FOLDER / "policy-gradients" / "training.csv")
+
+
 def machine() -> str:
     """The machine and date of the reference results, as text."""
     context = json.loads((FOLDER / "context.json").read_text(encoding="utf-8"))

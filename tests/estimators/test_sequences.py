@@ -287,7 +287,8 @@ def test_a_policy_network_of_a_wrong_shape_is_refused() -> None:
 
 def test_a_policy_network_learns_to_sort() -> None:
     run = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "train_policy.py"))
-    assert run["train"]("rloo:n=4", steps=60, report=60) > 0.3, "18 % are right at the start"
+    right = run["train"]("rloo:n=4", steps=60, every=60)
+    assert right[0] < 0.25 and right[60] > right[0] + 0.15
 
 
 # Wrong twins
@@ -401,6 +402,7 @@ def test_a_claim_of_a_constant_is_tested() -> None:
         ),
         (lambda: Sequence(torch.zeros(3, 3), beta=-1.0), "beta must be at least 0"),
         (lambda: Sequence(torch.zeros(3, 3), torch.tensor([0.0, -torch.inf, 0]).expand(3, 3)).validate(), "infinite"),
+        (lambda: Sequence(torch.zeros(1, 2), stale=torch.tensor([[0.0, -torch.inf]])).validate(), "never draws"),
         (lambda: Sequence(torch.zeros(3, 3)).log_prob(torch.zeros(1, 3, 3)), r"z has shape \[1, 3, 3\]: give one-hot"),
         (lambda: estimator("kl-in-reward:per=sequence,credit=to-go", LatentSpec.sequence(2, 3)), "no part to go"),
     ],
