@@ -35,6 +35,6 @@ def once(function: Callable[[pd.DataFrame], T]) -> Callable[[pd.DataFrame], T]:
             return function(rows)
         if function not in found:
             found[function] = function(rows)
-        return found[function]  # type: ignore[no-any-return]
+        return found[function]
 
     return remembered
