@@ -1,4 +1,4 @@
-"""CPU seconds and memory of the report on 10,080 lines: copies of the cells of results/reference/baseline."""
+"""CPU seconds and memory of a report on 10,080 lines: copies of the cells of results/reference/baseline, two seeds."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def of_metric(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
 @once
 def _places(rows: pd.DataFrame) -> dict[Any, np.ndarray]:
     """metric -> the places of its rows."""
-    return {name: np.asarray(places) for name, places in rows.groupby("metric").indices.items()}
+    return {metric: np.asarray(places) for metric, places in rows.groupby("metric").indices.items()}
 
 
 def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -> pd.DataFrame:
