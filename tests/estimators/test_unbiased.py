@@ -49,12 +49,13 @@ def claims_unbiased(name: Name, spec: LatentSpec) -> bool:
     return claim.unbiased and claim.target != RELAXED
 
 
+AT_ONCE = ("exact", "rloo", "rebar", "arsm", "reinforce")
 CLASSES = [
-    Name(plugin.name)
+    pytest.param(Name(plugin.name), marks=() if plugin.name in AT_ONCE else pytest.mark.full)
     for plugin in ESTIMATORS
     if not plugin.fact("bound") and all(claims_unbiased(Name(plugin.name), spec) for spec in LAYERS["classes"])
 ]
-"""Those for two layers of classes; DEEP has two layers of bits."""
+"""Those for two layers of classes, most in the full tests alone; DEEP has two layers of bits."""
 
 
 @pytest.mark.parametrize("name", variants(), ids=str)
