@@ -40,7 +40,9 @@ class Grpo(Estimator):
 
     def gradient(self, f: Objective, latent: Sequence, draw: Tensor) -> Estimate:
         f_z = f(draw)
-        advantage = (f_z - f_z.mean(0)) / (f_z.std(0) + EPSILON)
+        centred = f_z - f_z.mean(0)
+        # As f_z.std(0), which warns at an empty batch.
+        advantage = centred / ((centred.square().sum(0) / (self.n - 1)).sqrt() + EPSILON)
         if self.length == "yes":
             advantage = advantage / latent.mask(draw).sum(-1)
         return scored(f_z.mean(0), latent, draw, advantage)
