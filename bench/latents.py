@@ -24,7 +24,7 @@ def latent_of(task: str) -> str:
 
 
 class _Sizes(Formatter):
-    """`{n:20}` is n, or 20 where n is 0."""
+    """`{n:20}` is n, or 20 where n is 0; `{d:*2}` is twice d."""
 
     def format_field(self, value: Any, spec: str) -> str:
-        return str(value or spec)
+        return str(value * int(spec[1:]) if spec.startswith("*") else value or spec)

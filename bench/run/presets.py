@@ -14,7 +14,6 @@ QUICK_TASKS = (
     "two-layer",
     "moments",
     "tiny-vae",
-    "tiny-half:latents={bits,classes}",
     "vq-table",
     "vq-table:codebook=linear-codebook",
     "mnist-vae",

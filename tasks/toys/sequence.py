@@ -12,7 +12,7 @@ from ...estimators.contract import Estimator
 from ...estimators.latents import Latent, LatentSpec, Objective, Sequence
 from ...estimators.latents.sequence import numbered
 from ...estimators.names import UsageError
-from ...estimators.policy_gradient.kl import Penalised
+from ...estimators.score_function.kl import Penalised
 from ..contract import Lower, Toy
 
 SCALES = (0.5, 1.0, 2.0, 4.0)

@@ -30,7 +30,7 @@ class RbmBits(Toy):
     """
 
     name = "rbm-bits"
-    layer = "bernoulli {d}+{d}"
+    layer = "bernoulli {d:*2}"
     hyperparameters = {
         "d": {"default": 4, "min": 1, "max": 6, "about": "bits on each side of the RBM"},
         "posterior_groups": {

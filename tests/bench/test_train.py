@@ -77,7 +77,9 @@ def test_a_divergence_keeps_the_lines_so_far(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_cannot_be_trained_is_refused() -> None:
-    with pytest.raises(UsageError, match="'bit-table' is not trained; choose one of mnist-half, mnist-vae, mnist-vq"):
+    with pytest.raises(
+        UsageError, match="'bit-table' is not trained; choose one of mnist-explain, mnist-half, mnist-vae, mnist-vq"
+    ):
         train("rloo", "bit-table")
     with pytest.raises(UsageError, match="at least one step per evaluation, not steps=2, evaluations=5"):
         train("rloo", VAE, steps=2)

@@ -292,7 +292,9 @@ class TestRun:
         pairs = [(task, len(applicable(str(task)))) for task in TASKS.select(PRESETS["quick"].tasks)]
         trained = sum(n for task, n in pairs if "steps" in TASKS.find(task.family).fact("sources", ()))
         every = sum(n for _, n in pairs)
-        assert f"{every - trained} bias and variance, {trained} training, {every} timing" in out
+        exact = sum(n for task, n in pairs if "enumeration" in TASKS.find(task.family).fact("sources", ()))
+        enumerated = f"{exact} exact bias and variance, " * bool(exact)
+        assert f"{every - trained} bias and variance, {enumerated}{trained} training, {every} timing" in out
 
     def test_excluded_names_are_left_out(self, command: Command, tmp_path: Path) -> None:
         arguments = ["-e", "rloo:n={2,4}", "-e", "re*", "-t", "bit", "-t", "quadratic", "-o", tmp_path, "--dry-run"]

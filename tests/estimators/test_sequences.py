@@ -20,10 +20,10 @@ from dvae_bench.estimators.contract import Estimate, Estimator
 from dvae_bench.estimators.latents import Objective, Sequence, expectation, latent_at
 from dvae_bench.estimators.latents.sequence import numbered
 from dvae_bench.estimators.names import Name
-from dvae_bench.estimators.policy_gradient.group_mean import GroupMean
-from dvae_bench.estimators.policy_gradient.grpo import Grpo
-from dvae_bench.estimators.policy_gradient.kl_in_loss import KlInLoss
 from dvae_bench.estimators.registry import ESTIMATORS
+from dvae_bench.estimators.score_function.group_mean import GroupMean
+from dvae_bench.estimators.score_function.grpo import Grpo
+from dvae_bench.estimators.score_function.kl_in_loss import KlInLoss
 from dvae_bench.estimators.score_function.rloo import Rloo
 from torch import Tensor
 
