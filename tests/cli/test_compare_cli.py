@@ -178,7 +178,7 @@ class TestRerun:
         monkeypatch.chdir(folder)
         git("init", "--quiet")
         commit("first")
-        change("estimators/score_function/reinforce.py", "(f_z.mean(0), (", "(f_z.mean(0), 1.03 * (")
+        change("estimators/score_function/reinforce.py", "latent, draw, f_z)", "latent, draw, 1.03 * f_z)")
         change("pyproject.toml", f'version = "{__version__}"', 'version = "9.9"')
         commit("second")
         return folder
