@@ -102,6 +102,15 @@ peers: $(READY)
 	$(BIN)/python scripts/peers.py
 	$(BIN)/python scripts/step_times.py
 
+# The rows of docs/figures.md's pictures that no other stored run has: results/reference/gallery, a minute on one core.
+GALLERY := $(BIN)/dvae-bench run --no-report -o results/reference/gallery
+gallery: $(READY)
+	$(GALLERY) -e 'gumbel-softmax:tau={0.1,0.2,0.5,1,2}' -e 'st-gumbel-softmax:tau={0.1,0.2,0.5,1,2}' -t bit-table
+	$(GALLERY) -e rloo -e disarm -e rebar -e straight-through -e reinforce -t 'bit:t=.45,logit={-4,-2,0,2,4}'
+	$(GALLERY) --plugin examples/my_estimator.py -e antithetic -e rloo -t bit-table
+	$(GALLERY) -e rloo -e straight-through -e gumbel-softmax -e disarm -e reinforce -t mnist-vae --steps 200 \
+	--target-elbo -185 --basket rloo --basket reinforce --basket gumbel-softmax --basket disarm --basket straight-through
+
 # Gains and costs of bfloat16 and compilation on this machine: results/reference/speed-paths, some minutes on one core.
 speed: $(READY)
 	$(BIN)/python scripts/speed_paths.py

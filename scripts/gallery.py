@@ -22,6 +22,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "figures"
 TOYS, TRAINING = "results/reference/baseline", "results/reference/mnist-bernoulli"
+OTHERS = "results/reference/gallery"
 STORED = {
     "variance-cost": TOYS,
     "bias": TOYS,
@@ -30,9 +31,15 @@ STORED = {
     "samples": TRAINING,
     "smoothing": TOYS,
     "families": TOYS,
+    "phases": OTHERS,
+    "sweeps": OTHERS,
+    "probability": OTHERS,
+    "basket": OTHERS,
+    "time-to-target": OTHERS,
+    "peers": OTHERS,
     "calibration": TOYS,
 }
-"""Figure -> the stored run that it is drawn from; the others need runs that are not stored."""
+"""Figure -> the stored run that it is drawn from; `host-bound` needs an accelerator."""
 LOCAL_FONTS = re.sub(r"@font-face {{.*?}}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # rich's are on the web
 TERMINAL, ANSWERS, WIDTH, DPI, QUALITY = "terminal.svg", 12, 100, 120, 80
 

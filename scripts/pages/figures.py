@@ -31,4 +31,5 @@ def page() -> str:
 
 def _section(name: str, title: str) -> str:
     shows = f"## {name}\n\nShows {title}: `dvae-bench figures {gallery.STORED.get(name, 'RUN')} {name}`.\n"
-    return f"{shows}\n![{title}](figures/{name}.webp)\n" if name in gallery.STORED else shows
+    picture = f"![{title}](figures/{name}.webp)" if name in gallery.STORED else "No stored run has rows for it yet."
+    return f"{shows}\n{picture}\n"
