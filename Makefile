@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training toys which policy-gradients regress baseline peers speed clean
+.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training toys which gallery policy-gradients regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
