@@ -13,7 +13,7 @@ from ...sources import CLOCK, DRAWS
 from ...statistics.holm import ALPHA
 from ..constants import BENT, constants
 from ..numbers import MISSING, plain, with_interval
-from ..rows import CELL, is_training, measured, sizes
+from ..rows import CELL, measured, sizes, toys
 from ..verdicts import BIASED, UNBIASED, bias_tests, of_logits, verdicts
 from .best import BOLD, not_worse
 from .table import Table, informative
@@ -21,7 +21,7 @@ from .table import Table, informative
 
 def toy_table(rows: pd.DataFrame) -> Table:
     """One line per task and estimator, by task, then by variance of the logits gradient; failed cells have a status."""
-    rows = rows[~is_training(rows)]
+    rows = toys(rows)
     numbers = _numbers(rows)
     lines = numbers.to_dict("records")
     text = pd.DataFrame(
