@@ -185,6 +185,7 @@ class Store:
         for name in COLUMNS:  # one after another, so that memory never holds all rows twice
             values = np.concatenate([part.pop(name).to_numpy() for part in parts])
             columns[name] = pd.Series(values, dtype=values.dtype, copy=False)
+        pa.default_memory_pool().release_unused()  # or Arrow keeps what the tables took, as much as half of the rows
         return pd.DataFrame(columns, copy=False)
 
     def checkpoint(self, key: str) -> Path:
