@@ -6,6 +6,7 @@ more lines than a figure has room for. The page is escaped by its templates.
 
 from __future__ import annotations
 
+import functools
 import re
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # with bidi marks
@@ -41,6 +42,7 @@ def latex(text: str) -> str:
     return "".join(_MATHS.get(letter, letter) for letter in _LATEX.sub(_latex, typesettable(text)))
 
 
+@functools.lru_cache(2**14)
 def typesettable(text: str) -> str:
     """Text on one line with "?" for characters that LaTeX cannot set without further packages; not yet escaped."""
     return "".join(x if ord(x) < 256 or x in "–—‘’“”…" or x in _MATHS else "?" for x in _line(text))

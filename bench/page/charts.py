@@ -12,7 +12,7 @@ import pandas as pd
 from ..ranking import correlation
 from ..report.figures.phases import COLOURS
 from ..report.placing import trained_of
-from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label
+from ..report.rows import CELL, SETTING, curve, is_training, measured, setting_label, trainings
 from ..report.study import Study
 from ..sources import CLOCK
 from .plane import plane
@@ -76,7 +76,7 @@ def curves(metric: str, label: str, **axes: Any) -> Callable[[pd.DataFrame], lis
 
 def phases(rows: pd.DataFrame) -> list[View]:
     """bars: [estimator, ms of a step, the share of each of PHASES], the fastest first."""
-    rows = rows[is_training(rows)]
+    rows = trainings(rows)
     if rows.empty:
         return []
     table = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in PHASES}) / 1000

@@ -12,7 +12,7 @@ from dvae_bench.estimators.registry import ESTIMATORS
 
 from ..latents import latent_of
 from ..report.numbers import MISSING, plain, with_interval
-from ..report.rows import CELL, failures, is_training
+from ..report.rows import CELL, failures, is_training, of_metric
 from ..report.study import Study
 from ..report.tables.table import one_line
 from ..report.verdicts import BIASED, UNBIASED
@@ -152,7 +152,8 @@ def _line(study: Study, cell: _Cell, verdict: str, lost: tuple[str, str], number
 
 def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
     """[cell] -> name of a number -> its n: draws, rounds or images, over all seeds, at the last step."""
-    last = rows[rows["value"].notna()].sort_values("step", kind="stable")
+    counted = of_metric(rows, *(metric for _, metric, _ in _SOURCES.values()))
+    last = counted[counted["value"].notna()].sort_values("step", kind="stable")
     last = last.drop_duplicates([*CELL, "source", "metric", "group", "seed"], keep="last")
     found: dict[tuple[Any, ...], dict[str, int]] = {}
     for name, (source, metric, group) in _SOURCES.items():

@@ -18,7 +18,7 @@ from ..ranking.trained import ELBO, SECONDS, Trained, at_seconds, at_steps
 from ..report.answers import NONE, best_of, claims_of_bias, least_error, shown_unbiased
 from ..report.numbers import with_interval
 from ..report.placing import candidates_of
-from ..report.rows import SETTING
+from ..report.rows import SETTING, of_metric
 from ..report.study import Study
 from ..report.verdicts import BIASED, UNBIASED
 from ..rows import Quantity
@@ -52,7 +52,7 @@ class Places:
 
     def __init__(self, study: Study, found: Sequence[Column], verdicts: Mapping[tuple[str, str], str]) -> None:
         self.columns, self._verdicts = found, verdicts
-        rows = dict(iter(study.rows[study.rows["metric"].isin(_NEEDED)].groupby(SETTING)))
+        rows = dict(iter(of_metric(study.rows, *_NEEDED).groupby(SETTING)))
         self._rows = {x.setting: rows.get(x.setting, study.rows.iloc[:0]) for x in found}
         self._candidates = candidates_of(study.rows)
         self._costs = {x.setting: self._cost(x) for x in found if x.trained}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..report.rows import CELL, SETTING, final, is_training, logits_variance, measured, setting_label
+from ..report.rows import CELL, SETTING, final, logits_variance, measured, setting_label, toys, trainings
 from ..report.verdicts import BIASED, verdicts
 from ..sources import CLOCK, DRAWS
 
@@ -18,13 +18,12 @@ def plane(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
     Toys: the logits gradient's variance against evaluations, time and bias; training: the encoder's against time.
     """
-    trained = is_training(rows)
-    toys, models = rows[~trained], rows[trained]
-    variance = pd.concat([logits_variance(toys), final(models, "var_encoder")])
+    own, models = toys(rows), trainings(rows)
+    variance = pd.concat([logits_variance(own), final(models, "var_encoder")])
     costs = {
         "time (µs)": measured(rows, CLOCK, "time_total")["value"],
-        "evaluations of f": measured(toys, DRAWS, "evaluations")["value"],
-        "relative bias": measured(toys, DRAWS, "bias_rel", "cut")["value"],
+        "evaluations of f": measured(own, DRAWS, "evaluations")["value"],
+        "relative bias": measured(own, DRAWS, "bias_rel", "cut")["value"],
     }
     found = verdicts(rows).reset_index()
     found = found[(found["verdict"] == BIASED) & (found["group"] == "cut")]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from ..rows import Quantity
 from ..statistics.products import Products
 from .budget import COUNTS, Budget
+from .error import scale
 
 EXPECTATION = "E f"
 """The objective E_q f; every other objective is ranked for itself."""
@@ -29,6 +32,16 @@ class Candidate:
     objective: str = EXPECTATION
     noise: str = ""
     untrusted: str = ""
+
+    @cached_property
+    def scale(self) -> Quantity:
+        """<E g, ∇> / |∇|²: how much of the gradient is along the exact one. The same at every budget, as is `along`."""
+        return self.products.quantity(scale(self.products))
+
+    @cached_property
+    def along(self) -> Quantity:
+        """The bias along the gradient, as a fraction of it: `scale` minus 1."""
+        return self.products.quantity(scale(self.products) - 1)
 
     def cost(self, budget: Budget) -> float:
         """The cost of one gradient draw in the unit of the budget; NaN where it was not measured."""

@@ -18,7 +18,7 @@ from ..statistics.intervals import t_quantile
 from ..statistics.jackknife import jackknife_variance
 from .budget import Budget
 from .candidate import EXPECTATION, Candidate
-from .error import ROUNDING, root, scale, squared_error
+from .error import ROUNDING, root, squared_error
 
 LEVEL = 0.05
 NO_BETTER = "no better than no gradient: its part along the gradient is not shown to be positive"
@@ -140,19 +140,22 @@ class _Entrant:
             unit = "s" if budget.seconds is not None else "evaluations of f"
             known = f"one gradient draw costs {cost:.3g} {unit}, more than the budget"
             reason = "its time was not measured" if math.isnan(cost) else known
-        elif not reason and not products.quantity(scale(products)).lo > 0:
+        elif not reason and not candidate.scale.lo > 0:
             reason = NO_BETTER
         squared = squared_error(products, max(m, 1))
         if not reason and not np.isfinite(squared).all():
             reason = "its numbers are not finite"
         return cls(candidate, m, cost, squared, reason)
 
+    def is_paired_with(self, other: _Entrant) -> bool:
+        """Whether all blocks of both, of draws and of the reference, come from the same random numbers."""
+        return self.candidate.shares_noise(other.candidate) and len(self.squared) == len(other.squared)
+
     def line(self, group: int, more_draws: float) -> Line:
         products = self.candidate.products
-        along = products.quantity(scale(products) - 1)
         error = root(products.quantity(self.squared)) if self.m else Quantity(math.nan)
         names = (self.candidate.objective, self.candidate.name)
-        return Line(*names, group, error, along, self.m, self.cost, more_draws, self.reason)
+        return Line(*names, group, error, self.candidate.along, self.m, self.cost, more_draws, self.reason)
 
 
 def _lines(candidates: Sequence[Candidate], budget: Budget, level: float) -> list[Line]:
@@ -161,7 +164,7 @@ def _lines(candidates: Sequence[Candidate], budget: Budget, level: float) -> lis
     level /= max(1, len(rest) - 1)
     while rest:
         group += 1
-        first, compared = rest[0], [_difference(rest[0], other) for other in rest]
+        first, compared = rest[0], _differences(rest[0], rest)
         quantiles = [t_quantile(level, degrees) for _, _, degrees in compared]
         alike = ROUNDING * (ROUNDING + 2 * math.sqrt(max(0.0, first.squared[0])))  # errors within ROUNDING, squared
         ties = [d - t * se <= alike for (d, se, _), t in zip(compared, quantiles, strict=True)]
@@ -172,6 +175,28 @@ def _lines(candidates: Sequence[Candidate], budget: Budget, level: float) -> lis
                 lines.append(entrant.line(group, more))
         rest = [entrant for entrant, tied in zip(rest, ties, strict=True) if not tied]
     return lines + [entrant.line(0, math.nan) for entrant in entrants if entrant.reason]
+
+
+def _differences(first: _Entrant, others: Sequence[_Entrant]) -> list[tuple[float, float, int]]:
+    """`_difference` of each of the others; of those from the same random numbers together, because they are many."""
+    blocks, degrees = first.candidate.products.blocks, first.candidate.products.degrees
+    paired = [first.is_paired_with(other) for other in others]
+    squared = [other.squared for other, alike in zip(others, paired, strict=True) if alike]
+    differences = np.array(squared).reshape(-1, len(first.squared)) - first.squared
+    errors = np.sqrt(_jackknife(differences[:, 1 : 1 + blocks]) + _jackknife(differences[:, 1 + blocks :]))
+    together = iter(zip(differences[:, 0].tolist(), errors.tolist(), strict=True))
+    return [
+        (*next(together), degrees) if alike else _difference(first, other)
+        for other, alike in zip(others, paired, strict=True)
+    ]
+
+
+def _jackknife(left_out: np.ndarray) -> np.ndarray:
+    """`jackknife_variance` of every row of left_out [k, m]."""
+    m = left_out.shape[1]
+    if m == 0:
+        return np.zeros(len(left_out))
+    return (m - 1) / m * ((left_out - left_out.mean(1, keepdims=True)) ** 2).sum(1)
 
 
 def _difference(first: _Entrant, other: _Entrant) -> tuple[float, float, int]:

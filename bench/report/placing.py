@@ -13,16 +13,16 @@ from ..ranking.stored import OF_CELL, PRODUCTS, candidates
 from ..ranking.trained import Trained, at_steps
 from ..sources import DRAWS
 from .once import once
-from .rows import SETTING, is_training, measured, of_metric
+from .rows import CELL, SETTING, measured, of_metric, toys, trainings
 
 
 @once
 def best_first(rows: pd.DataFrame) -> dict[Any, list[str]]:
     """[task, data, device] -> every estimator with a row there; those without a place in the ranking come last."""
-    able, ends = candidates_of(rows), trained_of(rows)
+    able, ends, by_error = candidates_of(rows), trained_of(rows), _by_error(rows)
     found = {}
-    for setting, part in rows.groupby(SETTING):
-        ranked = _by_error(part, able[setting]) if setting in able else _finished(ends[setting])
+    for setting, part in rows[CELL].drop_duplicates().groupby(SETTING):
+        ranked = _ranked(able[setting]) + by_error.get(setting, []) if setting in able else _finished(ends[setting])
         found[setting] = list(dict.fromkeys([*ranked, *sorted(set(part["estimator"]) - set(ranked))]))
     return found
 
@@ -32,24 +32,32 @@ def candidates_of(rows: pd.DataFrame) -> dict[Any, list[Candidate]]:
     """[task, data, device] -> the candidates of each toy."""
     needed = of_metric(rows, *PRODUCTS, *OF_CELL)
     parts = dict(iter(needed.groupby(SETTING)))
-    toys = rows.loc[~is_training(rows), SETTING].drop_duplicates().itertuples(index=False, name=None)
-    return {setting: candidates(parts.get(setting, needed.iloc[:0])) for setting in toys}
+    settings = toys(rows)[SETTING].drop_duplicates().itertuples(index=False, name=None)
+    return {setting: candidates(parts.get(setting, needed.iloc[:0])) for setting in settings}
 
 
 @once
 def trained_of(rows: pd.DataFrame) -> dict[Any, Trained]:
     """[task, data, device] -> what each training task reached after as many steps as most trainings took."""
-    return {setting: at_steps(part) for setting, part in rows[is_training(rows)].groupby(SETTING)}
+    return {setting: at_steps(part) for setting, part in trainings(rows).groupby(SETTING)}
 
 
 def _finished(trained: Trained) -> list[str]:
     return [finish.estimator for finish in trained.finishes if finish.group]
 
 
-def _by_error(rows: pd.DataFrame, able: Sequence[Candidate]) -> list[str]:
-    """By the ranking; those that it does not hold, as from runs before it, by variance and squared bias."""
-    ranked = [line.estimator for line in rank(able).lines if line.group]
+def _ranked(able: Sequence[Candidate]) -> list[str]:
+    return [line.estimator for line in rank(able).lines if line.group]
+
+
+def _by_error(rows: pd.DataFrame) -> dict[Any, list[str]]:
+    """[task, data, device] -> its estimators by variance and squared bias: for those that no ranking holds, as from
+    runs before it.
+    """
     parts = [measured(rows, DRAWS, metric, "cut")["value"] for metric in ("bias_rel", "var_total", "gradient_norm")]
-    bias, variance, norm = (part.droplevel(SETTING) for part in parts)
-    rest = (bias**2 + variance / norm**2).dropna().sort_values(kind="stable").index
-    return [*ranked, *(str(name) for name in rest if name not in ranked)]
+    bias, variance, norm = parts
+    error = (bias**2 + variance / norm**2).dropna()
+    return {
+        setting: [str(name) for *_, name in part.sort_values(kind="stable").index]
+        for setting, part in error.groupby(level=SETTING)
+    }

@@ -55,6 +55,32 @@ def is_training(rows: pd.DataFrame) -> pd.Series:
     return rows["task"].isin(trained | on_data)
 
 
+def toys(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of toys; the same frame where all are, since a copy takes as much memory again."""
+    return _toys(rows) if is_training(rows).any() else rows
+
+
+def trainings(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of tasks that are trained; the same frame where all are."""
+    return rows if is_training(rows).all() else _trainings(rows)
+
+
+@once
+def _toys(rows: pd.DataFrame) -> pd.DataFrame:
+    return _part(rows, ~is_training(rows))
+
+
+@once
+def _trainings(rows: pd.DataFrame) -> pd.DataFrame:
+    return _part(rows, is_training(rows))
+
+
+def _part(rows: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """The chosen rows; those of kept rows are kept too, so that what follows from them is computed once."""
+    part = rows[chosen]
+    return keep(part) if kept(rows) else part
+
+
 def failures(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that each record a failed cell."""
     rows = of_metric(rows, "")
@@ -63,7 +89,8 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
 
 def applicable(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows without those of combinations that do not apply, which are a count in tables and no lines."""
-    return rows[(rows["metric"] != "") | (rows["status"] != "unsupported")]
+    chosen = (rows["metric"] != "") | (rows["status"] != "unsupported")
+    return rows if chosen.all() else _part(rows, chosen)
 
 
 def of_metric(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:
@@ -93,9 +120,9 @@ def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -
         value=chosen["value"],
         below=((chosen["value"] - chosen["lo"]) ** 2).fillna(np.inf),
         above=((chosen["hi"] - chosen["value"]) ** 2).fillna(np.inf),
-        status=chosen["status"].where(chosen["status"] != "ok", ""),
     )
     cells = sides.groupby(CELL)
+    warned = chosen[chosen["status"] != "ok"].groupby(CELL)["status"].max()  # of these few: texts are slow to compare
     mean, squares, count = cells["value"].mean(), cells[["below", "above"]].sum(), cells.size()
     half = squares.replace(np.inf, np.nan).pow(0.5).div(count, axis=0)
     return pd.DataFrame(
@@ -103,7 +130,7 @@ def measured(rows: pd.DataFrame, source: Source, metric: str, group: str = "") -
             "value": mean,
             "lo": mean - half["below"],
             "hi": mean + half["above"],
-            "status": cells["status"].max(),
+            "status": warned.reindex(mean.index, fill_value=""),
         }
     )
 

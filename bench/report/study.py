@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ class Study:
     def of(cls, store: Store, label: str, keys: Sequence[str] | None = None) -> Study:
         """The cells with these keys (default: all) of a store, without those whose parts are damaged."""
         contents = store.read(keys)
-        return cls(label, prepare(contents.rows), store.context(), _settings(contents.settings), contents.damaged)
+        return cls(label, prepare(contents.rows), store.context(), contents.settings, contents.damaged)
 
     @cached_property
     def tables(self) -> Tables:
@@ -42,12 +42,3 @@ def labels(folders: Sequence[Path]) -> list[str]:
     """Labels of the folders: their names, or their paths where two have the same name."""
     names = [Path(os.path.realpath(folder)).name for folder in folders]  # Path.resolve raises on a circle of links
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-
-
-def _settings(recipes: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for recipe in recipes:
-        source, settings = str(recipe.get("source")), recipe.get("settings")
-        if isinstance(settings, dict) and settings not in found.setdefault(source, []):
-            found[source].append(settings)
-    return dict(sorted(found.items()))

@@ -48,22 +48,7 @@ class Part:
     def table(self) -> pa.Table:
         """The rows in ARROW_SCHEMA. Raises Damaged when the content does not fit it."""
         with _parsing():
-            footer = self.footer
-            size = sum(footer.row_group(k).total_byte_size for k in range(footer.num_row_groups))
-            # A long text costs nothing to repeat in a file, so texts that could take much memory stay in dictionaries
-            # until their length is known.
-            texts = _TEXTS if footer.num_rows * size > MOST_CHARACTERS else None
-            file = pq.ParquetFile(
-                pa.BufferReader(self.content), metadata=footer, page_checksum_verification=True, read_dictionary=texts
-            )
-            table = file.read(list(COLUMNS), use_threads=False).select(list(COLUMNS))
-            if texts and _characters(table) > MOST_CHARACTERS:
-                raise Damaged("its texts are longer than those of any cell")
-            table = table.replace_schema_metadata(None)
-            if table.schema != ARROW_SCHEMA:
-                table = table.cast(ARROW_SCHEMA)
-            table.validate(full=True)
-            return table
+            return _rows(_opened(self.content, self.footer), self.content)
 
 
 def pack(key: str, status: str, settings: Mapping[str, Any], rows: list[Row]) -> bytes:
@@ -88,31 +73,68 @@ def _table(rows: list[Row]) -> pa.Table:
 
 def unpack(content: bytes) -> Part:
     """A part from its bytes; nothing is parsed before the checksum is verified. Raises Damaged."""
+    with _parsing():
+        return _checked(content)[0]
+
+
+def unpack_rows(content: bytes) -> tuple[Part, pa.Table]:
+    """`unpack` and the part's `table` in one pass over the content. Raises Damaged."""
+    with _parsing():
+        part, file = _checked(content, whole=False)
+        return part, _rows(file, content)
+
+
+def _checked(content: bytes, whole: bool = True) -> tuple[Part, pq.ParquetFile]:
+    """The part, and its open file. whole: whether every column is scanned, or only those that can hold more numbers
+    than rows, because all are read next. Raises Damaged, and what parsers raise.
+    """
     if not is_sound(content, _place(content)):
         raise Damaged("its checksum does not match its content")
-    with _parsing():
-        file = pq.ParquetFile(pa.BufferReader(content))
-        metadata = file.metadata.metadata
-        _check_size(file, metadata[b"settings"])
-        held = set(file.schema_arrow.names)  # the schema is parsed anew each time that it is asked for
-        missing = [name for name in COLUMNS if name not in held]
-        if missing:
-            raise Damaged(f"it has no column {', '.join(missing)}")
-        return Part(metadata[b"status"].decode(), read_object(metadata[b"settings"]), content, file.metadata)
-
-
-def _check_size(file: pq.ParquetFile, settings: bytes) -> None:
-    """Raises Damaged where the footer, or the settings in it, promise more than any cell has."""
-    footer = file.metadata
-    if footer.num_rows > MOST_ROWS:
-        raise Damaged(f"it has {footer.num_rows} rows, more than any cell")
-    file.scan_contents()  # first: Arrow aborts the process where the metadata of a column are asked for and missing
+    file = _opened(content)
+    footer, schema = file.metadata, file.schema  # parsed anew each time that it is asked for
+    settings = footer.metadata[b"settings"]
     groups = [footer.row_group(k) for k in range(footer.num_row_groups)]
-    numbers = max((sum(group.column(k).num_values for group in groups) for k in range(footer.num_columns)), default=0)
+    rows = max(footer.num_rows, sum(group.num_rows for group in groups))
+    if rows > MOST_ROWS:
+        raise Damaged(f"it has {rows} rows, more than any cell")
+    columns = [schema.column(k) for k in range(len(schema))]
+    held = [column.path.partition(".")[0] for column in columns]
+    asked = [k for k, name in enumerate(held) if whole or (name in COLUMNS and columns[k].max_repetition_level)]
+    # First: Arrow aborts the process where the metadata of a column are asked for and missing.
+    file.scan_contents(None if whole else [held[k] for k in asked])
+    numbers = max((sum(group.column(k).num_values for group in groups) for k in asked), default=0)
     if numbers > MOST_NUMBERS:
-        raise Damaged(f"it has {footer.num_rows} rows with {numbers} numbers in a column, more than any cell")
+        raise Damaged(f"it has {rows} rows with {numbers} numbers in a column, more than any cell")
     if len(settings) > MOST_SETTINGS:
         raise Damaged(f"its settings have {len(settings)} bytes, more than those of any cell")
+    if missing := [name for name in COLUMNS if name not in held]:
+        raise Damaged(f"it has no column {', '.join(missing)}")
+    return Part(footer.metadata[b"status"].decode(), read_object(settings), content, footer), file
+
+
+def _opened(content: bytes, footer: pq.FileMetaData | None = None, texts: list[str] | None = None) -> pq.ParquetFile:
+    """texts: the columns that stay in dictionaries."""
+    return pq.ParquetFile(
+        pa.BufferReader(content), metadata=footer, page_checksum_verification=True, read_dictionary=texts
+    )
+
+
+def _rows(file: pq.ParquetFile, content: bytes) -> pa.Table:
+    """The rows of an open file, in ARROW_SCHEMA."""
+    footer = file.metadata
+    size = sum(footer.row_group(k).total_byte_size for k in range(footer.num_row_groups))
+    # A long text costs nothing to repeat in a file, so texts that could take much memory stay in dictionaries until
+    # their length is known.
+    large = footer.num_rows * size > MOST_CHARACTERS
+    file = _opened(content, footer, _TEXTS) if large else file
+    table = file.read(list(COLUMNS), use_threads=False).select(list(COLUMNS))
+    if large and _characters(table) > MOST_CHARACTERS:
+        raise Damaged("its texts are longer than those of any cell")
+    table = table.replace_schema_metadata(None)
+    if table.schema != ARROW_SCHEMA:
+        table = table.cast(ARROW_SCHEMA)
+    table.validate(full=True)
+    return table
 
 
 def tidied(table: pa.Table) -> pa.Table:

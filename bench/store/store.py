@@ -18,7 +18,7 @@ import pyarrow as pa
 from ... import __version__
 from ...estimators.names import UsageError
 from ..rows import COLUMNS, SCHEMA, Row
-from .cell_file import ARROW_SCHEMA, Part, pack, tidied, unpack
+from .cell_file import ARROW_SCHEMA, Part, pack, tidied, unpack, unpack_rows
 from .context_file import read_context
 from .files import Damaged, own, read_file, replace_file, sweep, writing
 
@@ -33,10 +33,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Contents:
-    """rows: those of all intact parts. settings: one recipe per intact part. damaged: the keys of the other parts."""
+    """rows: those of all intact parts. settings: source -> the different settings of its cells; the recipes of all
+    parts would take more memory than their rows. damaged: the keys of the other parts.
+    """
 
     rows: pd.DataFrame
-    settings: list[Mapping[str, Any]]
+    settings: dict[str, list[Mapping[str, Any]]]
     damaged: list[str]
 
 
@@ -144,7 +146,7 @@ class Store:
 
         Raises UsageError when they hold too many rows.
         """
-        settings, damaged = list[Mapping[str, Any]](), list[str]()
+        settings, damaged = dict[str, list[Mapping[str, Any]]](), list[str]()
 
         def tables() -> Iterator[pa.Table]:
             for path in self._parts(keys):
@@ -152,17 +154,17 @@ class Store:
                     damaged.append(path.stem)
                 else:
                     part, table = found
-                    settings.append(part.settings)
+                    _note(part.settings, settings)
                     yield table
 
-        return Contents(self._frame(tables()), settings, damaged)
+        return Contents(self._frame(tables()), dict(sorted(settings.items())), damaged)
 
     def rows(self, keys: Sequence[str] | None = None) -> pd.DataFrame:
         """The rows of all parts, or of those with the given keys.
 
         Raises UsageError naming a damaged part, and when they hold too many rows.
         """
-        return self._frame(_named(path, lambda path: unpack(read_file(path)).table()) for path in self._parts(keys))
+        return self._frame(_named(path, lambda path: unpack_rows(read_file(path))[1]) for path in self._parts(keys))
 
     def parts(self, keys: Sequence[str] | None = None) -> list[Part]:
         """All parts, or those with the given keys. Raises UsageError naming a damaged part."""
@@ -183,6 +185,7 @@ class Store:
         for name in COLUMNS:  # one after another, so that memory never holds all rows twice
             values = np.concatenate([part.pop(name).to_numpy() for part in parts])
             columns[name] = pd.Series(values, dtype=values.dtype, copy=False)
+        pa.default_memory_pool().release_unused()  # or Arrow keeps what the tables took, as much as half of the rows
         return pd.DataFrame(columns, copy=False)
 
     def checkpoint(self, key: str) -> Path:
@@ -207,11 +210,17 @@ def _part_of_frame(tables: Sequence[pa.Table]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(texts, object))
 
 
+def _note(recipe: Mapping[str, Any], found: dict[str, list[Mapping[str, Any]]]) -> None:
+    """Add the settings in a recipe to those found of its source, if they are new."""
+    source, settings = str(recipe.get("source")), recipe.get("settings")
+    if isinstance(settings, dict) and settings not in found.setdefault(source, []):
+        found[source].append(settings)
+
+
 def _sound(path: Path) -> tuple[Part, pa.Table] | None:
     """A part and its rows; None where it is damaged."""
     try:
-        part = unpack(read_file(path))
-        return part, part.table()
+        return unpack_rows(read_file(path))
     except (OSError, Damaged):
         return None
 

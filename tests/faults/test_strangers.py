@@ -27,7 +27,7 @@ from dvae_bench.bench.run.runner import Progress, run_cells
 from dvae_bench.bench.sources.timing.block_journal import Journal
 from dvae_bench.bench.sources.timing.stopwatch import Block
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
-from dvae_bench.bench.store.cell_file import ARROW_SCHEMA, pack, tidied, unpack
+from dvae_bench.bench.store.cell_file import ARROW_SCHEMA, pack, tidied, unpack, unpack_rows
 from dvae_bench.bench.store.files import UNSEALED, Damaged, Unwritable, read_file, sealed
 from dvae_bench.bench.store.merge import merge
 from dvae_bench.bench.store.store import Store
@@ -252,9 +252,9 @@ def repeated(count: int, text: str = "m") -> pa.Table:
     return pa.table(columns | {"reason": pa.DictionaryArray.from_arrays(indices, pa.array([text]))})
 
 
-def with_blocks(count: int) -> pa.Table:
+def with_blocks(count: int, column: str = "blocks") -> pa.Table:
     numbers = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.array(np.zeros(count)))
-    return repeated(1).set_column(ARROW_SCHEMA.names.index("blocks"), "blocks", numbers)
+    return repeated(1).set_column(ARROW_SCHEMA.names.index(column), column, numbers)
 
 
 FORGED: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -265,6 +265,7 @@ FORGED: dict[str, tuple[Callable[[], bytes], str]] = {
     "20 million rows": (lambda: forged(table=pa.table({"step": pa.nulls(20_000_000, pa.int8())})), "20000000 rows"),
     "a column is missing": (lambda: forged(table=pa.table({"value": [1.0]})), "no column estimator"),
     "a block of 20 million": (lambda: forged(table=with_blocks(20_000_000)), "more than any cell"),
+    "a number of 20 million": (lambda: forged(table=with_blocks(20_000_000, "value")), "more than any cell"),
     "a long text, often": (lambda: forged(table=repeated(20_000, "x" * 50_000)), "its texts are longer"),
     "no text": (lambda: forged(table=repeated(1).set_column(0, "estimator", pa.array([b"\xff"]))), "UTF8"),
 }
@@ -277,6 +278,16 @@ class TestParts:
         assert len(content) < 10_000_000
         with pytest.raises(Damaged, match=why):
             unpack(content).table()
+        with pytest.raises(Damaged, match=why):
+            unpack_rows(content)
+
+    def test_a_part_is_read_in_one_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only the column of blocks, which can hold more numbers than rows, is scanned before everything is read."""
+        rows, scanned = [row("m", Quantity(1.0, 0.1, 0.8, 1.2), 2, blocks=[1.0, 2.0])], []
+        content = pack("a", "ok", {"seed": 1}, rows)
+        monkeypatch.setattr(pq.ParquetFile, "scan_contents", lambda file, columns=None: scanned.append(columns))
+        part, table = unpack_rows(content)
+        assert scanned == [["blocks"]] and part.settings == {"seed": 1} and table == unpack(content).table()
 
     def test_a_forged_part_does_not_take_the_report_with_it(self, run: Store, command: Command) -> None:
         one, _ = run.stored()

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ...sources import DRAWS
 from ..palette import OTHERS, colour
 from ..placing import best_first
-from ..rows import SETTING, is_training, measured
+from ..rows import SETTING, measured, toys
 from ..verdicts import BIASED, UNBIASED, of_logits, verdicts
 from ..view import View
 from .panels import panels_by_estimator
@@ -31,8 +31,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     A panel shows the estimators that support its task. Relative biases below 1e-4 are drawn at the left edge; an
     estimator without a verdict shows its status.
     """
-    toys = rows[~is_training(rows)]
-    points = _points(toys)
+    points = _points(toys(rows))
     if points["value"].isna().all():
         return "no toy task has a bias"
     parts: dict[Any, Any] = {setting: part.droplevel(SETTING) for setting, part in points.groupby(SETTING)}

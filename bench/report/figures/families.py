@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ...sources import DRAWS
 from ..palette import OTHERS, colour, family
-from ..rows import SETTING, is_training, logits_variance, measured
+from ..rows import SETTING, logits_variance, measured, toys
 from ..view import View
 from .panels import panels_by_estimator
 from .style import GREY, log_axis, marker, whiskers
@@ -25,7 +25,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
 
     Values below 1e-8 are drawn at the left edge. An estimator's place among those that are named is by the sum.
     """
-    every = _parts(rows[~is_training(rows)])
+    every = _parts(toys(rows))
     if every.empty:
         return "no toy has a bias, a variance and the norm of its gradient"
     parts: dict[Any, Any] = {setting: part.droplevel(SETTING) for setting, part in every.groupby(SETTING)}

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from ...sources import CLOCK
 from ..numbers import plain
-from ..rows import CELL, SETTING, failures, is_training, measured
+from ..rows import CELL, SETTING, failures, measured, trainings
 from ..view import View
 from .panels import panels_by_estimator
 from .style import GREY, note, small
@@ -36,7 +36,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
 
     An estimator that failed shows its status.
     """
-    rows = rows[is_training(rows)]
+    rows = trainings(rows)
     phases = pd.DataFrame({phase: measured(rows, CLOCK, f"time_{phase}")["value"] for phase in COLOURS}) / 1000
     if phases.empty:
         return "no training step was timed by phases"

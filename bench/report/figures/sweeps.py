@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ...sources import DRAWS
 from ..hyperparameters import values
 from ..palette import colour
-from ..rows import SETTING, is_training, logits_variance, measured
+from ..rows import SETTING, logits_variance, measured, toys
 from ..verdicts import BIASED, verdicts
 from ..view import View
 from .curves import room_for_names, write_names
@@ -47,7 +47,7 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
 
     Hollow: not found biased; or a variance claimed infinite, where the median of the blocks' variances is drawn.
     """
-    points = _points(rows[~is_training(rows)])
+    points = _points(toys(rows))
     if points.empty:
         return f"no toy was run at {FEWEST} values of one hyper-parameter, as in -e 'gumbel-softmax:tau={{.1,.5,1}}'"
     handles: list[Artist] = [marker("not found biased, or of infinite variance", mfc="white")]

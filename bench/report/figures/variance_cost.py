@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from ...sources import CLOCK, DRAWS
 from ..palette import OTHERS, colour
-from ..rows import SETTING, final, is_training, logits_variance, measured
+from ..rows import SETTING, final, logits_variance, measured, toys, trainings
 from ..verdicts import BIASED, verdicts
 from ..view import REFERENCES, View
 from .points import Named, name_points
@@ -98,15 +98,16 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
 
 
 def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
-    rows = rows[~is_training(rows)]
+    rows = toys(rows)
     variance = _named("y", logits_variance(rows))
     words = verdicts(rows)["verdict"].unstack("group").reindex(columns=["cut"])["cut"]
     variance["biased"] = words.reindex(variance.index) == BIASED
-    costs = {"time per draw (µs)": (CLOCK, "time_total"), "evaluations of f": (DRAWS, "evaluations")}
+    sources = {"time per draw (µs)": (CLOCK, "time_total"), "evaluations of f": (DRAWS, "evaluations")}
+    costs = {x: _named("x", measured(rows, source, metric)) for x, (source, metric) in sources.items()}
     panels = []
     for setting, of_task in variance.groupby(SETTING):
-        for x, (source, metric) in costs.items():
-            points = _finite(of_task.join(_named("x", measured(rows, source, metric)), how="inner"))
+        for x, cost in costs.items():
+            points = _finite(of_task.join(cost, how="inner"))
             if len(points):
                 panels.append(_Panel(setting, x, "variance (logits)", points.droplevel(SETTING)))
                 break
@@ -114,7 +115,7 @@ def _toy_panels(rows: pd.DataFrame) -> list[_Panel]:
 
 
 def _training_panels(rows: pd.DataFrame) -> list[_Panel]:
-    rows = rows[is_training(rows)]
+    rows = trainings(rows)
     step = _named("x", measured(rows, CLOCK, "time_total")) / 1000
     points = _finite(_named("y", final(rows, "var_encoder")).join(step, how="inner").assign(biased=False))
     return [

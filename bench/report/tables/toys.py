@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,7 @@ from ...sources import CLOCK, DRAWS
 from ...statistics.holm import ALPHA
 from ..constants import BENT, constants
 from ..numbers import MISSING, plain, with_interval
-from ..rows import CELL, is_training, measured, sizes
+from ..rows import CELL, measured, sizes, toys
 from ..verdicts import BIASED, UNBIASED, bias_tests, of_logits, verdicts
 from .best import BOLD, not_worse
 from .table import Table, informative
@@ -21,7 +21,7 @@ from .table import Table, informative
 
 def toy_table(rows: pd.DataFrame) -> Table:
     """One line per task and estimator, by task, then by variance of the logits gradient; failed cells have a status."""
-    rows = rows[~is_training(rows)]
+    rows = toys(rows)
     numbers = _numbers(rows)
     lines = numbers.to_dict("records")
     text = pd.DataFrame(
@@ -84,15 +84,21 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _condensed(found: pd.DataFrame) -> pd.Series:
     """[task, data, device, estimator] -> one phrase for all its groups."""
-    phrases = {cell: _condense(groups) for cell, groups in found.groupby(CELL)}
+    groups: dict[Any, list[tuple[str, str, float]]] = {}
+    for *cell, word, group, sdb in found[[*CELL, "verdict", "group", "sdb"]].itertuples(index=False, name=None):
+        groups.setdefault(tuple(cell), []).append((str(word), group, sdb))
+    phrases = {cell: _condense(groups[cell]) for cell in sorted(groups)}
     return pd.Series(phrases, index=pd.MultiIndex.from_tuples(phrases, names=CELL), dtype=object)
 
 
-def _condense(groups: pd.DataFrame) -> str:
-    """One phrase for several groups, naming those that are biased or could not be tested."""
-    by_word = {str(word): sorted(part["group"]) for word, part in groups.groupby("verdict")}
+def _condense(groups: Sequence[tuple[str, str, float]]) -> str:
+    """One phrase for several groups [verdict, group, sdb], naming those that are biased or could not be tested."""
+    by_word: dict[str, list[str]] = {}
+    for word, group, _ in sorted(groups):
+        by_word.setdefault(word, []).append(group)
     if set(by_word) == {UNBIASED}:
-        return f"all unbiased (sdb up to {plain(groups['sdb'].max())})"
+        largest = max((sdb for *_, sdb in groups if not math.isnan(sdb)), default=math.nan)
+        return f"all unbiased (sdb up to {plain(largest)})"
     if len(by_word) == 1:
         return f"{next(iter(by_word))}: all groups"
     return "; ".join(f"{word}: {', '.join(names)}" for word, names in by_word.items() if word != UNBIASED)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...sources import CLOCK, STEPS
 from ..numbers import with_interval
-from ..rows import CELL, failures, final, finished, is_training, measured, sizes
+from ..rows import CELL, failures, final, finished, measured, sizes, trainings
 from .best import BOLD, not_worse
 from .table import Table, informative
 
@@ -46,7 +46,7 @@ _CAPTION = (
 
 def training_table(rows: pd.DataFrame) -> Table:
     """One line per task, data and estimator, by task, then by test ELBO, the best first."""
-    rows = rows[is_training(rows)]
+    rows = trainings(rows)
     numbers = rows[CELL].drop_duplicates().set_index(CELL)
     numbers["status"] = _status(rows, numbers.index)
     text = pd.DataFrame(index=numbers.index)
