@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from command_line import Command
+from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.reproduce import Reproduction
 from dvae_bench.bench.report.figures import samples
 from dvae_bench.bench.report.rows import prepare
@@ -218,7 +219,9 @@ class TestCommand:
             '[settings]\none = {}\n[[methods]]\nmethod = "A"\nestimator = "rloo"\n'
         )
         look_in(str(folder), own=True)
-        whole = Reproduction.prepare(str(tmp_path / "mine.toml"), ["*"], None, None, "cpu", 1, tmp_path / "r", {})
+        whole = Reproduction.prepare(
+            protocols.load(str(tmp_path / "mine.toml")), None, None, None, "cpu", 1, tmp_path / "r"
+        )
         assert whole.place.data == whole.protocol.data
         ended = command("reproduce", tmp_path / "mine.toml", "-o", tmp_path / "r", "--data", tmp_path)
         assert ended.refused(f"--data is {tmp_path}, but {TRAIN}(.gz) and {TEST}(.gz) are not both there")
