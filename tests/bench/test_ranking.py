@@ -324,3 +324,13 @@ def test_the_stored_calibration_meets_its_target_and_is_what_the_documents_state
     picks = found[(found["quantity"] == "pick") & (found["n"] >= 4096)]
     assert len(picks) == 3 and (picks["hits"] >= 0.95 * picks["runs"]).all()
     assert calibration.table(rows) in (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+
+
+def test_candidates_compared_together_differ_as_pair_by_pair() -> None:
+    """To the bit, whether or not they share their random numbers."""
+    kinds = [(noise, seed, shared) for noise in (1, 3) for seed in range(3) for shared in ("same", "")]
+    able = [Candidate(str(k), products(noise=n, seed=s), 1, noise=shared) for k, (n, s, shared) in enumerate(kinds)]
+    entrants = [ranking_module._Entrant.of(candidate, Budget()) for candidate in able]
+    for first in entrants:
+        together = ranking_module._differences(first, entrants)
+        assert together == [ranking_module._difference(first, other) for other in entrants]
