@@ -155,7 +155,7 @@ def test_one_bad_formula_harms_no_other(page_file: Path, visit: Open, complaints
     page = visit(page_file)
     for section in page.locator("details:has(.formula)").all():
         section.locator("summary").click()
-    page.wait_for_function("document.querySelectorAll('.formula .katex-display').length >= 4")  # set when opened
+    page.locator(".formula .katex-display").nth(3).wait_for()  # a formula is set when its section opens
     assert page.locator(".formula .katex-display").count() == page.locator(".formula").count() - 1 == 4
     assert "KaTeX cannot set this formula" in page.locator(".formula").first.inner_text()
     fonts = "[...document.fonts].filter(font => font.status === 'loaded').map(font => font.family)"
