@@ -183,20 +183,14 @@ def _differences(first: _Entrant, others: Sequence[_Entrant]) -> list[tuple[floa
     paired = [first.is_paired_with(other) for other in others]
     squared = [other.squared for other, alike in zip(others, paired, strict=True) if alike]
     differences = np.array(squared).reshape(-1, len(first.squared)) - first.squared
-    errors = np.sqrt(_jackknife(differences[:, 1 : 1 + blocks]) + _jackknife(differences[:, 1 + blocks :]))
+    errors = np.sqrt(
+        sum(jackknife_variance(part) for part in (differences[:, 1 : 1 + blocks], differences[:, 1 + blocks :]))
+    )
     together = iter(zip(differences[:, 0].tolist(), errors.tolist(), strict=True))
     return [
         (*next(together), degrees) if alike else _difference(first, other)
         for other, alike in zip(others, paired, strict=True)
     ]
-
-
-def _jackknife(left_out: np.ndarray) -> np.ndarray:
-    """`jackknife_variance` of every row of left_out [k, m]."""
-    m = left_out.shape[1]
-    if m == 0:
-        return np.zeros(len(left_out))
-    return (m - 1) / m * ((left_out - left_out.mean(1, keepdims=True)) ** 2).sum(1)
 
 
 def _difference(first: _Entrant, other: _Entrant) -> tuple[float, float, int]:
@@ -213,4 +207,4 @@ def _difference(first: _Entrant, other: _Entrant) -> tuple[float, float, int]:
 
 def _variance(one: np.ndarray, two: np.ndarray, paired: bool) -> float:
     """The variance of the difference of two statistics, from their values with each block left out."""
-    return jackknife_variance(two - one) if paired else jackknife_variance(one) + jackknife_variance(two)
+    return float(jackknife_variance(two - one) if paired else jackknife_variance(one) + jackknife_variance(two))
