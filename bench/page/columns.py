@@ -14,10 +14,11 @@ KINDS = {
     "bernoulli": ("Bits", "bits"),
     "categorical": ("Classes", "classes"),
     "subset": ("Subsets", "items"),
+    "sequence": ("Sequences", "tokens"),
     "encodings": ("Codes", "codes"),
 }
 CONTINUOUS, OTHER = "Continuous", "Other"
-ORDER = ("Bits", "Classes", "Subsets", CONTINUOUS, "Codes", OTHER)
+ORDER = ("Bits", "Classes", "Subsets", "Sequences", CONTINUOUS, "Codes", OTHER)
 
 
 @dataclass(frozen=True)

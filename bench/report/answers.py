@@ -27,6 +27,7 @@ KINDS = ("bernoulli", "categorical", "subset", "sequence", "encodings", "continu
 QUADRATIC = ("bit-table", "category-table")
 LABELS = {
     "categorical": "categorical 20x10 is 20 variables of 10 classes",
+    "sequence": "sequence 3x3 is at most 3 tokens out of 3",
     "encodings": "encodings 16x8 is 16 of 8 numbers",
 }
 NONE = "none is shown to be better than no gradient"

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 from dvae_bench.bench.page import write_page
 from dvae_bench.bench.page.charts import charts, predictions
-from dvae_bench.bench.page.columns import columns
+from dvae_bench.bench.page.columns import KINDS, ORDER, columns
 from dvae_bench.bench.page.leaderboard import leaderboard, work_normalised
 from dvae_bench.bench.page.places import Places
 from dvae_bench.bench.page.plane import pareto
 from dvae_bench.bench.report import Study, placing, write_figures
+from dvae_bench.bench.report.answers import KINDS as ANSWER_KINDS
 from dvae_bench.bench.report.answers import answers
 from dvae_bench.bench.reports import write_reports
 from dvae_bench.bench.store.store import Store
+from dvae_bench.estimators.latents import KINDS as LATENT_KINDS
 from dvae_bench.estimators.names import UsageError
 
 MOST = 5e6
@@ -128,6 +130,13 @@ def test_it_says_whether_a_gradient_metric_predicts_the_training(tmp_path: Path,
 def places(folder: Path) -> Places:
     run = study(folder)
     return Places(run, columns(run), {(line.estimator, line.task): line.verdict for line in leaderboard(run)})
+
+
+def test_every_kind_of_latent_has_a_place_of_its_own() -> None:
+    """On the page and among the answers; only families of continuous latents are named by themselves."""
+    discrete = set(LATENT_KINDS) - {"continuous"}
+    assert discrete == set(KINDS) and {title for title, _ in KINDS.values()} <= set(ORDER)
+    assert discrete < set(ANSWER_KINDS)
 
 
 def test_the_answers_are_those_of_the_ranking(tmp_path: Path, write_run: WriteRun) -> None:
