@@ -3,7 +3,7 @@
 Every estimator whose training step takes at most FLOORS deterministic steps trains for 500 steps on the latents of
 docs/which-estimator.md, and for 5,000 on 200 bits and on 20x10 classes. results/reference/which/trainings.csv gets the
 rows that the page is made of, task by task and seed by seed; a second call trains what it lacks. FOLDER holds the cells
-meanwhile. About 4 hours on one idle core.
+meanwhile. The correlations with the gradient's metrics go into the package. About 4 hours on one idle core.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from dvae_bench.bench.ranking.correlation import METRICS, STEPS_SHOWN
+from dvae_bench.bench.ranking.correlation import METRICS, REFERENCE, STEPS_SHOWN, correlations
 from dvae_bench.bench.ranking.trained import ELBO, SECONDS
 from dvae_bench.bench.run.presets import PRESETS
 from dvae_bench.bench.run.runner import Progress
@@ -64,6 +64,8 @@ def main() -> None:
             )
             found = pd.concat([found, kept(own.rows(), steps)]) if cells else found
             found.sort_values(COLUMNS[:10]).to_csv(OUT, index=False, float_format="%.6g")
+    related = correlations(pd.read_csv(OUT, keep_default_na=False, na_values={"value": [""]}).query("task in @LARGE"))
+    related.to_csv(REFERENCE, index=False, float_format="%.4g")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def predictions(rows: pd.DataFrame) -> list[str]:
     """For every training task, a sentence on whether a metric of the gradient predicts what its trainings reached."""
     steps = sorted({int(step) for step in rows.loc[is_training(rows), "step"].dropna()})
     found = correlation.correlations(rows, steps, floors=(math.inf,))
-    return [correlation.sentence(part) for _, part in found.groupby(correlation.SETTING)]
+    return correlation.sentences(found[found["steps"] == found.groupby(correlation.SETTING)["steps"].transform("max")])
 
 
 def curves(metric: str, label: str, **axes: Any) -> Callable[[pd.DataFrame], list[View]]:

@@ -32,6 +32,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
     its code, and the Content-Security-Policy allows only the page's own scripts, by their SHA-256, and no request.
     Raises Unwritable.
     """
+    from ..ranking import correlation
     from .charts import charts, predictions
     from .data import data
 
@@ -52,6 +53,7 @@ def write_page(studies: Sequence[Study], path: Path, comparisons: Sequence[Compa
         comparisons=comparisons,
         charts=found,
         predictions=[sentence for study in studies for sentence in predictions(study.rows)],
+        reference=correlation.sentences(correlation.reference()),
         data={**data(studies, lines, anchors, found), "comparisons": tables},
         sections=parts,
         failures=failures,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .trained import ELBO
 METRICS = ("var_cut", "var_encoder", "bias_reference")
 STEPS_SHOWN, FLOORS = (100, 500, 5000), (math.inf, 5.0)
 FEWEST = 4
+REFERENCE = Path(__file__).with_name("correlations.csv")
 SETTING = ["task", "data", "device"]
 COLUMNS = [*SETTING, "steps", "floors", "metric", "rho", "lo", "hi", "seeds", "estimators"]
 
@@ -95,13 +97,23 @@ def table(found: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def sentence(found: pd.DataFrame) -> str:
-    """Does a gradient metric predict these trainings? The rank correlations at the last step of one task, in words."""
-    last = found[(found["steps"] == found["steps"].max()) & np.isinf(found["floors"])].to_dict("records")
-    shown = ", ".join(f"{line['metric']} {_cell(line)}" for line in last)
+def sentences(found: pd.DataFrame) -> list[str]:
+    """Does a metric of the gradient predict the trainings? For every task and step, the rank correlations in words."""
+    among_all = found[np.isinf(found["floors"].astype(float))]
+    groups: Any = among_all.groupby([*SETTING, "steps"], sort=False)
+    return [_sentence(task, steps, part.to_dict("records")) for (task, _, _, steps), part in groups]
+
+
+def reference() -> pd.DataFrame:
+    """`correlations` of the package's own trainings, which scripts/trainings.py makes."""
+    return pd.read_csv(REFERENCE)
+
+
+def _sentence(task: str, steps: int, lines: Sequence[Mapping[Hashable, Any]]) -> str:
+    seeds, shown = lines[0]["seeds"], ", ".join(f"{line['metric']} {_cell(line)}" for line in lines)
     return (
-        f"{last[0]['task']} after {last[0]['steps']} steps, {last[0]['estimators']} estimators: the rank correlation "
-        f"of the test ELBO with {shown}. At -1 the metric alone would order the trainings."
+        f"{task} after {steps} steps, {lines[0]['estimators']} estimators, {seeds} seed{'s' * (seeds > 1)}: the rank "
+        f"correlation of the test ELBO with {shown}."
     )
 
 

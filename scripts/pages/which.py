@@ -26,7 +26,6 @@ SETTINGS = (  # of the gradient's error, and of the trainings on a latent of the
     ("3 Gaussian coordinates", "continuous", "moments", "mnist-vae:arch=gaussian,n=3"),
     ("20 Gaussian coordinates", "continuous", "mnist-vae:arch=gaussian", "mnist-vae:arch=gaussian"),
 )
-CORRELATED = ("mnist-vae", "mnist-vae:arch=categorical")
 NAMED = 6
 Bounds = tuple[float, float, float]
 
@@ -154,8 +153,7 @@ def _trained(found: dict[str, list[Candidate]]) -> dict[str, str]:
         for _, own in rows[rows["task"] == task].groupby("length"):
             lines += [_reached(title, least, reached) for reached in (at_steps(own), at_seconds(own)) if reached.tied]
     columns = ("latent", "after", "best", "tied", "least error among the unbiased at 2 calls")
-    related = correlation.correlations(rows[rows["task"].isin(CORRELATED)])
-    return {"reached": table(columns, lines), "correlations": correlation.table(related)}
+    return {"reached": table(columns, lines), "correlations": correlation.table(correlation.reference())}
 
 
 def _reached(title: str, least: list[Candidate], reached: Trained) -> tuple[str, ...]:

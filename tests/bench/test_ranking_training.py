@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench.ranking.candidate import Candidate
-from dvae_bench.bench.ranking.correlation import correlations, rank_correlation, sentence, table
+from dvae_bench.bench.ranking.correlation import correlations, rank_correlation, reference, sentences, table
 from dvae_bench.bench.ranking.ranking import Ranking, rank
 from dvae_bench.bench.ranking.recommend import recommend
 from dvae_bench.bench.ranking.trained import at_seconds, at_steps
@@ -167,8 +167,9 @@ def test_rank_correlations_are_those_of_each_seed() -> None:
     assert found.loc["bias_reference", "rho"] == pytest.approx(-expected.mean())
     text = table(found.reset_index())
     assert "| `vae` | 100 | 5, all | 3 | -0.93 [-1.00, -0.79] | +0.93" in text
-    words = sentence(found.reset_index())
-    assert words.startswith("vae after 100 steps, 5 estimators") and "var_cut -0.93 [-1.00, -0.79], bias" in words
+    (words,) = sentences(found.reset_index())
+    assert words.startswith("vae after 100 steps, 5 estimators, 3 seeds")
+    assert "var_cut -0.93 [-1.00, -0.79], bias" in words
 
 
 def test_only_estimators_near_the_best_count_within_floors() -> None:
@@ -182,6 +183,13 @@ def test_only_estimators_near_the_best_count_within_floors() -> None:
     found = correlations(pd.DataFrame(rows), steps=(100,)).set_index("floors")
     assert found.loc[math.inf, "estimators"] == 10 and found.loc[5.0, "estimators"] == 5
     assert found.loc[math.inf, "rho"] < -0.4 and found.loc[5.0, "rho"] > 0.3
+
+
+def test_the_correlations_of_the_page_are_those_of_the_stored_trainings() -> None:
+    stored = Path(__file__).parents[2] / "results" / "reference" / "which" / "trainings.csv"
+    rows = pd.read_csv(stored, keep_default_na=False, na_values={"value": [""]})
+    found = correlations(rows[rows["task"].isin(reference()["task"])])
+    pd.testing.assert_frame_equal(reference(), found, rtol=1e-3)
 
 
 def test_too_few_estimators_give_no_correlation() -> None:
