@@ -20,8 +20,9 @@ from dvae_bench.bench.run.runner import Progress
 from dvae_bench.bench.run.session import Session
 from dvae_bench.bench.sources import STEPS
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
+from pages import reference
 
-OUT = Path(__file__).resolve().parent.parent / "results" / "reference" / "which" / "trainings.csv"
+OUT = reference.FOLDER / "which" / "trainings.csv"
 SMALL = (
     "mnist-vae:n=6",
     "mnist-vae:arch=categorical,n=2,k=4",
@@ -50,21 +51,23 @@ def kept(rows: pd.DataFrame, length: int) -> pd.DataFrame:
 
 def main() -> None:
     names = [name for name in ESTIMATORS.select(["all"]) if name.family not in DEAR]
-    found = pd.read_csv(OUT, keep_default_na=False, na_values={"value": [""]})
+    found = reference.trainings()
     for steps, evaluations, tasks in LENGTHS:
         preset = PRESETS["quick"].changed(STEPS, steps=steps, seconds=1e6, evaluations=evaluations)
         folder = Path(sys.argv[1]) / str(steps)
         session = Session.prepare(names, TASKS.select(tasks), preset, SEEDS, "cpu", 1, folder, [STEPS])
         for seed in range(SEEDS):  # a seed is written when all of its trainings have ended
-            trained = set(found.loc[(found["length"] == steps) & (found["seed"] == seed), "task"])
-            cells = [cell for cell in session.cells if cell.seed == seed and str(cell.task) not in trained]
+            ended = found[(found["length"] == steps) & (found["seed"] == seed)]
+            trained = set(zip(ended["estimator"], ended["task"], strict=True))
+            lacking = (cell for cell in session.cells if (str(cell.estimator), str(cell.task)) not in trained)
+            cells = [cell for cell in lacking if cell.seed == seed]
             own = replace(session, cells=cells)
             own.run(
                 Progress(end=lambda cell, status, reason, seconds: print(status, cell, cell.seed, flush=True)), False
             )
             found = pd.concat([found, kept(own.rows(), steps)]) if cells else found
             found.sort_values(COLUMNS[:10]).to_csv(OUT, index=False, float_format="%.6g")
-    related = correlations(pd.read_csv(OUT, keep_default_na=False, na_values={"value": [""]}).query("task in @LARGE"))
+    related = correlations(found[found["task"].isin(LARGE)])
     related.to_csv(REFERENCE, index=False, float_format="%.4g")
 
 

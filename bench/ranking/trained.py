@@ -61,11 +61,14 @@ class Trained:
         """The mean difference of two ELBOs over the seeds of both, its standard error, and the degrees of freedom.
 
         The error is that of the differences or, if larger, that of two scores that vary by `floor`: the differences of
-        two or three seeds alone can be small by chance. With one seed it is over test images.
+        two or three seeds alone can be small by chance. Where all ELBOs are negative, the differences are those of
+        log -ELBO, in nats: an estimator of which every seed ends far below, one of them farthest, is not as good as
+        any. With one seed the error is over test images.
         """
         scores, images, row = self._numbers
-        differences = scores[row[one]] - scores[row[other]]
-        differences = differences[~np.isnan(differences)]
+        pairs = scores[[row[one], row[other]]]
+        pairs = pairs[:, ~np.isnan(pairs).any(0)]
+        differences = pairs[0] - pairs[1]
         estimators, seeds = len(scores), len(differences)
         if seeds < 2:
             return (
@@ -73,7 +76,7 @@ class Trained:
                 float(np.hypot(images[row[one]], images[row[other]])),
                 math.inf,
             )
-        spread = float(np.nanmax([differences.std(ddof=1), math.sqrt(2) * self.floor]))
+        spread = float(np.nanmax([_spread(pairs), math.sqrt(2) * self.floor]))
         return float(differences.mean()), spread / math.sqrt(seeds), (estimators - 1) * (seeds - 1)
 
     @cached_property
@@ -130,6 +133,18 @@ def of_scores(at: str, scores: pd.DataFrame, images: pd.Series, reasons: Mapping
     found = Trained(at, (), scores, images, seed_floor(scores.to_numpy(dtype=float)))
     last = [Finish(name, 0, Quantity(math.nan), 0, reasons[name]) for name in sorted(reasons)]
     return replace(found, finishes=[*_finishes(found), *last])
+
+
+def _spread(pairs: np.ndarray) -> float:
+    """The standard deviation of the differences of two rows of ELBOs [2, seeds], in nats, as in `difference`.
+
+    The scale from logarithms to nats is the logarithmic mean of the two, their difference over that of their logs.
+    """
+    if not (pairs < 0).all():
+        return float((pairs[0] - pairs[1]).std(ddof=1))
+    logs, (one, other) = np.log(-pairs), -pairs.mean(1)
+    scale = (one - other) / math.log(one / other) if one != other else one
+    return float(scale * (logs[0] - logs[1]).std(ddof=1))
 
 
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:

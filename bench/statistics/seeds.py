@@ -50,8 +50,8 @@ def seed_floor(scores: np.ndarray) -> float:
     if min(complete.shape) < 2:
         return float("nan")
     seeds = complete.shape[1]
-    deviation = complete - np.median(complete, axis=0)
-    variances = deviation.var(1, ddof=1)
+    deviation = complete - complete.mean(1, keepdims=True)  # first, so that no estimator's level is taken for a seed's
+    variances = (deviation - np.median(deviation, axis=0)).var(1, ddof=1)
     return float(np.sqrt(np.median(variances) * (seeds - 1) / stats.chi2.median(seeds - 1)))
 
 
