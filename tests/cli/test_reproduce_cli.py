@@ -200,10 +200,11 @@ class TestSettings:
         machine do not change: within a factor of 1.5."""
         monkeypatch.setattr(time, "perf_counter", time.process_time)
         path = tmp_path / "random.toml"
-        path.write_text(RANDOM.replace("steps = 12", "steps = 3000").replace("samples = 10", "samples = 500"))
+        path.write_text(RANDOM.replace("steps = 12", "steps = 1500").replace("samples = 10", "samples = 500"))
         found = []
         for arguments in (["--dry-run"], []):
             ended = command("reproduce", path, "--setting", "B=20", "-o", tmp_path / "out", *arguments)
+            assert ended.code == 0
             found.append(ended.out)
         parts = re.search(r"B=20: 8 cells, about .* \(training (\d+) s, evaluation (\d+) s\)", found[0])
         assert parts is not None
