@@ -232,6 +232,25 @@ class TestToys:
         table = pd.read_csv(tmp_path / "tables" / "reproduction.csv").set_index("setting")
         assert table["ours"].notna().sum() == 3 and table["seeds"].max() == 10
 
+    def test_a_dry_run_says_how_long_it_takes(self, command: Command, tmp_path: Path) -> None:
+        arguments = ["hooper-polynomial", "-e", "ST", "--steps", 200, "-o", tmp_path / "none"]
+        ended = command("reproduce", *arguments, "--dry-run")
+        assert ended.code == 0 and re.search(r"3 cells to measure, about \d+ s here", ended.out)
+        assert not (tmp_path / "none").exists()
+
+    @pytest.mark.full
+    def test_the_forecast_is_within_a_factor_of_what_comes(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In seconds of the processor: within a factor of 1.5."""
+        monkeypatch.setattr(time, "perf_counter", time.process_time)
+        ended = command(
+            "reproduce", "hooper-polynomial", "-e", "MVE*", "--setting", "p=2*", "--steps", 2000, "-o", tmp_path
+        )
+        forecast = float(re.search(r"1 cells to measure, about (\d+) s here", ended.out)[1])
+        took = float(re.search(r"\((\d+\.\d) s\)", ended.out)[1])
+        assert took / 1.5 < forecast < 1.5 * took, f"forecast {forecast:.0f} s, took {took:.1f} s"
+
     def test_a_toy_has_no_budget(self, command: Command, tmp_path: Path) -> None:
         ended = command("reproduce", "hooper-polynomial", "--budget", "2m", "-o", tmp_path)
         assert ended.refused("measures toys, which --budget does not scale", "--steps")
