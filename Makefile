@@ -85,7 +85,7 @@ PROTOCOL := gumbel-rao-2021
 SETTING  := *
 full-length: $(READY)
 	$(BIN)/dvae-bench reproduce $(PROTOCOL) --setting "$(SETTING)" --jobs $(JOBS) \
-	-o results/reference/$(PROTOCOL)/full-length
+	-o results/reference/$(notdir $(basename $(PROTOCOL)))/full-length
 
 # The published toys at full length, the source of docs/published.md: some twenty minutes on one core.
 toys: $(READY)
