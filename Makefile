@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 READY  := $(VENV)/.ready
 
-.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training toys which gallery policy-gradients regress baseline peers speed clean
+.PHONY: run test test-full test-lowest test-highest lint bench docs seed calibrate reference training full-length toys which gallery policy-gradients regress baseline peers speed clean
 
 run: $(READY)
 	$(BIN)/dvae-bench run --estimators all --jobs $(JOBS)
@@ -78,6 +78,14 @@ training: $(READY)
 	cp -r results/$$run/context.json results/$$run/cells results/reference/$$run && \
 	cp $(addprefix results/$$run/tables/,reproduction.csv reproduction.md training.md) results/reference/$$run/tables \
 	|| exit; done
+
+# A column of a protocol at full length, such as SETTING="binary B=20": the sweep, and then the reporting seeds. Each cell
+# is stored below results/reference when it ends, to be committed; a call in any clone goes on with the cells that lack.
+PROTOCOL := gumbel-rao-2021
+SETTING  := *
+full-length: $(READY)
+	$(BIN)/dvae-bench reproduce $(PROTOCOL) --setting "$(SETTING)" --jobs $(JOBS) \
+	-o results/reference/$(notdir $(basename $(PROTOCOL)))/full-length
 
 # The published toys at full length, the source of docs/published.md: some twenty minutes on one core.
 toys: $(READY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from .selection import Line
 
 PROBE_STEPS, PROBE_IMAGES = 60, 1000
 PROBE_IW_IMAGES, PROBE_SAMPLES = 100, 50
+SHARE_OF_TOY, LEAST_OF_TOY = 300, 10
 ENOUGH_STEPS = 10
 RESERVED = 0.15  # of a budget, for tables, figures and what a probe does not measure
 
@@ -78,6 +79,33 @@ def paces(protocol: Protocol, make: Callable[[Method, str, Scale], Cell]) -> dic
         trained = {cell: store.rows([cell.part()]).query("metric == 'seconds'")["value"].to_list() for cell in spent}
     images = sum(min(PROBE_IMAGES, size) for size in split_sizes(protocol).values())
     return {line: _pace(spent[cell], ticks[cell], trained[cell], images) for line, cell in cells.items()}
+
+
+def toy_seconds(cells: Sequence[Cell]) -> float:
+    """About how many seconds cells of toys take, from measuring a small share of each and twice that share.
+
+    Everything is cold in the first of three rounds, which is not counted.
+    """
+    lengths = [int(getattr(cell.settings, cell.source.size)) for cell in cells]
+    few = [min(n, max(LEAST_OF_TOY, n // SHARE_OF_TOY)) for n in lengths]
+    more = [min(n, 2 * m) for n, m in zip(lengths, few, strict=True)]
+    _, once, twice = (_spent(list(map(_shortened, cells, sizes))) for sizes in (few, few, more))
+    rounds = zip(lengths, few, more, once, twice, strict=True)
+    return sum(a + max(0.0, b - a) / max(1, k - m) * (n - m) for n, m, k, a, b in rounds)
+
+
+def _shortened(cell: Cell, size: int) -> Cell:
+    one = {"evaluations": 1} if hasattr(cell.settings, "evaluations") else {}
+    return replace(cell, settings=replace(cell.settings, **{cell.source.size: size}, **one))
+
+
+def _spent(cells: Sequence[Cell]) -> list[float]:
+    """The seconds of each cell, measured one after the other."""
+    spent: dict[Cell, float] = {}
+    watch = Progress(end=lambda cell, status, reason, seconds: spent.update({cell: seconds}))
+    with tempfile.TemporaryDirectory() as folder:
+        HERE.run(list(cells), Store(Path(folder)), watch)
+    return [spent[cell] for cell in cells]
 
 
 def _probe(cell: Cell) -> Cell:

@@ -11,9 +11,10 @@ from typing import Any
 from ...estimators.names import UsageError
 from ..report.tables.table import Table
 from ..run.cell import Cell, Place
+from ..run.screen import minutes
 from ..run.session import Session
 from ..sources import SOURCES, STEPS
-from .forecast import Cost, costs, duration, fitting, paces, trial_cells
+from .forecast import Cost, costs, duration, fitting, paces, toy_seconds, trial_cells
 from .protocol import Method, Protocol
 from .scale import Scale, Trial, settings_at, trial_settings_at, trials
 from .search_table import search_table
@@ -70,6 +71,7 @@ class Reproduction:
                 raise UsageError(f"{self.protocol.name} measures toys, which --budget does not scale; give --steps")
             self.session.context["reproduction"] = {"scale": asdict(self.scale)}
             self._announce(say)
+            self._estimate_toys(say)
             return
         asked: dict[str, Any] = {"protocol": self.protocol.name, "budget": budget, "most": asdict(self.scale)}
         asked |= {"methods": [method.method for method in self.protocol.methods]}
@@ -95,6 +97,14 @@ class Reproduction:
         for setting, both in found.items():
             say(f"{setting}: {both[0].cells + both[1].cells} cells, {both[0] + both[1]}")
         say(f"{tried + reported} here, estimated from a few steps of each method in each setting")
+
+    def _estimate_toys(self, say: Callable[[str], None]) -> None:
+        """Report the time of the cells that are not finished, and keep its pace."""
+        cells, counted = self.reporting().unfinished(), SOURCES[self.protocol.source].counted
+        if cells:
+            seconds = toy_seconds(cells)
+            self.pace = seconds / sum(cell.source.seconds(cell.settings) for cell in cells)
+            say(f"{len(cells)} cells to measure, about {minutes(seconds)} here, estimated from a few {counted} of each")
 
     def _announce(self, say: Callable[[str], None]) -> None:
         steps = self.scale.steps

@@ -14,6 +14,7 @@ from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.agreement import difference
 from dvae_bench.bench.protocols.protocol import Protocol
 from dvae_bench.bench.protocols.scale import Scale
+from dvae_bench.bench.protocols.selection import scored
 from dvae_bench.bench.protocols.table import reproduction_table
 from dvae_bench.bench.report.numbers import MISSING, with_interval
 from dvae_bench.bench.store.store import Store
@@ -37,6 +38,8 @@ that share of the paper's steps. ELBOs and losses are in nats.
 """
 HEADER = ("protocol", "setting", "method", "theirs", "ours", "length", "difference", "verdict")
 SAME, DIFFERENT, NOT_RUN, APART = "agree", "differ", "not run", "not comparable"
+FULL_LENGTH = "full-length"
+"""The folder, below that of a protocol, of what `make full-length` has measured so far."""
 
 
 def page() -> str:
@@ -80,7 +83,7 @@ def compared() -> list[dict[str, str]]:
     ours: dict[tuple[str, str, str], dict[str, Any]] = {}
     for run in stored():
         key = (run["citation"], run["setting"], run["method"])
-        if key not in ours or run["share"] > ours[key]["share"]:
+        if key not in ours or _rank(run) > _rank(ours[key]):
             ours[key] = run
     return [
         _line(protocol, method.method, setting, ours.get((protocol.citation, setting, method.method)), method.value)
@@ -91,26 +94,43 @@ def compared() -> list[dict[str, str]]:
 
 
 def stored() -> Iterator[dict[str, Any]]:
-    """The lines of the tables of all stored runs of protocols that have a number of ours."""
+    """The lines of the tables of all stored runs of protocols that have a number of ours, or trials of its search.
+
+    tried, trials: how many trials of the search are done, and how many it has.
+    """
     for path in sorted(FOLDER.rglob("context.json")):
         about = json.loads(path.read_text(encoding="utf-8")).get("reproduction")
         if about is None:
             continue
-        folder = path.parent
-        files = [*folder.glob("*.toml"), *folder.parent.glob("*.toml")]
-        protocol = protocols.load(str(files[0]) if files else folder.name)
-        scale = Scale(**about["scale"])
-        numbers: Any = reproduction_table(Store.open(folder).rows(), protocol, scale).numbers.to_dict("records")
+        protocol, scale = _protocol(path.parent), Scale(**about["scale"])
+        rows = Store.open(path.parent).rows()
+        numbers: Any = reproduction_table(rows, protocol, scale).numbers.to_dict("records")
+        scores = scored(rows, protocol, scale)
         for line in numbers:
-            if not math.isnan(line["ours"]):
-                yield line | {"citation": protocol.citation, "share": scale.steps / protocol.length}
+            found = scores[line["method"], line["setting"]]
+            search = {"tried": sum(not math.isnan(score) for score in found), "trials": len(found)}
+            if search["tried"] or not math.isnan(line["ours"]):
+                share = scale.steps / protocol.length
+                yield line | search | {"citation": protocol.citation, "share": share}
+
+
+def _protocol(folder: Path) -> Protocol:
+    """The protocol of a stored run: the file in or above its folder, or else that of the folder's name."""
+    files = [*folder.glob("*.toml"), *folder.parent.glob("*.toml")]
+    name = folder.parent.name if folder.name == FULL_LENGTH else folder.name
+    return protocols.load(str(files[0]) if files else name)
+
+
+def _rank(run: dict[str, Any]) -> tuple[bool, float]:
+    return not math.isnan(run["ours"]), run["share"]
 
 
 def _line(protocol: Protocol, method: str, setting: str, run: dict[str, Any] | None, value: Any) -> dict[str, str]:
     form = ".2f" if protocol.source == "steps" else ".6g"
     shown = {"protocol": protocol.name, "setting": setting, "method": method, "theirs": f"{value(setting):{form}}"}
-    if run is None:
-        why = [NOT_RUN] if protocol.numbers == "verified" else [NOT_RUN, "recalled, not verified"]
+    if run is None or math.isnan(run["ours"]):
+        why = [NOT_RUN] if run is None else [NOT_RUN, f"{run['tried']} of {run['trials']} trials done"]
+        why += [] if protocol.numbers == "verified" else ["recalled, not verified"]
         return dict.fromkeys(HEADER, MISSING) | shown | {"verdict": "; ".join(why)}
     if not math.isnan(run["spread"]):
         shown["theirs"] += f" ± {run['spread']:{form}}"

@@ -196,17 +196,25 @@ class TestSettings:
     def test_the_forecast_is_within_a_factor_of_what_comes(
         self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In seconds of the processor, which other processes on the machine do not change: within a factor of 1.5."""
+        """Training and evaluation, with its bound, each in seconds of the processor, which other processes on the
+        machine do not change: within a factor of 1.5."""
         monkeypatch.setattr(time, "perf_counter", time.process_time)
         path = tmp_path / "random.toml"
-        path.write_text(RANDOM.replace("steps = 12", "steps = 3000"))
+        path.write_text(RANDOM.replace("steps = 12", "steps = 1500").replace("samples = 10", "samples = 500"))
         found = []
         for arguments in (["--dry-run"], []):
             ended = command("reproduce", path, "--setting", "B=20", "-o", tmp_path / "out", *arguments)
+            assert ended.code == 0
             found.append(ended.out)
-        forecast = float(re.search(r"B=20: 8 cells, about (\d+) s", found[0])[1])
+        parts = re.search(r"B=20: 8 cells, about .* \(training (\d+) s, evaluation (\d+) s\)", found[0])
+        assert parts is not None
+        rows = load(tmp_path / "out").rows
+        trained = rows[rows["metric"] == "seconds"].groupby(["estimator", "task", "seed"])["value"].max().sum()
         took = sum(float(seconds) for seconds in re.findall(r"\((\d+\.\d) s\)", found[1]))
-        assert took / 1.5 < forecast < 1.5 * took, f"forecast {forecast:.0f} s, took {took:.0f} s"
+        for name, forecast, real in zip(
+            ("training", "evaluation"), map(float, parts.groups()), (trained, took - trained), strict=True
+        ):
+            assert real / 1.5 < forecast < 1.5 * real, f"{name}: forecast {forecast:.0f} s, took {real:.1f} s"
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -223,6 +231,25 @@ class TestToys:
         assert ended.code == 0 and "scaled down to 200 of 10000 steps: no reproduction" in ended.out
         table = pd.read_csv(tmp_path / "tables" / "reproduction.csv").set_index("setting")
         assert table["ours"].notna().sum() == 3 and table["seeds"].max() == 10
+
+    def test_a_dry_run_says_how_long_it_takes(self, command: Command, tmp_path: Path) -> None:
+        arguments = ["hooper-polynomial", "-e", "ST", "--steps", 200, "-o", tmp_path / "none"]
+        ended = command("reproduce", *arguments, "--dry-run")
+        assert ended.code == 0 and re.search(r"3 cells to measure, about \d+ s here", ended.out)
+        assert not (tmp_path / "none").exists()
+
+    @pytest.mark.full
+    def test_the_forecast_is_within_a_factor_of_what_comes(
+        self, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In seconds of the processor: within a factor of 1.5."""
+        monkeypatch.setattr(time, "perf_counter", time.process_time)
+        ended = command(
+            "reproduce", "hooper-polynomial", "-e", "MVE*", "--setting", "p=2*", "--steps", 2000, "-o", tmp_path
+        )
+        forecast = float(re.search(r"1 cells to measure, about (\d+) s here", ended.out)[1])
+        took = float(re.search(r"\((\d+\.\d) s\)", ended.out)[1])
+        assert took / 1.5 < forecast < 1.5 * took, f"forecast {forecast:.0f} s, took {took:.1f} s"
 
     def test_a_toy_has_no_budget(self, command: Command, tmp_path: Path) -> None:
         ended = command("reproduce", "hooper-polynomial", "--budget", "2m", "-o", tmp_path)

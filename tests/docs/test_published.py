@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 from documents import DOCS
 from dvae_bench.bench import protocols
+from dvae_bench.bench.protocols.excerpt import only
+from dvae_bench.bench.protocols.reproduce import Reproduction
+from dvae_bench.bench.rows import row
 from pages import published
 
 EXACT = ("ZGR", "ReinMax", "MVE")
@@ -43,3 +50,19 @@ def test_the_exact_numbers_of_bias_and_variance_agree(lines: list[dict[str, str]
 def test_the_page_has_both_tables(lines: list[dict[str, str]]) -> None:
     page = (DOCS / "published.md").read_text(encoding="utf-8")
     assert page.count("\n| ") == len(lines) + len(published.elsewhere()) + 4
+
+
+def test_a_search_that_goes_on_says_how_many_trials_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol = only(protocols.load("gumbel-rao-2021"), ["ST"], ["binary B=20"])
+    folder = tmp_path / protocol.name / published.FULL_LENGTH
+    whole = Reproduction.prepare(protocol, None, None, None, "cpu", 1, folder)
+    for cell in whole.selection().cells[:7]:
+        names = {"estimator": str(cell.estimator), "task": str(cell.task), "source": cell.source.name}
+        identity = names | {"family": cell.estimator.family, "data": "mnist", "seed": cell.seed, "device": "cpu"}
+        trial = row("elbo_valid", -110.0, 10_000, direction="higher", step=50_000)
+        whole.session.store.write(cell.part(), "ok", cell.recipe(), [identity | trial])
+    (folder / "context.json").write_text(json.dumps({"reproduction": {"scale": asdict(whole.scale)}}))
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
+    (found,) = (line for line in published.compared() if "trials" in line["verdict"])
+    assert (found["protocol"], found["setting"], found["method"]) == ("gumbel-rao-2021", "binary B=20", "ST")
+    assert found["verdict"] == "not run; 7 of 20 trials done" and found["ours"] == found["length"] == "–"
