@@ -17,7 +17,7 @@ from dvae_bench import Claim, LatentSpec, Policy, Unsupported, UsageError, estim
 from dvae_bench.bench.check.bias import judge, unbiased
 from dvae_bench.bench.check.case import Case, Failed
 from dvae_bench.estimators.contract import Estimate, Estimator
-from dvae_bench.estimators.latents import Objective, Sequence, expectation, latent_at
+from dvae_bench.estimators.latents import Latent, Objective, Sequence, expectation, latent_at
 from dvae_bench.estimators.latents.sequence import numbered
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
@@ -125,6 +125,18 @@ def test_greedy_decoding_takes_the_most_likely_token() -> None:
     params = torch.zeros(7, 3)
     params[0, 1] = params[2, 0] = params[5, 2] = 1.0
     assert numbered(Sequence(params).greedy)[0].tolist() == [0, 2, 5, 5]
+
+
+@pytest.mark.parametrize("mean", [True, False])
+def test_its_weighted_score_is_that_of_every_latent_but_at_log_q(mean: bool) -> None:
+    latent, f = made((3, 3), 0)
+    z = latent.sample(5, torch.Generator().manual_seed(0))
+    wanted, at_params = Latent.weighted_score(latent, z, f(z), mean=mean)
+    for weight in (f(z), f(z).unsqueeze(-1).expand(5, 3)):
+        grad, at = latent.weighted_score(z, weight, mean=mean)
+        assert at_params is None and at is not None
+        (found,) = torch.autograd.grad(at, latent.params, grad)
+        close(found, wanted)
 
 
 # The identities
