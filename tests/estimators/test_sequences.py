@@ -193,6 +193,16 @@ def test_k3_of_the_sequence(size: tuple[int, int], seed: int) -> None:
 
 
 @every_instance
+def test_k2_of_the_sequence_in_the_reward(size: tuple[int, int], seed: int) -> None:
+    """It misses the gradient of its own mean by that of the KL."""
+    latent, _ = made(size, seed)
+    z = latent.support()
+    of_k2 = (latent.log_prob(z).exp() * (latent.log_prob(z) - latent.prior_log_prob(z)).square() / 2).sum()
+    found = mean_gradient("kl-in-reward:k=k2,per=sequence", latent, no_reward)
+    close(found, gradient_of(of_k2, latent) - gradient_of(latent.kl_to_prior(), latent))
+
+
+@every_instance
 def test_k2_per_token_credits_the_own_token_alone(size: tuple[int, int], seed: int) -> None:
     """It is the gradient of every prefix's own KL, with how often each prefix is reached held fixed."""
     latent, _ = made(size, seed)
