@@ -132,6 +132,9 @@ leaves the clip of 0.2:
 
 OF_TRL = """## TRL {version}
 
+**Use `RLOOTrainer`, with or without a KL. `GRPOTrainer` is right, up to a constant, with `loss_type="dr_grpo"`,
+`scale_rewards="none"` and `beta=0`; its defaults bend the gradient.**
+
 The same forms as TRL computes them. Of its trainers run the advantages, ratios, clipping, the KL term and the
 normalisation, unmodified and with the defaults of their configs; the draws, rewards and log q are ours, and the
 constructor, which loads a transformer, is skipped ([how](../examples/peers/trl_peers.py)). A test holds the gradient of
@@ -146,13 +149,9 @@ package: `pip install -c constraints.txt -e ".[trl]"`.
   KL beside them whole. The config recommends 5.
 * In GRPO the KL is k3 per token in the loss. `use_bias_correction_kl`, on by default, multiplies it by the ratio, for
   "the unbiased reverse-KL gradient", that of KL(q ‖ reference). At fresh samples this is k2 per token, draw by draw,
-  since k3 + k3' = l: it leaves out how a token changes the KL of later ones, and is biased as the line of
-  `kl-in-loss:per=token` above.
+  since k3 + k3' = l: it leaves out how a token changes the KL of later ones, and is biased as
+  `kl-in-loss:n=4,per=token` above.
 * `RLOOTrainer` has k1 of the sequence in the reward, and is exact at fresh samples.
-
-verl names these forms otherwise (read in its source, not run): `norm_adv_by_std_in_grpo` is the division by s; the
-`loss_agg_mode` of `grpo` is `seq-mean-token-mean`, of `group-mean` `seq-mean-token-sum`, of `dr-grpo`
-`seq-mean-token-sum-norm`, and `token-mean` divides by Σ L; its KL `k3+` in the loss has the gradient of k2 per token.
 """
 
 ON = {
@@ -160,6 +159,14 @@ ON = {
     PENALTY: "With the KL penalty, β = 0.5:\n",
     STALE[1]: "Ten steps behind:\n",
 }
+
+VERL = """## verl
+
+verl's names for these forms, read in its source (commit 012be9d) and not run: `norm_adv_by_std_in_grpo` is the division
+by s; the `loss_agg_mode` of `grpo` is `seq-mean-token-mean`, of `group-mean` `seq-mean-token-sum`, of `dr-grpo`
+`seq-mean-token-sum-norm`, up to n, and `token-mean` divides by Σ L; the KL losses `kl`, `mse` and `low_var_kl` are k1,
+k2 and k3 per token.
+"""
 
 END = """## Check a line
 
@@ -204,7 +211,7 @@ def page() -> str:
     for task, forms in TRL.items():
         rows = [_line(task, form, found[str(_canonical(task)), str(Name.parse(form.estimator))]) for form in forms]
         parts.append(ON[task] + "\n" + table(("form", "weight of ∇ log q_t", *COLUMNS), rows))
-    return "\n".join([*parts, END.format(trained=_trained())])
+    return "\n".join([*parts, VERL, END.format(trained=_trained())])
 
 
 def _trained() -> str:
