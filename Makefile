@@ -99,8 +99,9 @@ toys: $(READY)
 which: $(READY)
 	$(BIN)/python scripts/which.py
 
-# The source of docs/policy-gradients.md: about three minutes on one core.
+# The source of docs/policy-gradients.md, TRL's trainers among them: some ten minutes on one core.
 policy-gradients: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[trl]"
 	$(BIN)/python scripts/policy_gradients.py
 
 # Bias tests of other packages' estimators, and the times of their training steps: results/reference/peers, some minutes

@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from .backward import attach, recomputing, transformed
 from .costs import documented
-from .latents import Latent, LatentSpec, Objective, Sequence, expectation, kept_wide
+from .latents import Latent, LatentSpec, Objective, expand_right, expectation, kept_wide
 from .modes import apart, ordinary
 from .names import Name, Unsupported, UsageError, resolve
 from .settings import Made, set_values
@@ -95,14 +95,8 @@ def scored(value: Tensor, latent: Latent, z: Tensor, weight: Tensor, *, mean: bo
 
     weight: [n, *batch], or one per token of a sequence, [n, *batch, T], which then multiplies ∇ log q of that token.
     """
-    weight = weight.detach()
-    if not isinstance(latent, Sequence):
-        score = latent.score(z)
-        terms = expand_right(weight, score) * score
-        return Estimate(value, terms.mean(0) if mean else terms.sum(0))
-    log_q = latent.log_probs(z)
-    grad = expand_right(weight / len(z) if mean else weight, log_q).expand_as(log_q)
-    return Estimate(value, grad.movedim(0, -2), at=log_q.movedim(0, -2))
+    grad, at = latent.weighted_score(z, weight.detach(), mean=mean)
+    return Estimate(value, grad, at=at)
 
 
 def splice(value: Tensor, params: Tensor, grad: Tensor, *, twice: bool = False) -> Tensor:
@@ -118,11 +112,6 @@ def splice(value: Tensor, params: Tensor, grad: Tensor, *, twice: bool = False) 
 
 def _weighted(upstream: Tensor, grad: Tensor) -> Tensor:
     return expand_right(upstream, grad) * grad
-
-
-def expand_right(a: Tensor, like: Tensor) -> Tensor:
-    """`a` with trailing dimensions of size 1 added until it broadcasts against `like` from the left."""
-    return a.reshape(a.shape + (1,) * (like.dim() - a.dim()))
 
 
 class Estimator(nn.Module, metaclass=Made):

@@ -9,7 +9,7 @@ from .continuous import FAMILIES, Continuous, Gaussian
 from .discrete import Discrete
 from .encodings import Encodings
 from .exponential_family import ExponentialFamily
-from .latent import Latent, LatentSpec, Objective, expectation, kept_wide
+from .latent import Latent, LatentSpec, Objective, expand_right, expectation, kept_wide
 from .policy import Policy
 from .sequence import Sequence
 from .subset import Subset
@@ -50,6 +50,7 @@ __all__ = [
     "Sequence",
     "Subset",
     "class_of",
+    "expand_right",
     "expectation",
     "kept_wide",
     "latent_at",

@@ -118,6 +118,11 @@ class LatentSpec:
         return f"{self.family or self.kind} {'x'.join(map(str, self.event_shape))}"
 
 
+def expand_right(a: Tensor, like: Tensor) -> Tensor:
+    """`a` with trailing dimensions of size 1 added until it broadcasts against `like` from the left."""
+    return a.reshape(a.shape + (1,) * (like.dim() - a.dim()))
+
+
 def widened(tensor: Tensor) -> Tensor:
     """The tensor in float32 if its dtype is narrower, else itself; differentiable.
 
@@ -239,6 +244,13 @@ class Latent(ABC):
     @abstractmethod
     def score(self, z: Tensor) -> Tensor:
         """∇_params log q(z), detached, [n, *batch, *param_shape]."""
+
+    def weighted_score(self, z: Tensor, weight: Tensor, *, mean: bool) -> tuple[Tensor, Tensor | None]:
+        """(1/n) Σ_k w_k ∇ log q(z_k), without 1/n if not `mean`, and the tensor that it is the gradient at, None for
+        the parameters. weight: [n, *batch], without a gradient."""
+        score = self.score(z)
+        terms = expand_right(weight, score) * score
+        return terms.mean(0) if mean else terms.sum(0), None
 
     @abstractmethod
     def kl_to_prior(self) -> Tensor:

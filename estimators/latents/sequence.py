@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..names import UsageError
-from .latent import Enumerable, LatentSpec, finite, gumbel, widened
+from .latent import Enumerable, LatentSpec, expand_right, finite, gumbel, widened
 
 
 class Sequence(Enumerable):
@@ -110,6 +110,12 @@ class Sequence(Enumerable):
         own = z.detach() - self.mask(z).unsqueeze(-1) * _rows(self.params.detach().softmax(-1), prefix)
         table = own.new_zeros(*own.shape[:-2], *self.spec.param_shape)
         return table.scatter_add(-2, prefix.unsqueeze(-1).expand_as(own), own)
+
+    def weighted_score(self, z: Tensor, weight: Tensor, *, mean: bool) -> tuple[Tensor, Tensor | None]:
+        """The gradient at log q of the drawn tokens, which autograd differentiates. weight: also [n, *batch, T]."""
+        log_q = self.log_probs(z)
+        grad = expand_right(weight / len(z) if mean else weight, log_q).expand_as(log_q)
+        return grad.movedim(0, -2), log_q.movedim(0, -2)
 
     @property
     def mean(self) -> Tensor:

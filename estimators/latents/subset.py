@@ -82,10 +82,10 @@ class Subset(ExponentialFamily):
 
     def given(self, z: Tensor, known: Tensor) -> Self:
         """q given the items of z [..., n] where `known` [..., n], which broadcast to the batch: an item that is chosen
-        has an infinite logit. Its `probs` are the conditional marginals.
+        has an infinite logit. Its `probs` are the conditional marginals. Raises UsageError for another shape of either.
         """
-        certain = torch.where(z > 0.5, torch.inf, -torch.inf).to(self.logits.dtype)
-        return self.at(torch.where(known, certain, self.logits))
+        certain = torch.where(self._checked(z) > 0.5, torch.inf, -torch.inf).to(self.logits.dtype)
+        return self.at(torch.where(self._checked(known), certain, self.logits))
 
     def kl_to_prior(self) -> Tensor:
         """KL(q || uniform) = E log q + log (n choose k), [*batch]."""

@@ -36,8 +36,8 @@ FORMS = {
         Form("greedy-baseline:n=4", "f - f(greedy)", "yes: ReMax, at the price of one more evaluation"),
         Form("group-mean", "f - f̄", "yes, beside no other term of the loss: the constant is (n - 1)/n"),
         Form("dr-grpo", "(f - f̄)/T", "yes, beside no other term of the loss: the constant is (n - 1)/(n T)"),
-        Form("grpo:length=no", "(f - f̄)/s", "no, unless prompts shall weigh by 1/s, their inverse spread"),
-        Form("grpo", "(f - f̄)/(s L)", "no: by 1/s, and short good and long bad sequences weigh more"),
+        Form("grpo:length=no", "(f - f̄)/s", "no, unless you want each prompt weighted by 1/s"),
+        Form("grpo", "(f - f̄)/(s L)", "no: weighs prompts by 1/s, and short good and long bad sequences more"),
     ),
     PENALTY: (
         Form("kl-in-reward:n=4,credit=to-go", "A + β Σ_{s≥t} k1_s", "**yes**"),
@@ -46,13 +46,37 @@ FORMS = {
         Form("kl-in-loss:n=4,per=token", "A + β l_t", "biased: k2 per token leaves out later tokens"),
         Form("kl-in-loss:k=k1,n=4", "A + β", "no: adds noise and no penalty"),
         Form("kl-in-loss:k=k3,n=4", "A + β (1 - e^-l)", "no: it penalises KL(reference ‖ q), l of the sequence"),
-        Form("kl-in-loss:k=k3,n=4,per=token", "A + β (1 - e^-l_t)", "no: GRPO's form, the reverse KL of each token"),
+        Form("kl-in-loss:k=k3,n=4,per=token", "A + β (1 - e^-l_t)", "no: GRPO's form, KL(reference ‖ q) of each token"),
         Form("kl-in-reward:k=k2,n=4", "A + β Σ_s k2_s", "no: k2 is an estimate of another divergence"),
+        Form("kl-in-reward:k=k2,n=4,per=sequence", "A + β k2", "no: ∇ E k2 - ∇ KL(q ‖ reference)"),
         Form("kl-in-reward:k=k3,n=4", "A + β Σ_s k3_s", "no: k3 estimates the KL, but its score does not"),
         Form("kl-in-reward:k=k3,n=4,per=sequence", "A + β k3", "no: ∇ KL(q ‖ reference) - ∇ KL(reference ‖ q)"),
         Form("group-mean", "f - f̄, and the exact KL beside", "no: (n - 1)/n of f makes β larger by n/(n - 1)"),
     ),
 } | dict.fromkeys(STALE, OFF_POLICY)
+
+TRL_FILE = "examples/peers/trl_peers.py"
+_DR_GRPO = "trl-grpo:loss=dr_grpo,scale=none"
+TRL = {
+    REWARD: (
+        Form("trl-rloo", "f - b", "**yes**: `rloo`"),
+        Form("trl-grpo", "4 (f - f̄)/(s Σ L)", "no: weighs prompts by 1/s, and draws by the length of all four"),
+        Form("trl-grpo:loss=grpo", "(f - f̄)/(s L)", "no: `grpo`"),
+        Form("trl-grpo:loss=dr_grpo", "(f - f̄)/(s T)", "no: `loss_type` alone leaves 1/s in: `grpo:length=no`"),
+        Form(_DR_GRPO, "(f - f̄)/T", "yes, without a KL: `dr-grpo`"),
+        Form("trl-grpo:scale=none", "4 (f - f̄)/Σ L", "less bent than with s, and hardly in a batch of many prompts"),
+    ),
+    PENALTY: (
+        Form("trl-rloo", "A + β Σ_s k1_s", "**yes**: `kl-in-reward`"),
+        Form("trl-grpo", "4 ((f - f̄)/s + β l_t)/Σ L", "no: weighs f by 1/s, so that each prompt has another β"),
+        Form(_DR_GRPO, "(f - f̄ + β l_t)/T", "no: the corrected KL is k2 per token, beside (n - 1)/n of f"),
+        Form(_DR_GRPO + ",kl=plain", "(f - f̄ + β (1 - e^-l_t))/T", "no: k3 per token, beside (n - 1)/n of f"),
+    ),
+    STALE[1]: (
+        Form("trl-rloo:samples=stale", "ρ(z) (f - b), 0 if clipped", "biased: clips the ratio of the sequence"),
+        Form(_DR_GRPO + ",samples=stale", "ρ_t (f - f̄)/T, 0 if clipped", "biased: `ppo-clip`, with f̄ for b"),
+    ),
+}
 
 TRAINED = ("rloo:n=4", "greedy-baseline:n=4", "group-mean", "grpo:length=no", "grpo", "reinforce:n=4")
 
@@ -82,6 +106,8 @@ MIDDLE = {
 
 The objective is E f. The group mean takes the own draw into its baseline, which costs (n - 1)/n of the gradient: one
 factor for all prompts, hence harmless. A division by the standard deviation of each prompt is another factor for each.
+The reward comes with the end, so that the credit to go of f is f itself. `reinforce-ema` is unbiased as well; its
+variance depends on the average that it has reached.
 """,
     PENALTY: """## The KL penalty
 
@@ -89,9 +115,11 @@ The objective is E f + β KL(q ‖ reference) with β = 0.5, and A is that of `r
 ∇ log q. In the *loss*, k itself is differentiated at the draws, which leaves out that the draws move with q.
 
 Exactly, for every policy, reference and f: E ∇k1 = 0; E ∇k2 of the sequence = ∇ KL(q ‖ reference) = E k1 ∇ log q, whole
-or to go; E ∇k3 of the sequence = ∇ KL(reference ‖ q); and k2 per token in the loss is the gradient of the KL of every
-single token, with how often its prefix is reached held fixed. These are asserted to rounding on eight random instances
-(`tests/estimators/test_sequences.py`). The sizes in the table are those of this task.
+or to go; E ∇k3 of the sequence = ∇ KL(reference ‖ q); E k2 ∇ log q = ∇ E k2 - ∇ KL(q ‖ reference), k2 of the sequence;
+and k2 per token in the loss is the gradient of the KL of every single token, with how often its prefix is reached held
+fixed. These are asserted to rounding on eight random instances (`tests/estimators/test_sequences.py`). The sizes in the
+table are those of this task. Shah et al. 2025, [A comedy of estimators](https://arxiv.org/abs/2512.21852), compares
+forms of the penalty in trainings of language models.
 """,
     STALE[0]: """## Stale samples
 
@@ -101,6 +129,44 @@ leaves the clip of 0.2:
 """,
     STALE[1]: "Ten steps behind:\n",
 }
+
+OF_TRL = """## TRL {version}
+
+**Use `RLOOTrainer`, with or without a KL. `GRPOTrainer` is right, up to a constant, with `loss_type="dr_grpo"`,
+`scale_rewards="none"` and `beta=0`; its defaults bend the gradient.**
+
+The same forms as TRL computes them. Of its trainers run the advantages, ratios, clipping, the KL term and the
+normalisation, unmodified and with the defaults of their configs; the draws, rewards and log q are ours, and the
+constructor, which loads a transformer, is skipped ([how](../examples/peers/trl_peers.py)). A test holds the gradient of
+each line against its weight on shared draws (`tests/estimators/test_trl.py`). The commands need TRL beside this
+package: `pip install -c constraints.txt -e ".[trl]"`.
+
+* Every prompt is a batch of its own here, so that Σ L counts the tokens of its four draws. TRL sums them over all
+  prompts of a batch: the more there are, the closer Σ L is to a constant and `scale=none` to the group mean.
+  `loss=bnpo` is `loss=dapo`, the default, here.
+* `loss_type="dr_grpo"` replaces the length alone: the published Dr. GRPO needs `scale_rewards="none"` as well.
+* `loss_type="cispo"` caps ratios at `epsilon_high`, which is 0.2 by default, so that even fresh samples count 0.2, the
+  KL beside them whole. The config recommends 5.
+* In GRPO the KL is k3 per token in the loss. `use_bias_correction_kl`, on by default, multiplies it by the ratio, for
+  "the unbiased reverse-KL gradient", that of KL(q ‖ reference). At fresh samples this is k2 per token, draw by draw,
+  since k3 + k3' = l: it leaves out how a token changes the KL of later ones, and is biased as
+  `kl-in-loss:n=4,per=token` above.
+* `RLOOTrainer` has k1 of the sequence in the reward, and is exact at fresh samples.
+"""
+
+ON = {
+    REWARD: "The reward:\n",
+    PENALTY: "With the KL penalty, β = 0.5:\n",
+    STALE[1]: "Ten steps behind:\n",
+}
+
+VERL = """## verl
+
+verl's names for these forms, read in its source (commit 012be9d) and not run: `norm_adv_by_std_in_grpo` is the division
+by s; the `loss_agg_mode` of `grpo` is `seq-mean-token-mean`, of `group-mean` `seq-mean-token-sum`, of `dr-grpo`
+`seq-mean-token-sum-norm`, up to n, and `token-mean` divides by Σ L; the KL losses `kl`, `mse` and `low_var_kl` are k1,
+k2 and k3 per token.
+"""
 
 END = """## Check a line
 
@@ -126,6 +192,10 @@ answers in percent, mean and range over the seeds:
 
 {trained}
 
+A step of it costs 1.03 [0.99, 1.08] times the CPU time of a hand-written one with the same two passes of the network,
+one to draw and one to differentiate, and 1.34 [1.23, 1.60] times one that keeps the graph of the draws
+(`benchmarks/test_sequence_step.py`).
+
 Generated by `make docs` from `results/reference/policy-gradients/` (`make policy-gradients`).
 """
 
@@ -136,7 +206,12 @@ def page() -> str:
     for task, forms in FORMS.items():
         rows = [_line(task, form, found[str(_canonical(task)), str(_canonical(form.estimator))]) for form in forms]
         parts.append(MIDDLE[task] + "\n" + table(("form", "weight of ∇ log q_t", *COLUMNS), rows))
-    return "\n".join([*parts, END.format(trained=_trained())])
+    (version,) = {line["version"] for key, line in found.items() if key[1].startswith("trl-")}
+    parts.append(OF_TRL.format(version=version))
+    for task, forms in TRL.items():
+        rows = [_line(task, form, found[str(_canonical(task)), str(Name.parse(form.estimator))]) for form in forms]
+        parts.append(ON[task] + "\n" + table(("form", "weight of ∇ log q_t", *COLUMNS), rows))
+    return "\n".join([*parts, VERL, END.format(trained=_trained())])
 
 
 def _trained() -> str:
@@ -152,17 +227,18 @@ COLUMNS = ("bias", "constant", "variance / c²", "use it?", "check")
 
 
 def _line(task: str, form: Form, line: Mapping[Any, Any]) -> tuple[str, ...]:
-    family = form.estimator.partition(":")[0]
+    family, foreign = form.estimator.partition(":")[0], form.estimator.startswith("trl-")
+    chosen = f"{'--plugin ' + TRL_FILE if foreign else ''} -e {form.estimator} -t {task}".strip()
     straight = line["bend"] <= line["rounding"]
     spread = f"{BENT} {plain(line['bend'])}: {plain(line['least'])} to {plain(line['most'])}"
     return (
-        f"[`{form.estimator}`](estimators/{family}.md)",
+        f"`{form.estimator}`" if foreign else f"[`{form.estimator}`](estimators/{family}.md)",
         form.weight,
         "0" if line["bias"] <= line["rounding"] else plain(line["bias"]),
         plain(round(line["scale"], 9)) if straight else spread,
         plain(line["variance"] / line["scale"] ** 2),
         form.use,
-        f"`dvae-bench run -e {form.estimator} -t {task} -o results/line && dvae-bench table results/line exact`",
+        f"`dvae-bench run {chosen} -o results/line && dvae-bench table results/line exact`",
     )
 
 

@@ -44,8 +44,9 @@ def which_toys() -> pd.DataFrame:
 
 
 def policy_gradients() -> pd.DataFrame:
-    """One line per form of the policy gradient, of `make policy-gradients`."""
-    return pd.read_csv(FOLDER / "policy-gradients" / "exact.csv")
+    """One line per form of the policy gradient, ours and TRL's (whose lines have its version), of
+    `make policy-gradients`."""
+    return pd.concat([pd.read_csv(FOLDER / "policy-gradients" / f"{part}.csv") for part in ("exact", "trl")])
 
 
 def trained_policies() -> pd.DataFrame:

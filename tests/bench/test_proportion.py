@@ -11,6 +11,7 @@ import torch
 from dvae_bench.bench.collectors.exact_moments import ExactMoments
 from dvae_bench.bench.collectors.proportion import Proportion
 from dvae_bench.bench.report.constants import constants
+from dvae_bench.bench.report.tables.exact import exact_table
 from dvae_bench.bench.report.tables.toys import toy_table
 from dvae_bench.bench.report.verdicts import verdicts
 from dvae_bench.bench.run.runner import Progress, run_cells
@@ -101,6 +102,18 @@ def test_enumeration_gives_the_constant_without_noise(
     found = {row["metric"]: row["value"] for row in rows}
     assert bend(found["bend_exact"]) and (c is None or found["scale_exact"] == pytest.approx(c, rel=1e-12))
     assert [row["step"] for row in rows if row["metric"] == "scale_of_point_exact"] == [0, 1, 2, 3]
+
+
+def test_the_exact_table_compares_variances_at_equal_length(store: Store) -> None:
+    """The group mean of n = 2 is half of `rloo`, draw by draw."""
+    run_cells(
+        grid("rloo", "group-mean:n=2", tasks="sequence:t=2", sources="enumeration", preset=TINY), store, Progress()
+    )
+    text = exact_table(store.rows()).text.set_index("estimator")
+    assert text.loc["rloo", "variance / c²"] == text.loc["group-mean:n=2", "variance / c²"]
+    assert float(text.loc["rloo", "variance"]) == pytest.approx(
+        4 * float(text.loc["group-mean:n=2", "variance"]), rel=0.01
+    )
 
 
 def test_one_number_has_no_direction(store: Store) -> None:

@@ -22,7 +22,7 @@ from dvae_bench.estimators.contract import Claim, expand_right
 from dvae_bench.estimators.costs import Cost
 from dvae_bench.estimators.enumeration.exact import Exact
 from dvae_bench.estimators.foreign import Foreign, from_reparam, from_surrogate
-from dvae_bench.estimators.latents import LATENTS, Bernoulli, Categorical, Latent, LatentSpec, Objective
+from dvae_bench.estimators.latents import KINDS, Bernoulli, Categorical, Latent, LatentSpec, Objective
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS, Registry, read_plugins
 from dvae_bench.estimators.relaxations.gumbel_softmax import GumbelSoftmax
@@ -35,7 +35,7 @@ from torch.nn.functional import gumbel_softmax
 ALPHA = 1e-6
 HERE = Path(__file__).parent
 PLUGINS = HERE.parent.parent / "examples" / "peers"
-MODULES = {"storchastic_peers": "storch", "reinmax_peer": "reinmax", "pyro_peers": "pyro"}
+MODULES = {"storchastic_peers": "storch", "reinmax_peer": "reinmax", "pyro_peers": "pyro", "trl_peers": "trl"}
 SPEC = LatentSpec.categorical(2, 3)
 SAME_LAW = [
     ("reinforce", "storch-reinforce", "bit-table:d=3"),
@@ -160,7 +160,7 @@ def test_facts_are_read_without_importing_a_peer(plugin: str) -> None:
     found = read_plugins(PLUGINS / f"{plugin}.py", f"unread_{plugin}")
     assert found
     for row in found:
-        assert set(row.facts["latents"]) <= LATENTS.keys()
+        assert set(row.facts["latents"]) <= set(KINDS)
         Cost.parse(row.facts["cost"])
         assert row.facts["reference"] and row.facts["doc"]
     assert f"unread_{plugin}" not in sys.modules

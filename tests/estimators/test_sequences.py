@@ -17,7 +17,7 @@ from dvae_bench import Claim, LatentSpec, Policy, Unsupported, UsageError, estim
 from dvae_bench.bench.check.bias import judge, unbiased
 from dvae_bench.bench.check.case import Case, Failed
 from dvae_bench.estimators.contract import Estimate, Estimator
-from dvae_bench.estimators.latents import Objective, Sequence, expectation, latent_at
+from dvae_bench.estimators.latents import Latent, Objective, Sequence, expectation, latent_at
 from dvae_bench.estimators.latents.sequence import numbered
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
@@ -127,6 +127,18 @@ def test_greedy_decoding_takes_the_most_likely_token() -> None:
     assert numbered(Sequence(params).greedy)[0].tolist() == [0, 2, 5, 5]
 
 
+@pytest.mark.parametrize("mean", [True, False])
+def test_its_weighted_score_is_that_of_every_latent_but_at_log_q(mean: bool) -> None:
+    latent, f = made((3, 3), 0)
+    z = latent.sample(5, torch.Generator().manual_seed(0))
+    wanted, at_params = Latent.weighted_score(latent, z, f(z), mean=mean)
+    for weight in (f(z), f(z).unsqueeze(-1).expand(5, 3)):
+        grad, at = latent.weighted_score(z, weight, mean=mean)
+        assert at_params is None and at is not None
+        (found,) = torch.autograd.grad(at, latent.params, grad)
+        close(found, wanted)
+
+
 # The identities
 
 
@@ -178,6 +190,16 @@ def test_k3_of_the_sequence(size: tuple[int, int], seed: int) -> None:
     kl, reverse = gradient_of(latent.kl_to_prior(), latent), gradient_of(reverse_kl(latent), latent)
     close(mean_gradient("kl-in-loss:k=k3,per=sequence", latent, no_reward), reverse)
     close(mean_gradient("kl-in-reward:k=k3,per=sequence", latent, no_reward), kl - reverse)
+
+
+@every_instance
+def test_k2_of_the_sequence_in_the_reward(size: tuple[int, int], seed: int) -> None:
+    """It misses the gradient of its own mean by that of the KL."""
+    latent, _ = made(size, seed)
+    z = latent.support()
+    of_k2 = (latent.log_prob(z).exp() * (latent.log_prob(z) - latent.prior_log_prob(z)).square() / 2).sum()
+    found = mean_gradient("kl-in-reward:k=k2,per=sequence", latent, no_reward)
+    close(found, gradient_of(of_k2, latent) - gradient_of(latent.kl_to_prior(), latent))
 
 
 @every_instance

@@ -13,6 +13,7 @@ from dvae_bench.estimators.latents import Bernoulli, LatentSpec, Objective, expe
 from dvae_bench.estimators.names import Unsupported, UsageError
 from dvae_bench.estimators.registry import ESTIMATORS, TASKS
 from dvae_bench.estimators.relaxations.aimle import Aimle
+from dvae_bench.estimators.score_function.group_mean import GroupMean
 from dvae_bench.estimators.score_function.rloo import Rloo
 from torch import Tensor
 from wrong_subsets import SfessWithFullMean
@@ -73,8 +74,9 @@ def test_the_full_mean_in_sfess_is_a_fraction_of_the_gradient(n: int) -> None:
     """(n - 1) / n of it, in every draw: a half at n = 2, two thirds at n = 3."""
     spec = LatentSpec.subset(5, 2)
     z = Subset(LOGITS.expand(50, 5), 2).sample(n, seeded())
-    right, wrong = (at_draws(cls(spec, n=n), quadratic, z) for cls in (Rloo, SfessWithFullMean))
+    right, wrong, ours = (at_draws(cls(spec, n=n), quadratic, z) for cls in (Rloo, SfessWithFullMean, GroupMean))
     torch.testing.assert_close(wrong, right * (n - 1) / n)
+    torch.testing.assert_close(ours, wrong)
     assert right.abs().max() > 0.1
 
 

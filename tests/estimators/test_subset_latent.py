@@ -243,7 +243,9 @@ def test_a_size_that_no_subset_has_is_refused_in_one_sentence(k: float) -> None:
 @pytest.mark.parametrize("shape", [(4,), (3, 1), (2, 6), ()])
 def test_a_mask_of_the_wrong_shape_is_refused_in_one_sentence(shape: tuple[int, ...]) -> None:
     latent = Subset(torch.zeros(2, 5), 2)
-    for use in (latent.log_prob, latent.score):
+    known = torch.zeros(5, dtype=torch.bool)
+    conditions = [lambda z: latent.given(z, known), lambda z: latent.given(torch.zeros(5), z > 0)]
+    for use in (latent.log_prob, latent.score, *conditions):
         with pytest.raises(UsageError, match=r"^a mask of subset 2 of 5 has shape \[\.\.\., 5\], not \["):
             use(torch.zeros(shape))
 

@@ -19,7 +19,8 @@ _CAPTION = (
     "Exact moments of one draw of the logits gradient, with all z enumerated; what else an estimator draws is averaged "
     "over. Relative bias: norm of the bias over norm of the exact gradient; 0 where rounding alone is left. Up to a "
     "constant: the c of E g = c times the gradient, or *bent* by the part across the gradient over the part along it, "
-    "with the range of the c of single data points. Variance: trace of the covariance."
+    "with the range of the c of single data points. Variance: trace of the covariance; over c², at equal length of the "
+    "mean along the gradient."
 )
 
 
@@ -44,6 +45,7 @@ def exact_table(rows: pd.DataFrame) -> Table:
             "relative bias": ["0" if line["bias"] <= line["rounding"] else plain(line["bias"]) for line in lines],
             "up to a constant": [constant(line) for line in lines],
             "variance": numbers["variance"].map(plain),
+            "variance / c²": (numbers["variance"] / numbers["scale"] ** 2).map(plain),
         },
         dtype=object,
     )
