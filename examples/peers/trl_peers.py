@@ -14,17 +14,18 @@ from types import SimpleNamespace
 
 import torch
 from accelerate import Accelerator
-from dvae_bench import Claim, Estimate, Sequence, Unsupported
-from dvae_bench.estimators.score_function.kl import Penalised, log_ratios
-from dvae_bench.estimators.score_function.stale import ratios
+from dvae_bench import Claim, Estimate, Estimator, Sequence, Unsupported
 from torch.nn.functional import one_hot, pad
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 GROUPS_AT_ONCE = 20_000
 
 
-class Trl(Penalised):
+class Trl(Estimator):
     """Abstract: the mean over a group of n draws of one prompt; `trainer` makes the object of TRL."""
+
+    def target(self, f, latent):
+        return super().target(f, latent) + latent.beta * latent.kl_to_prior()
 
     def sample(self, latent, generator):
         drawn_from = latent.behaviour if self.samples == "stale" else latent
@@ -47,9 +48,10 @@ class Trl(Penalised):
             return trainer._compute_loss(policy, group | {"num_items_in_batch": group["completion_mask"].sum()})
 
         losses = torch.func.vmap(loss, chunk_size=GROUPS_AT_ONCE)(inputs).view(batch)
-        value = f_z + latent.beta * log_ratios(latent, draw, "sequence").squeeze(-1)
+        log_q = latent.log_prob(draw).detach()
+        value = f_z + latent.beta * (log_q - latent.prior_log_prob(draw))
         if self.samples == "stale":
-            value = ratios(latent, draw, "sequence").squeeze(-1) * value
+            value = (log_q - latent.behaviour.log_prob(draw)).exp() * value
         return Estimate(value.mean(0) + (losses - losses.detach()))
 
 

@@ -139,7 +139,7 @@ The same forms as TRL computes them. Of its trainers run the advantages, ratios,
 normalisation, unmodified and with the defaults of their configs; the draws, rewards and log q are ours, and the
 constructor, which loads a transformer, is skipped ([how](../examples/peers/trl_peers.py)). A test holds the gradient of
 each line against its weight on shared draws (`tests/estimators/test_trl.py`). The commands need TRL beside this
-package: `pip install -c constraints.txt -e ".[trl]"`.
+package, `pip install -c constraints.txt -e ".[trl]"`, and take some minutes each.
 
 * Every prompt is a batch of its own here, so that Σ L counts the tokens of its four draws. TRL sums them over all
   prompts of a batch: the more there are, the closer Σ L is to a constant and `scale=none` to the group mean.

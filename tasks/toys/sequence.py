@@ -12,7 +12,6 @@ from ...estimators.contract import Estimator
 from ...estimators.latents import Latent, LatentSpec, Objective, Sequence
 from ...estimators.latents.sequence import numbered
 from ...estimators.names import UsageError
-from ...estimators.score_function.kl import Penalised
 from ..contract import Lower, Toy
 
 SCALES = (0.5, 1.0, 2.0, 4.0)
@@ -84,4 +83,5 @@ class TokenSequence(Toy):
         self, estimator: Estimator | None, latent: Latent, lower: collections.abc.Sequence[Lower] = ()
     ) -> tuple[Objective, Tensor | None]:
         f, regulariser = super().loss_parts(estimator, latent, lower)
-        return f, None if isinstance(estimator, Penalised) else regulariser
+        penalised = estimator is not None and estimator.claim().target == "penalised"
+        return f, None if penalised else regulariser
