@@ -126,7 +126,8 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
     """`value` in the type of its default, if its rule allows it.
 
     A rule is a literal: {"default": 2, "min": 2}, {"default": .5, "above": 0}, {"default": "a", "choices": (...)},
-    where choices may be a dict to what each of them means. Its "about" describes the parameter.
+    where choices may be a dict to what each of them means. Its "about" describes the parameter. A "max" may be the name
+    of another parameter, which `check_together` compares.
     Raises UsageError, which names the nearest keys or the range.
     """
     if key not in rules:
@@ -141,7 +142,7 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
         and (kind is not float or math.isfinite(value))
         and value in rule.get("choices", (value,))
         and ("min" not in rule or value >= rule["min"])
-        and ("max" not in rule or value <= rule["max"])
+        and ("max" not in rule or isinstance(rule["max"], str) or value <= rule["max"])
         and ("above" not in rule or value > rule["above"])
         and ("below" not in rule or value < rule["below"])
     )
@@ -150,10 +151,24 @@ def check_value(owner: str, rules: Mapping[str, Mapping[str, Any]], key: str, va
     return value
 
 
+def check_together(owner: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of every parameter of `rules`, by default its default. values: checked one by one.
+
+    Raises UsageError for one above another that is its "max".
+    """
+    found = {key: rule["default"] for key, rule in rules.items()} | dict(values)
+    for key, rule in rules.items():
+        limit = rule.get("max")
+        if isinstance(limit, str) and found[key] > found[limit]:
+            got = f"{key}={found[key]} with {limit}={found[limit]}"
+            raise UsageError(f"{owner}: {key} must be at most {limit}, got {got}")
+    return found
+
+
 def resolve(owner: str, rules: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every parameter of `rules`: the given one, checked, or the default."""
     given = {key: check_value(owner, rules, key, value) for key, value in values.items()}
-    return {key: rule["default"] for key, rule in rules.items()} | given
+    return check_together(owner, rules, given)
 
 
 def allowed(rule: Mapping[str, Any]) -> str:

@@ -95,4 +95,6 @@ def malformed(facts: Mapping[str, Any]) -> str:
     for key, rule in rules.items():
         if not isinstance(rule, Mapping) or "default" not in rule:
             return f'the rule of the hyper-parameter {key!r} must be a dict with a "default", not {rule!r}'
+        if isinstance(rule.get("max"), str) and rule["max"] not in rules:
+            return f'the "max" of the hyper-parameter {key!r} must be a number or another one, not {rule["max"]!r}'
     return ""

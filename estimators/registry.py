@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from .names import Name, Sweep, UsageError, check_value, nearest
+from .names import Name, Sweep, UsageError, check_together, check_value, nearest
 from .plugin import Plugin, malformed
 from .plugin_source import heads, installed_facts, read_plugins
 
@@ -127,7 +127,10 @@ class Registry:
             key: [check_value(plugin.name, rules, key, value) for value in values]
             for key, values in sweep.choices.items()
         }
-        return [Name.canonical(plugin.name, rules, name.values) for name in Sweep(plugin.name, checked).names()]
+        names = Sweep(plugin.name, checked).names()
+        for name in names:
+            check_together(plugin.name, rules, name.values)
+        return [Name.canonical(plugin.name, rules, name.values) for name in names]
 
     def forget(self, name: str) -> None:
         """Leave out a third-party plugin."""

@@ -24,7 +24,7 @@ class SubsetDistance(Toy):
     layer = "subset {k} of {n}"
     hyperparameters = {
         "n": {"default": 10, "min": 1, "max": 10000, "about": "items"},
-        "k": {"default": 5, "min": 1, "max": 10000, "about": "items in a subset"},
+        "k": {"default": 5, "min": 1, "max": "n", "about": "items in a subset"},
     }
     reference = (
         "Niepert, Minervini & Franceschi 2021, Implicit MLE; Ahmed, Zeng, Niepert & Van den Broeck 2023, SIMPLE: a "

@@ -24,7 +24,7 @@ class SubsetTable(FunctionTable):
     layer = "subset {k} of {n}"
     hyperparameters = {
         "n": {"default": 6, "min": 1, "max": 1000, "about": "items"},
-        "k": {"default": 3, "min": 1, "max": 1000, "about": "items in a subset"},
+        "k": {"default": 3, "min": 1, "max": "n", "about": "items in a subset"},
         "extension": {
             "default": "cubic",
             "choices": ("multilinear", "cubic"),

@@ -54,6 +54,11 @@ MALFORMED = {
     "no class": ("!!", "", "is '!!', not module:Class"),
     "aliases": ("odd_package:Mine", "aliases = 5", "`aliases` must be a tuple of words"),
     "hyperparameters": ("odd_package:Mine", "hyperparameters = 5", "`hyperparameters` must be a dict of rules"),
+    "a limit": (
+        "odd_package:Mine",
+        "hyperparameters = {'n': {'default': 2, 'max': 'k'}}",
+        "must be a number or another",
+    ),
     "a rule": ("odd_package:Mine", "hyperparameters = {'n': 5}", 'must be a dict with a "default"'),
 }
 

@@ -149,6 +149,8 @@ def test_the_two_layer_toy_has_a_gradient_in_every_group() -> None:
         ("bit-table:d=13", "bit-table: d must be a whole number >= 1 and <= 12, got 13"),
         ("category-table:k=1", "category-table: k must be a whole number >= 2 and <= 16, got 1"),
         ("category-table:n=6,k=5", "category-table: k^n must be at most 4096, got 5^6"),
+        ("subset:n=5,k=6", "subset: k must be at most n, got k=6 with n=5"),
+        ("subset-distance:n=4", "subset-distance: k must be at most n, got k=5 with n=4"),
         ("quadratic:d=1", "quadratic: d must be a whole number >= 2 and <= 10000, got 1"),
         ("tiny-vae:kl=none", "tiny-vae: kl must be one of analytic, sampled, got 'none'"),
         ("two-layer:d=2", "two-layer has no parameter 'd'; its parameters: none"),
