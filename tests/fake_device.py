@@ -124,7 +124,9 @@ def prior(make: Callable[[], CodePrior]) -> None:
     with torch.device(DEVICE):
         codes, prior = torch.zeros(4, 16, dtype=torch.long), make()
     with NothingOnTheCpu():
-        prior.fit([codes, codes])
+        optimizer = prior.optimizer()
+        for _ in range(2):
+            prior.learn(codes, optimizer)
         drawn = prior.sample(2, 16, None)
     assert drawn.device.type == prior.log_prob(codes).device.type == DEVICE
 

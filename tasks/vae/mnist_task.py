@@ -15,6 +15,7 @@ from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
 from .optimisers import make_optimizer, rate_factor
+from .prior_training import PriorTraining
 from .speed import check_speed
 
 
@@ -57,8 +58,9 @@ class MnistTask(Task):
         """Raises Unsupported for an estimator that this task cannot evaluate, tried on images x [batch, 784] before the
         first step; by default for none."""
 
-    def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> None:
-        """Train what needs a frozen model, after its last step, the number `steps`; by default nothing."""
+    def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> PriorTraining | None:
+        """The training that follows the last step, the number `steps`, and needs a frozen model; by default none."""
+        return None
 
     @abstractmethod
     def metrics(
