@@ -20,6 +20,7 @@ from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
 from .optimisers import descend_at_once, make_optimizer
+from .smoothed_vae import NEEDED, SmoothedVae
 from .two_groups import TwoGroups
 
 MEAN_DRAWS = 16
@@ -35,7 +36,8 @@ class MnistVae(MnistTask):
     `two-layer-linear` has two stochastic layers of 200 bits, each linear in the one before, `three-layer-linear` and
     `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
-    prior, demean, output_bias, kl: as in `Vae`; with kl=l2 the loss is no bound.
+    prior, demean, output_bias, kl: as in `Vae`; with kl=l2 the loss is no bound. kl=mean-field and gaussian-integral:
+    that of smoothed bits ζ to an RBM's smoothed distribution, as in `SmoothedVae`, for smoothing estimators alone.
     likelihood: `bernoulli` pixels; `gaussian`, -log N(2x - 1; decoder(z), diag v) in nats with its constant, where
     `variance` is v for every pixel, or 0 for a learned one per pixel, max(softplus(b), .001), as in the code of Shi et
     al. 2022: take it with binarisation=none; or `l2`, ||σ(decoder(z)) - x||², for which no bound is reported.
@@ -121,8 +123,8 @@ class MnistVae(MnistTask):
         },
         "kl": {
             "default": "analytic",
-            "choices": ("analytic", "sampled", "l2"),
-            "about": "KL in closed form, or sampled inside f; l2 in its place is no bound",
+            "choices": ("analytic", "sampled", "l2", "mean-field", "gaussian-integral"),
+            "about": "KL in closed form, or sampled inside f, or of smoothed bits; l2 in its place is no bound",
         },
         "kl_warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the KL's weight"},
         "likelihood": {
@@ -225,6 +227,8 @@ class MnistVae(MnistTask):
         for key in OF_RBM if self.prior != "rbm" else ():
             if getattr(self, key) != self.hyperparameters[key]["default"]:
                 raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
+        if self.kl in NEEDED and (self.prior != "rbm" or self.groups == 2):
+            raise UsageError(f"mnist-vae: kl={self.kl} is of one group of bits and an RBM: add prior=rbm and groups=1")
         if self.energy == "exact" and (self.groups == 1 or self.kl == "sampled"):
             raise UsageError("mnist-vae: energy=exact is of the last group's closed KL: add groups=2 and kl=analytic")
         if self.prior == "rbm":
@@ -260,7 +264,6 @@ class MnistVae(MnistTask):
 
     def _vae(self) -> Autoencoder:
         options: dict[str, Any] = {
-            "kl": self.kl,
             "likelihood": self.likelihood,
             "variance": self.variance,
             "demean": self.demean == "yes",
@@ -269,11 +272,15 @@ class MnistVae(MnistTask):
         }
         if self.prior != "rbm":
             trained = self.prior == "trainable"
-            return Vae(self.architecture, self.data_mean, trained_prior=trained, **options)
+            return Vae(self.architecture, self.data_mean, self.kl, trained_prior=trained, **options)
         rbm = partial(Boltzmann, *self.sides, self.negative, self.chains, self.sweeps)
         if self.groups == 2:
-            return TwoGroups(self.architecture, self.sides[0], self.data_mean, rbm, energy=self.energy, **options)
-        return Vae(self.architecture, self.data_mean, boltzmann=rbm, **options)
+            return TwoGroups(
+                self.architecture, self.sides[0], self.data_mean, rbm, self.kl, energy=self.energy, **options
+            )
+        if self.kl in NEEDED:
+            return SmoothedVae(self.architecture, self.data_mean, boltzmann=rbm, density=self.kl, **options)
+        return Vae(self.architecture, self.data_mean, self.kl, boltzmann=rbm, **options)
 
     def make_optimizer(self, model: Autoencoder) -> Optimizer:
         if not self.prior_lr:
