@@ -4,7 +4,7 @@ Ten estimators train on 200 bits under the fixed prior and under an RBM of 100 +
 first all at the middle learning rate on the seed of the choice, then at the other rates there, then at the best of
 them on three more seeds. results/reference/boltzmann/trainings.csv gets the rows of each training as it ends; a second
 call goes on. FOLDER holds the cells meanwhile. On one idle core 20 trainings of 20 epochs take about half an hour, and
-all 120 about three: a step takes 5 ms under the fixed prior and 7 under the RBM, two to three times as much for `rebar`.
+all 120 about three: a step takes 5 ms under the fixed prior and 7 under the RBM, and more with `disarm` and `rebar`.
 """
 
 from __future__ import annotations

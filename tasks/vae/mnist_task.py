@@ -32,6 +32,7 @@ class MnistTask(Task):
     rule: str = "gradient"
     optimizer: str = "adam"
     weight_decay: float = 0.0
+    eps: float = 1e-8
     schedule: str = "constant"
     warmup: int = 0
     autocast: str = "no"
@@ -80,7 +81,7 @@ class MnistTask(Task):
         return {}
 
     def make_optimizer(self, model: Any) -> torch.optim.Optimizer:
-        return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
+        return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay, self.eps)
 
     def learning_rate(self, step: int, steps: int) -> float:
         """The learning rate at a step, 1 to `steps`, of a run of `steps`."""

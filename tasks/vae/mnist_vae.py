@@ -53,7 +53,7 @@ class MnistVae(MnistTask):
     kl_warmup: as in `Vae`.
     rule: with `wake-sleep` q descends -log q(z given x) at x and z drawn from the model (Hinton et al. 1995), one for
     each image of the minibatch, and the estimator trains p alone: its gradient of q is neither used nor measured.
-    optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
+    optimizer, weight_decay, eps, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
     under torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
     """
@@ -160,9 +160,10 @@ class MnistVae(MnistTask):
             "about": "optimizer of encoder and decoder",
         },
         "weight_decay": {"default": 0.0, "min": 0.0, "about": "weight decay of the optimizer"},
+        "eps": {"default": 1e-8, "above": 0.0, "about": "ε of Adam and its relatives; sgd has none"},
         "schedule": {
             "default": "constant",
-            "choices": ("constant", "cosine", "step"),
+            "choices": ("constant", "cosine", "step", "stages"),
             "about": "schedule of the learning rate after the warm-up",
         },
         "warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the learning rate"},
@@ -222,6 +223,8 @@ class MnistVae(MnistTask):
             )
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
+        if self.eps != self.hyperparameters["eps"]["default"] and self.optimizer == "sgd":
+            raise UsageError("mnist-vae: eps is Adam's, and sgd has none: leave it out")
         if self.variance and self.likelihood != "gaussian":
             raise UsageError("mnist-vae: variance is that of Gaussian pixels: add likelihood=gaussian")
         for key in OF_RBM if self.prior != "rbm" else ():
@@ -290,7 +293,7 @@ class MnistVae(MnistTask):
             descend_at_once(parameter, self.prior_lr)
         apart = set(map(id, prior))
         others = [parameter for parameter in model.parameters() if id(parameter) not in apart]
-        return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
+        return make_optimizer(self.optimizer, others, self.lr, self.weight_decay, self.eps)
 
     def metrics(
         self,
