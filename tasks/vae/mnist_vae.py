@@ -232,6 +232,10 @@ class MnistVae(MnistTask):
                 raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
         if self.kl in NEEDED and (self.prior != "rbm" or self.groups == 2):
             raise UsageError(f"mnist-vae: kl={self.kl} is of one group of bits and an RBM: add prior=rbm and groups=1")
+        if self.kl == "gaussian-integral" and self.cuda_graphs == "yes":
+            raise UsageError(
+                "mnist-vae: kl=gaussian-integral reads a singular value of W in each step: drop cuda_graphs"
+            )
         if self.energy == "exact" and (self.groups == 1 or self.kl == "sampled"):
             raise UsageError("mnist-vae: energy=exact is of the last group's closed KL: add groups=2 and kl=analytic")
         if self.prior == "rbm":

@@ -22,6 +22,7 @@ from dvae_bench.estimators.latents import Bernoulli, LatentSpec
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.quadrature import nodes
 from dvae_bench.estimators.smoothing.overlapping import Draw, Overlapping
+from dvae_bench.tasks.vae import mnist_task
 from dvae_bench.tasks.vae.architectures import Architecture
 from dvae_bench.tasks.vae.boltzmann import Boltzmann
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
@@ -192,6 +193,11 @@ class TestMnist:
         for values in ({"groups": 2}, {"prior": "fixed", "left": 0}):
             with pytest.raises(UsageError, match="add prior=rbm and groups=1"):
                 MnistVae(**self.VALUES | values, kl="mean-field")
+
+    def test_a_captured_step_cannot_look_at_w(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mnist_task, "check_speed", lambda *_: None)  # there may be no CUDA device here
+        with pytest.raises(UsageError, match="drop cuda_graphs"):
+            MnistVae(**self.VALUES, kl="gaussian-integral", cuda_graphs="yes")
 
     def test_couplings_that_outgrow_lambda_end_with_the_sentence(self) -> None:
         task = MnistVae(**self.VALUES, kl="gaussian-integral")
