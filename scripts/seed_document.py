@@ -5,7 +5,8 @@ figures of its run that the page shows are kept below results/reference/seed/SEC
 
     <!-- table: SECTION/NAME: column; column; ... -->
 
-and the lines of the table after it. `run SECTION ...` runs those sections only; `fill --check` only compares.
+and the lines of the table after it. The section between two lines `<!-- ranking: ... -->` is that of
+`pages.boltzmann`. `run SECTION ...` runs those sections only; `fill --check` only compares.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pages import boltzmann
+from pages.wrap import wrapped
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "seed-document.md"
 KEPT = ROOT / "results" / "reference" / "seed"
 TABLE = re.compile(r"(<!-- table: (\S+)/(\S+): (.+?) -->\n)(?:\|.*\n)*")
+RANKING = re.compile(r"(<!-- ranking: begin -->\n).*(<!-- ranking: end -->)", re.DOTALL)
 FIGURE = re.compile(r"\]\(\.\./results/reference/seed/(\S+?)/(figures/\S+?)\)")
 
 
@@ -60,7 +65,8 @@ def shown(page: str, section: str) -> list[str]:
 
 
 def filled(page: str) -> str:
-    """The page with every table filled from the stored results."""
+    """The page with every table, and the section on the ranking, filled from the stored results."""
+    page = RANKING.sub(lambda found: f"{found[1]}\n{wrapped(boltzmann.section())}\n\n{found[2]}", page)
     return TABLE.sub(lambda found: found[1] + table(found[2], found[3], found[4].split("; ")), page)
 
 

@@ -98,10 +98,10 @@ def vae(cls: type[Estimator], arch: str, kl: str) -> None:
     steps(cls, mnist_vae.MnistVae(DEVICE, arch=arch, kl=kl, batch=4))
 
 
-def rbm(name: str, negative: str, groups: int) -> None:
+def rbm(name: str, **values: Any) -> None:
     """The same with an RBM as prior."""
-    cls, more = ESTIMATORS.find(name).load(), {"kl_warmup": 2, "batch": 4}
-    steps(cls, mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, negative=negative, groups=groups, **more))
+    task = mnist_vae.MnistVae(DEVICE, prior="rbm", left=8, kl_warmup=2, batch=4, **values)
+    steps(ESTIMATORS.find(name).load(), task)
 
 
 def half(cls: type[Estimator], arch: str) -> None:
@@ -124,7 +124,9 @@ def prior(make: Callable[[], CodePrior]) -> None:
     with torch.device(DEVICE):
         codes, prior = torch.zeros(4, 16, dtype=torch.long), make()
     with NothingOnTheCpu():
-        prior.fit([codes, codes])
+        optimizer = prior.optimizer()
+        for _ in range(2):
+            prior.learn(codes, optimizer)
         drawn = prior.sample(2, 16, None)
     assert drawn.device.type == prior.log_prob(codes).device.type == DEVICE
 
@@ -190,7 +192,8 @@ def main() -> None:
             cases[f"{name}-{each}"] = partial(family, name, each)
     for name in ("rloo", "rebar"):
         for negative, groups in (("exact", 2), ("pcd", 1), ("pcd", 2)):
-            cases[f"{name}-rbm-{negative}-{groups}"] = partial(rbm, name, negative, groups)
+            cases[f"{name}-rbm-{negative}-{groups}"] = partial(rbm, name, negative=negative, groups=groups)
+    cases["dvaepp-exp-rbm-mean-field"] = partial(rbm, "dvaepp-exp", kl="mean-field")
     for name in TYPES:
         for arch in ("two-layer", "categorical"):
             cases[f"{name}-half-{arch}"] = partial(half, ESTIMATORS.find(name).load(), arch)

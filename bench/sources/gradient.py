@@ -47,6 +47,7 @@ def model_problem(model: LatentModel, x: Tensor) -> Problem:
 
     def parts(estimator: Estimator, latent: Latent, lower: Sequence[Lower]) -> Parts:
         more: dict[str, Any] = {"stand_in": estimator.stand_in} if model.takes_stand_in else {}
+        more |= {"smoothing": estimator} if model.smoothed else {}
         f = model.objective(x, latent, estimator.bound, lower, **more)
         return f, lambda: model.regulariser(latent, estimator.bound)
 

@@ -55,6 +55,10 @@ class Overlapping(Estimator):
     def log_density(self, delta: Tensor) -> Tensor:
         """log r₀(δ)."""
 
+    def log_r(self, zeta: Tensor) -> Tensor:
+        """log r(ζ|0) and log r(ζ|1), [2, *]."""
+        return torch.stack([self.log_density(zeta), self.log_density(1 - zeta)])
+
     def claim(self) -> Claim:
         return Claim(target="own-relaxed", exact_for=self.exact_for)
 
@@ -71,7 +75,8 @@ class Overlapping(Estimator):
 
     def stand_in(self, latent: Discrete, zeta: Tensor) -> Tensor:
         """ν = P(z = 1 | ζ) = σ(φ + log r(ζ|1) - log r(ζ|0)), with which DVAE++ has its cross-entropy exactly."""
-        return (finite(latent.params) + self.log_density(1 - zeta) - self.log_density(zeta)).sigmoid()
+        off, on = self.log_r(zeta)
+        return (finite(latent.params) + on - off).sigmoid()
 
     def relaxed_target(self, f: Objective, latent: Discrete) -> Tensor | None:
         return smoothed_expectation(f, latent, lambda z, s: around(z, self.overlap(s).delta), self.breaks)

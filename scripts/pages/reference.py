@@ -63,5 +63,14 @@ def machine() -> str:
 
 def trainings() -> pd.DataFrame:
     """The rows of scripts/trainings.py as a run stores them, and `length`, the steps of the whole training."""
+    return _rows("which")
+
+
+def boltzmann() -> pd.DataFrame:
+    """The rows of scripts/boltzmann_ranking.py as a run stores them, and `length`, the epochs of the whole training."""
+    return _rows("boltzmann")
+
+
+def _rows(folder: str) -> pd.DataFrame:
     numbers = {name: [""] for name in ("value", "se", "lo", "hi", "n", "step")}
-    return pd.read_csv(FOLDER / "which" / "trainings.csv", keep_default_na=False, na_values=numbers)
+    return pd.read_csv(FOLDER / folder / "trainings.csv", keep_default_na=False, na_values=numbers)

@@ -12,7 +12,7 @@ from dvae_bench.bench.report.numbers import MISSING, plain, with_interval
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import ESTIMATORS
 
-from . import reference
+from . import boltzmann, reference
 from .estimators import claims, ends, table
 from .reference import Line
 
@@ -50,7 +50,7 @@ Metrics of the gradient predict this in part only. The rank correlation of the t
 
 A correlation of -1 would mean that the metric alone orders the trainings.
 
-## For the most accurate gradient
+{boltzmann}## For the most accurate gradient
 
 Find the row of your latent and the column of your f. The table names the unbiased
 [estimator](glossary.md#estimator) with the least [variance](glossary.md#variance) for that number of calls of f per
@@ -141,7 +141,7 @@ def page() -> str:
     settings = [setting for setting in SETTINGS if setting[2] in measured]
     found = {title: _candidates(kind, task) for title, kind, task, _ in settings}
     tables = [_setting(title, task, found[title]) for title, _, task, _ in settings]
-    head = HEAD.format(**_trained(found))
+    head = HEAD.format(**_trained(found), boltzmann=boltzmann.note())
     return "\n".join([head, _in_short(found), READING, *tables, _quantisers(), LIMITS])
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 
 from .causal_networks import CausalConvolutions, CausalGru
 from .optimisers import make_optimizer
@@ -25,8 +25,12 @@ class CodePrior(nn.Module, ABC):
         """The logits of every code given those before it, [batch, sites] -> [batch, sites, K]."""
 
     @abstractmethod
-    def fit(self, batches: Iterable[Tensor]) -> None:
-        """Train on minibatches of codes, each [batch, sites]."""
+    def learn(self, codes: Tensor, optimizer: Optimizer | None) -> None:
+        """Train on a minibatch of codes, [batch, sites]."""
+
+    def optimizer(self) -> Optimizer | None:
+        """A new one for `learn`; None for a prior that takes no steps."""
+        return None
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """log p(k) in nats, [batch]."""
@@ -56,10 +60,9 @@ class Unigram(CodePrior):
     def logits(self, codes: Tensor) -> Tensor:
         return self.counts.log().expand(*codes.shape, -1)
 
-    def fit(self, batches: Iterable[Tensor]) -> None:
-        for codes in batches:
-            chosen = codes.flatten()
-            self.counts.index_add_(0, chosen, torch.ones_like(chosen))
+    def learn(self, codes: Tensor, optimizer: Optimizer | None = None) -> None:
+        chosen = codes.flatten()
+        self.counts.index_add_(0, chosen, torch.ones_like(chosen))
 
 
 class Autoregressive(CodePrior):
@@ -75,12 +78,14 @@ class Autoregressive(CodePrior):
     def logits(self, codes: Tensor) -> Tensor:
         return self.output(self.network(self.embedding(codes)))
 
-    def fit(self, batches: Iterable[Tensor]) -> None:
-        optimizer = make_optimizer("adam", self.parameters(), RATE)
-        for codes in batches:
-            optimizer.zero_grad()
-            self.log_prob(codes).mean().neg().backward()
-            optimizer.step()
+    def learn(self, codes: Tensor, optimizer: Optimizer | None) -> None:
+        assert optimizer is not None
+        optimizer.zero_grad()
+        self.log_prob(codes).mean().neg().backward()
+        optimizer.step()
+
+    def optimizer(self) -> Optimizer:
+        return make_optimizer("adam", self.parameters(), RATE)
 
 
 def convolutional(codes: int, side: int) -> Autoregressive:

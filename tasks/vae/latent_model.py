@@ -16,6 +16,7 @@ class LatentModel(nn.Module, ABC):
 
     spec, encoder: those of the first stochastic layer, where the logits gradient is taken; other layers are inside f.
     takes_stand_in: whether `objective` takes the estimator's `stand_in`, for a part of f that is linear in z.
+    smoothed: whether z are bits smoothed by the estimator, which `objective` takes; there is no E_q f(z) of bits then.
     negative_phase: whether `advance` samples from the model itself, which the clock shows as a phase of the step.
     decoder: the network from z on, or a list of them, one for each layer.
     """
@@ -24,6 +25,7 @@ class LatentModel(nn.Module, ABC):
     encoder: nn.Module
     decoder: nn.Module
     takes_stand_in: bool = False
+    smoothed: bool = False
     negative_phase: bool = False
 
     @property

@@ -15,6 +15,7 @@ from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
 from .optimisers import make_optimizer, rate_factor
+from .prior_training import PriorTraining
 from .speed import check_speed
 
 
@@ -31,6 +32,7 @@ class MnistTask(Task):
     rule: str = "gradient"
     optimizer: str = "adam"
     weight_decay: float = 0.0
+    eps: float = 1e-8
     schedule: str = "constant"
     warmup: int = 0
     autocast: str = "no"
@@ -57,8 +59,9 @@ class MnistTask(Task):
         """Raises Unsupported for an estimator that this task cannot evaluate, tried on images x [batch, 784] before the
         first step; by default for none."""
 
-    def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> None:
-        """Train what needs a frozen model, after its last step, the number `steps`; by default nothing."""
+    def finish(self, model: Any, estimator: Estimator, steps: int, generator: Generator) -> PriorTraining | None:
+        """The training that follows the last step, the number `steps`, and needs a frozen model; by default none."""
+        return None
 
     @abstractmethod
     def metrics(
@@ -78,7 +81,7 @@ class MnistTask(Task):
         return {}
 
     def make_optimizer(self, model: Any) -> torch.optim.Optimizer:
-        return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay)
+        return make_optimizer(self.optimizer, model.parameters(), self.lr, self.weight_decay, self.eps)
 
     def learning_rate(self, step: int, steps: int) -> float:
         """The learning rate at a step, 1 to `steps`, of a run of `steps`."""

@@ -20,6 +20,7 @@ from .bounds import elbo_parts, importance_weighted
 from .mnist_task import MnistTask
 from .model import Vae
 from .optimisers import descend_at_once, make_optimizer
+from .smoothed_vae import NEEDED, SmoothedVae
 from .two_groups import TwoGroups
 
 MEAN_DRAWS = 16
@@ -35,7 +36,8 @@ class MnistVae(MnistTask):
     `two-layer-linear` has two stochastic layers of 200 bits, each linear in the one before, `three-layer-linear` and
     `four-layer-linear` more; `two-layer-nonlinear` has the nonlinear networks between any two.
     n, k: bits, or sites and classes, in place of the architecture's own.
-    prior, demean, output_bias, kl: as in `Vae`; with kl=l2 the loss is no bound.
+    prior, demean, output_bias, kl: as in `Vae`; with kl=l2 the loss is no bound. kl=mean-field and gaussian-integral:
+    that of smoothed bits ζ to an RBM's smoothed distribution, as in `SmoothedVae`, for smoothing estimators alone.
     likelihood: `bernoulli` pixels; `gaussian`, -log N(2x - 1; decoder(z), diag v) in nats with its constant, where
     `variance` is v for every pixel, or 0 for a learned one per pixel, max(softplus(b), .001), as in the code of Shi et
     al. 2022: take it with binarisation=none; or `l2`, ||σ(decoder(z)) - x||², for which no bound is reported.
@@ -51,7 +53,7 @@ class MnistVae(MnistTask):
     kl_warmup: as in `Vae`.
     rule: with `wake-sleep` q descends -log q(z given x) at x and z drawn from the model (Hinton et al. 1995), one for
     each image of the minibatch, and the estimator trains p alone: its gradient of q is neither used nor measured.
-    optimizer, weight_decay, schedule, warmup: as in `make_optimizer` and `rate_factor`.
+    optimizer, weight_decay, eps, schedule, warmup: as in `make_optimizer` and `rate_factor`.
     autocast: `bf16` trains encoder and decoder in bfloat16, all else in float32. compile: these networks run
     under torch.compile. cuda_graphs: the step is captured and replayed. All evaluations are in float32.
     """
@@ -121,8 +123,8 @@ class MnistVae(MnistTask):
         },
         "kl": {
             "default": "analytic",
-            "choices": ("analytic", "sampled", "l2"),
-            "about": "KL in closed form, or sampled inside f; l2 in its place is no bound",
+            "choices": ("analytic", "sampled", "l2", "mean-field", "gaussian-integral"),
+            "about": "KL in closed form, or sampled inside f, or of smoothed bits; l2 in its place is no bound",
         },
         "kl_warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the KL's weight"},
         "likelihood": {
@@ -158,9 +160,10 @@ class MnistVae(MnistTask):
             "about": "optimizer of encoder and decoder",
         },
         "weight_decay": {"default": 0.0, "min": 0.0, "about": "weight decay of the optimizer"},
+        "eps": {"default": 1e-8, "above": 0.0, "about": "ε of Adam and its relatives; sgd has none"},
         "schedule": {
             "default": "constant",
-            "choices": ("constant", "cosine", "step"),
+            "choices": ("constant", "cosine", "step", "stages"),
             "about": "schedule of the learning rate after the warm-up",
         },
         "warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the learning rate"},
@@ -220,11 +223,19 @@ class MnistVae(MnistTask):
             )
         if self.prior_lr and self.prior == "fixed":
             raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
+        if self.eps != self.hyperparameters["eps"]["default"] and self.optimizer == "sgd":
+            raise UsageError("mnist-vae: eps is Adam's, and sgd has none: leave it out")
         if self.variance and self.likelihood != "gaussian":
             raise UsageError("mnist-vae: variance is that of Gaussian pixels: add likelihood=gaussian")
         for key in OF_RBM if self.prior != "rbm" else ():
             if getattr(self, key) != self.hyperparameters[key]["default"]:
                 raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
+        if self.kl in NEEDED and (self.prior != "rbm" or self.groups == 2):
+            raise UsageError(f"mnist-vae: kl={self.kl} is of one group of bits and an RBM: add prior=rbm and groups=1")
+        if self.kl == "gaussian-integral" and self.cuda_graphs == "yes":
+            raise UsageError(
+                "mnist-vae: kl=gaussian-integral reads a singular value of W in each step: drop cuda_graphs"
+            )
         if self.energy == "exact" and (self.groups == 1 or self.kl == "sampled"):
             raise UsageError("mnist-vae: energy=exact is of the last group's closed KL: add groups=2 and kl=analytic")
         if self.prior == "rbm":
@@ -260,7 +271,6 @@ class MnistVae(MnistTask):
 
     def _vae(self) -> Autoencoder:
         options: dict[str, Any] = {
-            "kl": self.kl,
             "likelihood": self.likelihood,
             "variance": self.variance,
             "demean": self.demean == "yes",
@@ -269,11 +279,15 @@ class MnistVae(MnistTask):
         }
         if self.prior != "rbm":
             trained = self.prior == "trainable"
-            return Vae(self.architecture, self.data_mean, trained_prior=trained, **options)
+            return Vae(self.architecture, self.data_mean, self.kl, trained_prior=trained, **options)
         rbm = partial(Boltzmann, *self.sides, self.negative, self.chains, self.sweeps)
         if self.groups == 2:
-            return TwoGroups(self.architecture, self.sides[0], self.data_mean, rbm, energy=self.energy, **options)
-        return Vae(self.architecture, self.data_mean, boltzmann=rbm, **options)
+            return TwoGroups(
+                self.architecture, self.sides[0], self.data_mean, rbm, self.kl, energy=self.energy, **options
+            )
+        if self.kl in NEEDED:
+            return SmoothedVae(self.architecture, self.data_mean, boltzmann=rbm, density=self.kl, **options)
+        return Vae(self.architecture, self.data_mean, self.kl, boltzmann=rbm, **options)
 
     def make_optimizer(self, model: Autoencoder) -> Optimizer:
         if not self.prior_lr:
@@ -283,7 +297,7 @@ class MnistVae(MnistTask):
             descend_at_once(parameter, self.prior_lr)
         apart = set(map(id, prior))
         others = [parameter for parameter in model.parameters() if id(parameter) not in apart]
-        return make_optimizer(self.optimizer, others, self.lr, self.weight_decay)
+        return make_optimizer(self.optimizer, others, self.lr, self.weight_decay, self.eps)
 
     def metrics(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ...estimators.quantisers.parts import distance
 from ...estimators.quantisers.quantiser import Quantiser
 from .code_prior import CodePrior, Unigram, convolutional, recurrent
 from .mnist_task import MnistTask
+from .prior_training import PriorTraining
 from .vq_vae import SIDE, SITES, VqVae
 
 CHUNK, MOST_CODES = 1000, 4096
@@ -154,16 +155,15 @@ class MnistVq(MnistTask):
                 "do not give its quantise; define all three, or leave prior out"
             )
 
-    def finish(self, model: VqVae, estimator: Estimator, steps: int, generator: Generator) -> None:
-        """Train the prior on the codes of `steps` minibatches."""
+    def finish(self, model: VqVae, estimator: Estimator, steps: int, generator: Generator) -> PriorTraining | None:
+        """The training of a fresh prior on the codes of `steps` minibatches."""
         if self.prior == "uniform":
-            return
+            return None
         quantiser = self._quantiser(estimator)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator.initial_seed())
             model.prior = self._fresh_prior(quantiser.codes).to(self.device)
-        minibatches = itertools.islice(self.batches(generator), steps)
-        model.prior.fit(self._indices(model, x, quantiser) for x in minibatches)
+        return PriorTraining(model.prior, partial(self._indices, model, quantiser), self.batches(generator), steps)
 
     def metrics(
         self, model: VqVae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
@@ -217,7 +217,7 @@ class MnistVq(MnistTask):
         return estimator
 
     @torch.no_grad()
-    def _indices(self, model: VqVae, x: Tensor, quantiser: Quantiser) -> Tensor:
+    def _indices(self, model: VqVae, quantiser: Quantiser, x: Tensor) -> Tensor:
         return quantiser.indices(model.latent(model.encode(x)))
 
     @torch.no_grad()

@@ -10,17 +10,21 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 MOMENTUM = 0.9
+STAGES = ((0.02, 0.1), (0.6, 1.0), (0.75, 1 / 3), (0.95, 0.1), (1.0, 1 / 33))
+"""The share of the steps at which each stage ends, and its factor of the learning rate."""
 
 
-def make_optimizer(name: str, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> Optimizer:
+def make_optimizer(
+    name: str, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0, eps: float = 1e-8
+) -> Optimizer:
     """adam and radam add weight_decay θ to the gradient, adamw subtracts lr weight_decay θ from the parameters θ; sgd
-    has momentum .9. torch fuses all of these but radam."""
+    has momentum .9, and no eps. torch fuses all of these but radam."""
     if name == "radam":
-        return torch.optim.RAdam(parameters, lr, weight_decay=weight_decay, foreach=True)
+        return torch.optim.RAdam(parameters, lr, eps=eps, weight_decay=weight_decay, foreach=True)
     if name == "sgd":
         return torch.optim.SGD(parameters, lr, momentum=MOMENTUM, weight_decay=weight_decay, fused=True)
     make = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return make(parameters, lr, weight_decay=weight_decay, fused=True)
+    return make(parameters, lr, eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def descend_at_once(parameter: Tensor, lr: float) -> None:
@@ -41,6 +45,7 @@ def rate_factor(schedule: str, warmup: int, step: int, steps: int) -> float:
     constant  1
     cosine    (1 + cos(π s)) / 2, s from 0 at the end of the warm-up to 1 at the last step
     step      1, from half of the steps .1, from three quarters .01
+    stages    .1 for 2 % of the steps, 1 to 60 %, 1/3 to 75 %, .1 to 95 %, then 1/33 (the published code of DVAE#)
     """
     warm = min(1.0, step / warmup) if warmup else 1.0
     if schedule == "cosine":
@@ -48,4 +53,6 @@ def rate_factor(schedule: str, warmup: int, step: int, steps: int) -> float:
         return warm * (1 + math.cos(math.pi * share)) / 2
     if schedule == "step":
         return warm * 0.1 ** ((2 * step > steps) + (4 * step > 3 * steps))
+    if schedule == "stages":
+        return warm * next(factor for end, factor in STAGES if step <= end * steps)
     return warm

@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import torch
 from dvae_bench.bench.collectors.training import Training
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.timing import timed_steps
+from dvae_bench.bench.sources.training.checkpoint import Checkpoint
 from dvae_bench.bench.sources.training.loop import train
+from dvae_bench.bench.sources.training.step import TrainStep
 from dvae_bench.bench.sources.training.trajectory import Trajectory
 from dvae_bench.estimators import estimator as build
 from dvae_bench.estimators.contract import Estimator, Unsupported
@@ -34,7 +37,7 @@ EVERY = torch.tensor(list(itertools.product(range(CODES), repeat=SITES)))
 
 def counted() -> Unigram:
     unigram = Unigram(CODES)
-    unigram.fit([torch.tensor([[0, 2, 2, 2], [2, 0, 0, 2]])])
+    unigram.learn(torch.tensor([[0, 2, 2, 2], [2, 0, 0, 2]]))
     return unigram
 
 
@@ -67,7 +70,7 @@ class Peeking(CodePrior):
     def logits(self, codes: Tensor) -> Tensor:
         return 9.0 * one_hot(codes, CODES)
 
-    def fit(self, batches: Any) -> None:
+    def learn(self, codes: Tensor, optimizer: Any) -> None:
         raise AssertionError
 
 
@@ -138,7 +141,8 @@ def test_a_unigram_is_no_shorter_than_the_entropy_of_the_codes_it_counted() -> N
     """Its cross-entropy exceeds the entropy by the divergence of the smoothed shares from the shares themselves."""
     codes = torch.tensor([0, 0, 0, 1, 2])[torch.randint(5, (50, SITES), generator=torch.Generator().manual_seed(0))]
     unigram = Unigram(CODES)
-    unigram.fit(codes.split(10))
+    for part in codes.split(10):
+        unigram.learn(part)
     counts = torch.bincount(codes.flatten(), minlength=CODES)
     share, smoothed = counts.double() / counts.sum(), (1 + counts.double()) / (CODES + counts.sum())
     entropy, divergence = torch.special.entr(share).sum(), (share * (share / smoothed).log()).sum()
@@ -195,13 +199,51 @@ def test_a_prior_learns_the_codes_and_leaves_the_model_alone(arch: str, prior: s
     x = vq.evaluation_images(vq.test, 50)
 
     def trained(steps: int) -> Tensor:
-        vq.finish(model, quantiser, steps, stream(0, "prior"))
+        assert len(list(vq.finish(model, quantiser, steps, stream(0, "prior")) or ())) == steps
         return vq.metrics(model, x, stream(0, "evaluation"), 0, quantiser)["kl"]
 
     fallen = trained(0) - trained(20)
     assert fallen.mean() > 5 * fallen.std() / len(fallen) ** 0.5
     assert torch.equal(trained(2), trained(2))
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize(
+    ("prior", "lost"),
+    [("unigram", ""), ("autoregressive", ""), ("unigram", "data"), ("autoregressive", "optimizer")],
+)
+def test_a_training_killed_among_the_steps_of_its_prior_goes_on_there_to_the_same_bits(
+    prior: str, lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at the fourth of six minibatches, it goes on there; without a part of its state it ends elsewhere."""
+    vq, learned = task(prior=prior), [0]
+    cls = Unigram if prior == "unigram" else Autoregressive
+    learn = cls.learn
+
+    def trained(checkpoint: Checkpoint) -> Any:
+        return train(vq, of(vq), TRAINING, 0, lambda fraction: None, checkpoint)[-1].metrics["kl_test"]
+
+    def killed_once(self: Any, codes: Tensor, optimizer: Any) -> None:
+        learned[0] += 1
+        if learned[0] == 4:
+            raise KeyboardInterrupt
+        learn(self, codes, optimizer)
+
+    quiet, checkpoint = trained(Checkpoint()), Checkpoint(tmp_path / "a.safetensors")
+    monkeypatch.setattr(Checkpoint, "every", 0.0)
+    monkeypatch.setattr(cls, "learn", killed_once)
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoint)
+    state = checkpoint.load()
+    assert state is not None
+    if lost:
+        fresh = vq.finish(vq.model(0), of(vq), 6, stream(0, "prior"))
+        assert fresh is not None
+        state["run"]["finishing"][lost] = fresh.state_dict()[lost]
+        checkpoint.save(state)
+    monkeypatch.setattr(TrainStep, "__call__", None)  # no step of the model is left
+    assert (trained(checkpoint) == quiet).all() == (not lost)
+    assert learned[0] == 4 + 3
 
 
 def test_the_last_evaluation_has_the_elbo_and_samples_of_the_trained_prior() -> None:

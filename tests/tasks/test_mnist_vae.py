@@ -130,6 +130,10 @@ class TestSchedules:
         rates = [rate_factor("step", 0, step, 8) for step in range(1, 9)]
         assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
+    def test_the_stages_are_those_of_the_published_code(self) -> None:
+        rates = [rate_factor("stages", 0, step, 100) for step in (1, 2, 3, 60, 61, 75, 76, 95, 96, 100)]
+        assert rates == pytest.approx([0.1, 0.1, 1, 1, 1 / 3, 1 / 3, 0.1, 0.1, 1 / 33, 1 / 33])
+
     def test_a_warm_up_may_be_longer_than_the_run(self) -> None:
         assert [rate_factor("cosine", 20, step, 10) for step in (5, 10)] == [0.25, 0.5]
 
@@ -149,6 +153,21 @@ class TestOptimisers:
         decayed = gradient + decay * weight
         moved = {"adam": lr, "adamw": lr + lr * decay * weight, "radam": lr * decayed, "sgd": lr * decayed}
         assert float(parameter.detach()) == pytest.approx(weight - moved[name], rel=1e-5)
+
+    @pytest.mark.parametrize("name", ["adam", "adamw"])
+    def test_eps_shortens_the_first_step(self, name: str) -> None:
+        """Its length is lr |g| / (|g| + ε)."""
+        task = MnistVae(arch="linear", optimizer=name, eps=1.5)
+        assert task.make_optimizer(task.model(0)).defaults["eps"] == 1.5
+        parameter = nn.Parameter(torch.tensor([2.0]))
+        optimizer = make_optimizer(name, [parameter], 0.1, eps=1.5)
+        parameter.grad = torch.tensor([0.5])
+        optimizer.step()
+        assert 2 - float(parameter.detach()) == pytest.approx(0.1 * 0.5 / 2, rel=1e-5)
+
+    def test_sgd_has_no_eps(self) -> None:
+        with pytest.raises(UsageError, match="sgd has none"):
+            MnistVae(optimizer="sgd", eps=1e-3)
 
     @pytest.mark.parametrize("arch", ["linear", "two-layer-linear"])
     def test_a_prior_with_its_own_rate_is_trained_by_plain_sgd(self, arch: str) -> None:

@@ -51,21 +51,36 @@ class Basket:
         with in_float32(vae):
             encoder = None if reference is None else encoder_draws(vae, x, block_means(reference, BLOCKS))
         for name in able:
-            estimator = build(name, *self.layers).to(x.device)
-            problem, params, lower = model_problem(vae, x), vae.encode(x).detach(), estimator.lower(generator)
-            tune(problem, estimator, params, self.settings.basket_tuning, generator, lower)
-            estimator.eval()
-            at_logits = logits_draws(vae, estimator, x, self.settings.variance_draws, generator)
-            in_encoder = encoder_draws(vae, x, at_logits)
-            metrics: dict[str, Any] = {
-                "var_cut": squared_distances(at_logits).cpu().numpy(),
-                "var_encoder": squared_distances(in_encoder).cpu().numpy(),
-            }
-            if reference is not None and encoder is not None and not estimator.bound:
-                metrics["bias_reference"] = relative_bias(at_logits, reference)
-                metrics["bias_encoder"] = relative_bias(in_encoder, encoder)
-            found[name] = metrics
+            try:
+                found[name] = self._of_one(name, vae, x, reference, encoder, generator)
+            except Unsupported as reason:
+                found[name] = str(reason)
         return found
+
+    def _of_one(
+        self,
+        name: str,
+        vae: LatentModel,
+        x: Tensor,
+        reference: Tensor | None,
+        encoder: Tensor | None,
+        generator: Generator,
+    ) -> dict[str, Any]:
+        """Raises Unsupported for an estimator of which the model's f is not defined."""
+        estimator = build(name, *self.layers).to(x.device)
+        problem, params, lower = model_problem(vae, x), vae.encode(x).detach(), estimator.lower(generator)
+        tune(problem, estimator, params, self.settings.basket_tuning, generator, lower)
+        estimator.eval()
+        at_logits = logits_draws(vae, estimator, x, self.settings.variance_draws, generator)
+        in_encoder = encoder_draws(vae, x, at_logits)
+        metrics: dict[str, Any] = {
+            "var_cut": squared_distances(at_logits).cpu().numpy(),
+            "var_encoder": squared_distances(in_encoder).cpu().numpy(),
+        }
+        if reference is not None and encoder is not None and not estimator.bound:
+            metrics["bias_reference"] = relative_bias(at_logits, reference)
+            metrics["bias_encoder"] = relative_bias(in_encoder, encoder)
+        return metrics
 
 
 def block_means(draws: Tensor, blocks: int) -> Tensor:

@@ -53,11 +53,12 @@ def squared_distances(draws: Tensor) -> Tensor:
 
 
 def reference_draws(vae: LatentModel, x: Tensor, draws: int, generator: Generator) -> Tensor | None:
-    """Draws of the logits gradient by the reference for this kind of latent; None when there is no reference.
+    """Draws of the logits gradient by the reference for this kind of latent; None when there is no reference, as for
+    smoothed bits, which each estimator draws from a distribution of its own.
 
     [draws, batch, *param_shape], in float32, so that a comparison shows the error of training in bfloat16.
     """
-    if vae.spec.kind not in REFERENCES:
+    if vae.smoothed or vae.spec.kind not in REFERENCES:
         return None
     name = REFERENCES[vae.spec.kind] if len(vae.layers) == 1 else DEEP_REFERENCES[vae.spec.kind]
     reference = build(name, *vae.layers).eval()

@@ -26,8 +26,9 @@ def train(
 ) -> list[Point]:
     """Train for `steps` steps or `seconds`, whichever ends first, evaluating at evenly spaced steps and at the last.
 
-    `tick` receives the fraction of steps done, `on_point` each evaluation. Training resumes from a checkpoint, and at
-    equal thread counts to the same bits. Raises Diverged, with the curve so far, when the loss is not finite at an
+    After the last step, what needs the frozen model is trained, in no part of `seconds`. `tick` receives the fraction
+    of steps done, `on_point` each evaluation. Training resumes from a checkpoint, and at equal thread counts to the
+    same bits. Raises Diverged, with the curve so far, when the loss is not finite at an
     evaluation, and UsageError when the untrained encoder's parameters are not.
     """
     run, basket = Trajectory(task, estimator, settings.steps, seed), Basket(settings, task.layers)
@@ -39,23 +40,34 @@ def train(
     if (kept := checkpoint.load()) is not None:
         done, trained, points = kept["done"], kept["trained"], [Point(**point) for point in kept["points"]]
         run.load_state_dict(kept["run"])
-    start = time.perf_counter()
-    for step in range(done + 1, settings.steps + 1):
-        loss = run.advance(step)
-        last = step == settings.steps or trained + time.perf_counter() - start > settings.seconds
-        if step in at or last:
-            if not math.isfinite(float(loss.mean())):
-                raise Diverged(step, points)
-            trained += time.perf_counter() - start
-            points.append(run.point(step, trained, settings, basket, last))
-            on_point(points[-1])
-            tick(step / settings.steps)
-            start = time.perf_counter()
-        if last:
-            break
+
+    def keep() -> None:
         if checkpoint.due:
-            trained += time.perf_counter() - start
-            state = {"done": step, "trained": trained, "points": list(map(vars, points)), "run": run.state_dict()}
+            state = {"done": done, "trained": trained, "points": list(map(vars, points)), "run": run.state_dict()}
             checkpoint.save(state)
-            start = time.perf_counter()
+
+    def measure(last: bool) -> None:
+        points.append(run.point(done, trained, settings, basket, last))
+        on_point(points[-1])
+        tick(done / settings.steps)
+
+    start, last = time.perf_counter(), run.finishing is not None
+    while not last:
+        done += 1
+        loss = run.advance(done)
+        last = done == settings.steps or trained + time.perf_counter() - start > settings.seconds
+        evaluated = done in at or last
+        if not evaluated and not checkpoint.due:
+            continue
+        if evaluated and not math.isfinite(float(loss.mean())):
+            raise Diverged(done, points)
+        trained += time.perf_counter() - start
+        if not last:
+            if evaluated:
+                measure(last)
+            keep()
+        start = time.perf_counter()
+    for _ in run.finish(done):
+        keep()
+    measure(last)
     return points

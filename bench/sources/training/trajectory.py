@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
 from ....estimators.contract import Estimator
 from ....tasks.vae.mnist_task import MnistTask
+from ....tasks.vae.prior_training import PriorTraining
 from ....tasks.vae.speed import in_float32
 from ...statistics.intervals import Quantity
 from ..settings import TrainSettings
@@ -27,6 +29,7 @@ class Trajectory:
         self.step_once = TrainStep(task, estimator, seed)
         self.data = task.batches(stream(seed, "data", task.device))
         self.ema = GradientEma(self.step_once.vae.inference_parameters())
+        self.finishing: PriorTraining | None = None
 
     def validate(self) -> None:
         """Raises UsageError when the untrained encoder gives parameters of q that are not finite, and Unsupported when
@@ -42,13 +45,20 @@ class Trajectory:
         self.ema.update()
         return loss
 
+    def finish(self, step: int) -> Iterator[None]:
+        """Train what needs the model frozen after this last step, or go on with it; yields after each minibatch."""
+        if self.finishing is None:
+            self._start_finishing(step)
+        with in_float32(self.step_once.vae):
+            yield from self.finishing or ()
+
+    def _start_finishing(self, steps: int) -> None:
+        once, generator = self.step_once, stream(self.seed, "prior", self.task.device)
+        self.finishing = self.task.finish(once.vae, once.estimator, steps, generator)
+
     def point(self, step: int, seconds: float, settings: TrainSettings, basket: Basket, last: bool) -> Point:
-        """Evaluate the model in its present state, at the last step after `finish`; its gradients are drawn on the next
-        minibatch."""
+        """Evaluate the model in its present state; its gradients are drawn on the next minibatch."""
         once, task, x = self.step_once, self.task, next(self.data)
-        if last:
-            with in_float32(once.vae):
-                task.finish(once.vae, once.estimator, step, stream(self.seed, "prior", task.device))
         metrics: dict[str, Any] = evaluate(once, task, settings, self.seed, x, final=last)
         metrics["var_ema"] = Quantity(self.ema.variance())
         if settings.target_elbo is not None:
@@ -61,8 +71,11 @@ class Trajectory:
         return {name: part.state_dict() for name, part in self._parts().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if "finishing" in state:  # it adds the prior to the model, whose state has it
+            self._start_finishing(state["finishing"]["steps"])
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
     def _parts(self) -> dict[str, Any]:
-        return {"step": self.step_once, "data": self.data, "ema": self.ema}
+        parts = {"step": self.step_once, "data": self.data, "ema": self.ema}
+        return parts if self.finishing is None else parts | {"finishing": self.finishing}

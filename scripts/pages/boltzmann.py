@@ -1,0 +1,180 @@
+"""Does the ranking of estimators change under a Boltzmann prior? The answer of docs/seed-document.md, and of
+docs/which-estimator.md if it does, from the trainings of `scripts/boltzmann_ranking.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from dvae_bench.bench.ranking.correlation import rank_correlation
+from dvae_bench.bench.ranking.trained import ELBO, Finish, Trained, at_steps
+from dvae_bench.bench.report.numbers import MISSING, plain, with_interval
+from dvae_bench.estimators.names import Name
+from dvae_bench.estimators.registry import TASKS
+
+from . import reference
+from .estimators import table
+
+NAMES = (
+    "reinforce-ema",
+    "rloo",
+    "disarm",
+    "rebar",
+    "straight-through",
+    "gumbel-softmax",
+    "smoothing",
+    "dvaepp-exp",
+    "dvaepp-power",
+    "dvaes-gaussian",
+)
+PRIORS, RATES = ("fixed", "rbm"), (3e-4, 1e-3, 3e-3)
+SEEDS, CHOICE = (0, 1, 2), 3
+"""The seeds that are compared, and the one on which each rate is chosen."""
+EPOCHS, EPOCH = 20, 600
+"""The length of a training, and the steps of an epoch: minibatches of 100 out of 60,000 images."""
+TOTAL = len(NAMES) * len(PRIORS) * (len(RATES) + len(SEEDS))
+
+NONE = "The trainings that answer this have not been run yet (`python scripts/boltzmann_ranking.py FOLDER`)."
+TEXT = """{answer} {control}
+
+Each estimator trains at the best of the learning rates {rates}, that of the highest test ELBO on a seed apart. The RBM
+has 100 + 100 bits and one group; the fixed prior has the same 200 bits. Test ELBO in nats after {epochs} epochs on
+dynamic MNIST, {seeds}; bold: not worse than the best of its column beyond the 95 % intervals. log Z is annealed, and
+reverse annealing differs by at most {gap} nats. The estimators have their default parameters, and steps of one to three
+evaluations of f. {done} of {total} trainings of {epochs} epochs are done
+(`python scripts/boltzmann_ranking.py FOLDER {epochs}`).
+
+{table}"""
+NOTE = """The order is another one under a Boltzmann prior: Spearman's ρ of the two orders is {rho}
+([the trainings](seed-document.md#does-the-ranking-of-estimators-change-under-a-boltzmann-prior)).
+
+"""
+
+
+def task(prior: str, rate: float) -> str:
+    """The name of the task with this prior and learning rate, as rows have it."""
+    return str(TASKS.canonical(Name("mnist-vae", (("lr", rate), ("prior", prior)))))
+
+
+def chosen(rows: pd.DataFrame, length: int) -> dict[tuple[str, str], float]:
+    """(estimator, prior) -> the learning rate with the best last test ELBO on the seed of the choice; of those that
+    have one. rows: of `reference.boltzmann`. length: in epochs."""
+    last = (rows["metric"] == ELBO) & (rows["seed"] == CHOICE) & (rows["step"] == length * EPOCH)
+    elbo = rows[last & (rows["length"] == length)].set_index(["estimator", "task"])["value"]
+    found = {}
+    for name in NAMES:
+        for prior in PRIORS:
+            reached = {rate: elbo[name, task(prior, rate)] for rate in RATES if (name, task(prior, rate)) in elbo.index}
+            if reached:
+                found[name, prior] = max(reached, key=lambda rate: reached[rate])
+    return found
+
+
+def section() -> str:
+    """The answer, with the table of both priors, as far as the trainings have come."""
+    rows = reference.boltzmann()
+    if rows.empty:
+        return NONE
+    rows, length = _longest(rows)
+    rates = chosen(rows, length)
+    fixed, rbm = (_trained(rows, rates, prior, length) for prior in PRIORS)
+    count = fixed.scores.columns.union(rbm.scores.columns).size
+    return TEXT.format(
+        answer=_answer(fixed, rbm),
+        control=_control(fixed, rbm),
+        rates=", ".join(f"{rate:g}" for rate in RATES),
+        epochs=length,
+        seeds=f"{count} seed{'s' * (count > 1)}" + (", that of the choice" if CHOICE in fixed.scores.columns else ""),
+        gap=plain(rows.loc[(rows["metric"] == "log_z_gap") & (rows["step"] == length * EPOCH), "value"].abs().max()),
+        done=len(rows.drop_duplicates(["estimator", "task", "seed"])),
+        total=TOTAL,
+        table=_table(rates, fixed, rbm).rstrip(),
+    )
+
+
+def note() -> str:
+    """A sentence if the order changes: if ρ between the priors lies with its interval below those between seeds."""
+    rows = reference.boltzmann()
+    if rows.empty:
+        return ""
+    rows, length = _longest(rows)
+    rates = chosen(rows, length)
+    fixed, rbm = (_trained(rows, rates, prior, length) for prior in PRIORS)
+    rho, _, _ = rank_correlation(fixed.scores, rbm.scores)
+    changed = rho.hi < min(_between_seeds(fixed), _between_seeds(rbm))
+    return NOTE.format(rho=with_interval(rho.value, rho.lo, rho.hi)) if changed else ""
+
+
+def _longest(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The trainings of the length with the most seeds, the longest of those."""
+    seeds = rows.groupby("length")["seed"].nunique()
+    length = max(seeds.index, key=lambda epochs: (seeds[epochs], epochs))
+    return rows[rows["length"] == length], int(length)
+
+
+def _trained(rows: pd.DataFrame, rates: Mapping[tuple[str, str], float], prior: str, length: int) -> Trained:
+    """The trainings under a prior at the chosen rates: on the seeds that are complete under both, or else on that of
+    the choice."""
+    wanted = pd.MultiIndex.from_tuples([(name, task(own, rate)) for (name, own), rate in rates.items()])
+    own = rows[pd.MultiIndex.from_frame(rows[["estimator", "task"]]).isin(wanted)]
+    trainings = own.drop_duplicates(["estimator", "task", "seed"]).groupby("seed").size()
+    whole = [seed for seed in SEEDS if trainings.get(seed, 0) == len(rates)] or [CHOICE]
+    tasks = [task(prior, rate) for rate in RATES]
+    return at_steps(own[own["seed"].isin(whole) & own["task"].isin(tasks)], length * EPOCH)
+
+
+def _between_seeds(trained: Trained) -> float:
+    """The mean of Spearman's rho between each seed's order and the next one's, under one prior; NaN with one seed."""
+    scores = trained.scores
+    following = scores[[*scores.columns[1:], *scores.columns[:1]]].set_axis(scores.columns, axis=1)
+    return rank_correlation(scores, following)[0].value if scores.shape[1] > 1 else float("nan")
+
+
+def _answer(fixed: Trained, rbm: Trained) -> str:
+    rho, _, count = rank_correlation(fixed.scores, rbm.scores)
+    if not count:
+        return "Too few estimators have been trained under both priors for a rank correlation."
+    best = [trained.tied[0] for trained in (fixed, rbm)]
+    first = f"`{best[0]}` is first under both" if best[0] == best[1] else f"first are `{best[0]}` and `{best[1]}`"
+    shown = with_interval(rho.value, rho.lo, rho.hi)
+    return (
+        f"**Spearman's ρ of the orders of {count} estimators under the fixed prior and under the RBM is {shown}; "
+        f"{first}.**"
+    )
+
+
+def _control(fixed: Trained, rbm: Trained) -> str:
+    """How well an order repeats itself under one prior: the most that could be expected across priors."""
+    both = [_between_seeds(trained) for trained in (fixed, rbm)]
+    if pd.isna(both).any():
+        return "With one seed there is no interval, and chance is not told from change."
+    return f"Between two seeds under one prior it is {plain(both[0])} (fixed) and {plain(both[1])} (RBM)."
+
+
+def _table(rates: Mapping[tuple[str, str], float], fixed: Trained, rbm: Trained) -> str:
+    places = [{each.estimator: each for each in trained.finishes} for trained in (fixed, rbm)]
+    order = [*places[0], *(name for name in places[1] if name not in places[0])]
+    lines = [
+        (
+            f"`{name}`",
+            *(
+                cell
+                for prior, place in zip(PRIORS, places, strict=True)
+                for cell in (_rate(rates, name, prior), _elbo(place.get(name)))
+            ),
+        )
+        for name in order
+    ]
+    return table(("estimator", "rate, fixed", "ELBO, fixed", "rate, RBM", "ELBO, RBM"), lines)
+
+
+def _rate(rates: Mapping[tuple[str, str], float], name: str, prior: str) -> str:
+    return f"{rates[name, prior]:g}" if (name, prior) in rates else MISSING
+
+
+def _elbo(finish: Finish | None) -> str:
+    if finish is None or not finish.group:
+        return finish.reason if finish else MISSING
+    shown = with_interval(finish.elbo.value, finish.elbo.lo, finish.elbo.hi)
+    return f"**{shown}**" if finish.group == 1 else shown
