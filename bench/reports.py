@@ -33,8 +33,10 @@ def write_reports(
     places = [target] if len(studies) == 1 else [target / f"run-{i}" for i in range(1, len(studies) + 1)]
     for place in places[1:] and places:
         own(place, target)
+    # The page before the figures: people open it first, and a figure imports torch, which takes as much memory.
+    page = write_page(studies, target / "index.html", _compared(folders, studies))
     files = [path for study, place in zip(studies, places, strict=True) for path in write_report(study, place)]
-    return [*files, write_page(studies, target / "index.html", _compared(folders, studies))]
+    return [*files, page]
 
 
 def _compared(folders: Sequence[Path], studies: Sequence[Study]) -> list[Compared]:

@@ -120,7 +120,6 @@ class Results:
 
     def _summary(self) -> str:
         rows, failed = self._study.rows, failures(self._study.rows)
-        failed = failed[failed["status"] != "unsupported"]
         tables = [table.name for table in self._study.tables if len(table.numbers)]
         counts = f"{_count(rows['estimator'].nunique(), 'estimator')}, {_count(rows['task'].nunique(), 'task')}"
         lost = f", {_count(len(failed), 'failed cell')}" if len(failed) else ""

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..latents import latent_of
-from ..report.rows import SETTING, is_training
+from ..report.rows import is_training, settings
 from ..report.study import Study
 
 KINDS = {
@@ -42,8 +42,7 @@ def columns(study: Study) -> list[Column]:
     """Toys, then trained tasks; each by kind of latent and by name."""
     rows = study.rows
     trained = set(rows.loc[is_training(rows), "task"])
-    settings = rows[SETTING].drop_duplicates().itertuples(index=False, name=None)
-    found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings]
+    found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings(rows)]
     return sorted(found, key=lambda x: (x.trained, ORDER.index(x.kind), x.setting))
 
 

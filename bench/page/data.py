@@ -10,10 +10,11 @@ from typing import Any
 
 from ..ranking.budget import COUNTS
 from ..report.palette import FAMILY_COLOURS, OTHERS, PLUGIN, family
+from ..report.rows import UNSUPPORTED
 from ..report.study import Study
 from .charts import Chart
 from .columns import columns
-from .leaderboard import COLUMNS, UNSUPPORTED, Line
+from .leaderboard import COLUMNS, Line
 from .places import DERIVATIVES, EVALUATIONS, Places
 
 

@@ -13,8 +13,7 @@ from ..ranking.budget import COUNTS, FREE, Budget
 from ..ranking.candidate import EXPECTATION
 from ..ranking.ranking import Ranking, rank
 from ..ranking.recommend import recommend
-from ..ranking.stored import OF_CELL, PRODUCTS
-from ..ranking.trained import ELBO, SECONDS, Trained, at_seconds, at_steps
+from ..ranking.trained import OF_TRAINING, Trained, at_seconds, at_steps
 from ..report.answers import NONE, best_of, claims_of_bias, least_error, shown_unbiased
 from ..report.numbers import with_interval
 from ..report.placing import candidates_of
@@ -31,7 +30,7 @@ DERIVATIVES = {COUNTS: "differentiable", FREE: "differentiated for free", ONLY: 
 Place = tuple[str, int, str, str]
 """An estimator, its group (0 for those that win nothing), its number with interval, and a reason or objective."""
 _COSTS = ["evaluations", "differentiations"]
-_NEEDED = {*_COSTS, *PRODUCTS, *OF_CELL, ELBO, SECONDS, ""}  # "": failures
+_NEEDED = {*_COSTS, *OF_TRAINING}
 Ends: dict[str, Callable[[pd.DataFrame], Trained]] = {"seconds": at_seconds, "steps": at_steps}
 
 

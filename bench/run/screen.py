@@ -157,7 +157,6 @@ class Screen:
     def _verdicts(self, study: Study) -> None:
         """Contradicted claims and failures, the first few of each."""
         failed = failures(study.rows)
-        failed = failed[failed["status"] != "unsupported"]
         lost = [
             f"{line['estimator']} on {line['task']}, {line['source']}: {line['status']}, {one_line(line['reason'])}"
             for line in failed.to_dict("records")
