@@ -22,6 +22,7 @@ _NUMBERS = ["seed", "step", "value", "lo", "hi"]
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with "" for missing text, and with data and device of failed cells filled in where only one is known.
 
+    Those of toys come first, so that both they and those of trainings are slices; the index has the order before.
     Prepared rows are returned as they are. Raises UsageError when a column is missing.
     """
     if kept(rows):
@@ -38,8 +39,8 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
         if part["data"].nunique() == 1:
             rows.loc[rows["task"] == task, "data"] = part["data"].iloc[0]
     trained = is_training(rows)
-    if not trained.is_monotonic_increasing:  # so that the rows of toys follow each other, as do those of trainings
-        rows = rows.iloc[np.argsort(trained, kind="stable")].reset_index(drop=True)
+    if not trained.is_monotonic_increasing:
+        rows = rows.iloc[np.argsort(trained, kind="stable")]
     return keep(rows)
 
 

@@ -147,7 +147,10 @@ class Screen:
         found = answers(study.rows)
         shown = shortened(found, most)
         if shown:
-            self.say(f"Error of the gradient that the best constant leaves at {Budget()}, and test ELBO of trainings:")
+            self.say(
+                f"Error of the gradient that the best constant leaves at {Budget()}, and test ELBO of trainings whose "
+                "step needs no more evaluations:"
+            )
             show_answers(shown, self.console)
         if len(shown) < len(found):
             self.say(f"{len(found) - len(shown)} more answers are on the page")

@@ -1,4 +1,4 @@
-"""The columns of the matrix: the tasks of a run, each with its latent in a few words."""
+"""The settings of a run, each with its latent in a few words: the columns of the page's matrix."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 import re
 from dataclasses import dataclass
 
+import pandas as pd
+
 from ..latents import latent_of
-from ..report.rows import is_training, settings
-from ..report.study import Study
+from .rows import is_training, settings
 
 KINDS = {
     "bernoulli": ("Bits", "bits"),
@@ -38,9 +39,8 @@ class Column:
         return self.task, self.data, self.device
 
 
-def columns(study: Study) -> list[Column]:
+def columns(rows: pd.DataFrame) -> list[Column]:
     """Toys, then trained tasks; each by kind of latent and by name."""
-    rows = study.rows
     trained = set(rows.loc[is_training(rows), "task"])
     found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings(rows)]
     return sorted(found, key=lambda x: (x.trained, ORDER.index(x.kind), x.setting))
