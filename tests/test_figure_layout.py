@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+from dvae_bench.bench.report.figures.points import LEADER
 from dvae_bench.bench.report.figures.style import STYLES, style
 from dvae_bench.bench.report.figures.write import NARROW
 from dvae_bench.bench.report.palette import FAMILY_COLOURS, OTHERS, PLUGIN, family
@@ -16,6 +17,7 @@ from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.view import View
 from dvae_bench.estimators.registry import ESTIMATORS
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -85,6 +87,13 @@ def faults(figure: Figure, height: float) -> Iterator[str]:
         shared = Bbox.intersection(a, b)
         if shared is not None and min(shared.width, shared.height) > 0.02 * figure.dpi:
             yield f"{one.get_text()!r} and {other.get_text()!r} overlap"
+    for axes in figure.axes:
+        leaders = [line for line in axes.lines if line.get_linewidth() == LEADER]
+        ways = [Path(axes.transData.transform(line.get_xydata())) for line in leaders]
+        boxes = [(text.get_text(), Text.get_window_extent(text)) for text in axes.texts if text.get_visible()]
+        for way, (name, box) in itertools.product(ways, boxes):
+            if way.intersects_bbox(box.padded(-0.01 * figure.dpi)):  # its own line ends at the edge
+                yield f"{name!r} covers the line of a name"
 
 
 def _texts(figure: Figure) -> Iterator[Text]:
@@ -117,6 +126,7 @@ def test_figures_are_legible_on_a_page(measured: dict[str, pd.DataFrame], of: st
         assert name in ("peers", "sweeps"), figure
         return
     assert list(faults(figure, STYLES["paper"][2])) == []
+    assert name != "variance-cost" or all(text.get_visible() for axes in figure.axes for text in axes.texts)
 
 
 def test_the_measure_of_legibility_finds_each_fault() -> None:
