@@ -50,4 +50,6 @@ def _column(task: str, data: str, device: str, trained: bool) -> Column:
     family, _, size = latent_of(task).partition(" ")
     sites = math.prod(map(int, re.findall(r"\d+", size)))
     kind, unit = KINDS.get(family, (CONTINUOUS, family.title()) if family else (OTHER, ""))
+    if size == "1":
+        unit = unit.removesuffix("s")
     return Column(task, data, device, f"{size.replace('x', '×')} {unit}".strip(), kind, trained, sites)

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from dvae_bench.bench.page import write_page
 from dvae_bench.bench.page.charts import charts, predictions
@@ -21,6 +22,7 @@ from dvae_bench.bench.report import Study, placing, write_figures
 from dvae_bench.bench.report.answers import KINDS as ANSWER_KINDS
 from dvae_bench.bench.report.answers import answers
 from dvae_bench.bench.report.columns import KINDS, ORDER, columns
+from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.reports import write_reports
 from dvae_bench.bench.store.store import Store
 from dvae_bench.estimators.latents import KINDS as LATENT_KINDS
@@ -138,6 +140,12 @@ def test_every_kind_of_latent_has_a_place_of_its_own() -> None:
     discrete = set(LATENT_KINDS) - {"continuous"}
     assert discrete == set(KINDS) and {title for title, _ in KINDS.values()} <= set(ORDER)
     assert discrete < set(ANSWER_KINDS)
+
+
+def test_a_latent_of_one_bit_is_one_bit(failed: Callable) -> None:
+    cells = [failed("rloo", task, "ok", "") for task in ("bit", "two-layer")]
+    rows = prepare(pd.DataFrame(cells).assign(value=1.0, lo=1.0, hi=1.0))
+    assert [column.latent for column in columns(rows)] == ["1 bit", "2 bits"]
 
 
 def test_the_answers_are_those_of_the_ranking(tmp_path: Path, write_run: WriteRun) -> None:
