@@ -193,7 +193,7 @@ class Store:
         for name in COLUMNS:  # one after another, so that memory never holds all rows twice
             values = np.concatenate([part.pop(name).to_numpy() for part in parts])
             columns[name] = pd.Series(values, dtype=values.dtype, copy=False)
-        pa.default_memory_pool().release_unused()
+        trim()
         return pd.DataFrame(columns, copy=False)
 
     def checkpoint(self, key: str) -> Path:
@@ -206,6 +206,11 @@ class Store:
 
     def _parts(self, keys: Sequence[str] | None) -> list[Path]:
         return [part for part in map(self.part, self.stored() if keys is None else keys) if os.path.lexists(part)]
+
+
+def trim() -> None:
+    """Give the system back what was freed: malloc keeps columns of the size of a run's, which then count as used."""
+    pa.system_memory_pool().release_unused()
 
 
 @contextmanager
