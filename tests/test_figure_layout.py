@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dvae_bench.bench.report.figures.points import LEADER
-from dvae_bench.bench.report.figures.style import STYLES, style
+from dvae_bench.bench.report.figures.style import STYLES, log_axis, style
 from dvae_bench.bench.report.figures.write import NARROW
 from dvae_bench.bench.report.palette import FAMILY_COLOURS, OTHERS, PLUGIN, family
 from dvae_bench.bench.report.rows import prepare
@@ -151,6 +151,20 @@ def test_plugins_stand_out_and_the_others_are_counted() -> None:
     by_name = plotted(few.select(rows_of(NAMES)), "bias", "paper", 1, few)
     assert isinstance(by_name, Figure)
     assert [label.get_text() for label in by_name.axes[0].get_yticklabels()] == ["arm", "disarm", "rloo"]
+
+
+def test_estimators_asked_for_are_named_in_the_plane() -> None:
+    view = View(["rloo", "arm", "disarm", "nvil", "rebar", "reinmax"], ["bit-table"])
+    figure = plotted(view.select(rows_of(NAMES)), "variance-cost", "paper", 1, view)
+    assert isinstance(figure, Figure)
+    assert {text.get_text() for text in figure.axes[0].texts if text.get_visible()} == set(view.estimators)
+    assert "in grey" not in figure.axes[0].get_title(loc="left")
+
+
+def test_ticks_of_a_short_log_axis_are_at_powers_of_ten() -> None:
+    axes = Figure().subplots()
+    log_axis(axes.xaxis, 0.66, 3.1)
+    assert list(axes.get_xticks()) == [1.0, 2.0]
 
 
 MACHADO = {
