@@ -10,7 +10,7 @@ from dvae_bench.estimators.names import UsageError
 from .page.page import Compared, write_page
 from .report import Study, labels, write_report
 from .store.files import own
-from .store.store import Store
+from .store.store import Store, trim
 
 
 def write_reports(
@@ -33,8 +33,11 @@ def write_reports(
     places = [target] if len(studies) == 1 else [target / f"run-{i}" for i in range(1, len(studies) + 1)]
     for place in places[1:] and places:
         own(place, target)
+    # The page before the figures: people open it first, and a figure imports torch, which takes as much memory.
+    page = write_page(studies, target / "index.html", _compared(folders, studies))
+    trim()
     files = [path for study, place in zip(studies, places, strict=True) for path in write_report(study, place)]
-    return [*files, write_page(studies, target / "index.html", _compared(folders, studies))]
+    return [*files, page]
 
 
 def _compared(folders: Sequence[Path], studies: Sequence[Study]) -> list[Compared]:

@@ -53,7 +53,7 @@ class Results:
         `verdict`: on the gradient group of the row; where the row is of the whole estimator, such as a time, on the
         logits gradient. Holm's test is over all bias tests of the run. "" where nothing was tested.
         """
-        rows, found = self._study.rows, verdicts(self._study.rows)
+        rows, found = self._study.rows.sort_index(), verdicts(self._study.rows)
         own = found["verdict"].reindex(pd.MultiIndex.from_frame(rows[[*CELL, "group"]])).to_numpy()
         whole = of_logits(found)["verdict"].reindex(pd.MultiIndex.from_frame(rows[CELL])).to_numpy()
         verdict = pd.Series(own, rows.index, dtype=object).fillna(pd.Series(whole, rows.index, dtype=object))
@@ -74,7 +74,7 @@ class Results:
         if not kept.any():
             known = ", ".join(sorted(set(rows["task" if task != "*" else "estimator"])))
             raise UsageError(f"no row has estimator={estimator!r} and task={task!r}; there are {known}")
-        return Results(replace(self._study, rows=rows[kept].reset_index(drop=True)))
+        return Results(replace(self._study, rows=rows[kept].sort_index().reset_index(drop=True)))
 
     def table(self, name: str) -> pd.DataFrame:
         """The numbers of a table at full precision: "toys", "efficiency", "training", "seeds" or "failures".
@@ -120,7 +120,6 @@ class Results:
 
     def _summary(self) -> str:
         rows, failed = self._study.rows, failures(self._study.rows)
-        failed = failed[failed["status"] != "unsupported"]
         tables = [table.name for table in self._study.tables if len(table.numbers)]
         counts = f"{_count(rows['estimator'].nunique(), 'estimator')}, {_count(rows['task'].nunique(), 'task')}"
         lost = f", {_count(len(failed), 'failed cell')}" if len(failed) else ""

@@ -9,13 +9,15 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
-from dvae_bench.bench.report.figures.style import STYLES, style
+from dvae_bench.bench.report.figures.points import LEADER
+from dvae_bench.bench.report.figures.style import STYLES, log_axis, style
 from dvae_bench.bench.report.figures.write import NARROW
 from dvae_bench.bench.report.palette import FAMILY_COLOURS, OTHERS, PLUGIN, family
 from dvae_bench.bench.report.rows import prepare
 from dvae_bench.bench.report.view import View
 from dvae_bench.estimators.registry import ESTIMATORS
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -85,6 +87,13 @@ def faults(figure: Figure, height: float) -> Iterator[str]:
         shared = Bbox.intersection(a, b)
         if shared is not None and min(shared.width, shared.height) > 0.02 * figure.dpi:
             yield f"{one.get_text()!r} and {other.get_text()!r} overlap"
+    for axes in figure.axes:
+        leaders = [line for line in axes.lines if line.get_linewidth() == LEADER]
+        ways = [Path(axes.transData.transform(line.get_xydata())) for line in leaders]
+        boxes = [(text.get_text(), Text.get_window_extent(text)) for text in axes.texts if text.get_visible()]
+        for way, (name, box) in itertools.product(ways, boxes):
+            if way.intersects_bbox(box.padded(-0.01 * figure.dpi)):  # its own line ends at the edge
+                yield f"{name!r} covers the line of a name"
 
 
 def _texts(figure: Figure) -> Iterator[Text]:
@@ -117,6 +126,7 @@ def test_figures_are_legible_on_a_page(measured: dict[str, pd.DataFrame], of: st
         assert name in ("peers", "sweeps"), figure
         return
     assert list(faults(figure, STYLES["paper"][2])) == []
+    assert name != "variance-cost" or all(text.get_visible() for axes in figure.axes for text in axes.texts)
 
 
 def test_the_measure_of_legibility_finds_each_fault() -> None:
@@ -141,6 +151,20 @@ def test_plugins_stand_out_and_the_others_are_counted() -> None:
     by_name = plotted(few.select(rows_of(NAMES)), "bias", "paper", 1, few)
     assert isinstance(by_name, Figure)
     assert [label.get_text() for label in by_name.axes[0].get_yticklabels()] == ["arm", "disarm", "rloo"]
+
+
+def test_estimators_asked_for_are_named_in_the_plane() -> None:
+    view = View(["rloo", "arm", "disarm", "nvil", "rebar", "reinmax"], ["bit-table"])
+    figure = plotted(view.select(rows_of(NAMES)), "variance-cost", "paper", 1, view)
+    assert isinstance(figure, Figure)
+    assert {text.get_text() for text in figure.axes[0].texts if text.get_visible()} == set(view.estimators)
+    assert "in grey" not in figure.axes[0].get_title(loc="left")
+
+
+def test_ticks_of_a_short_log_axis_are_at_powers_of_ten() -> None:
+    axes = Figure().subplots()
+    log_axis(axes.xaxis, 0.66, 3.1)
+    assert list(axes.get_xticks()) == [1.0, 2.0]
 
 
 MACHADO = {

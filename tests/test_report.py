@@ -32,7 +32,7 @@ from dvae_bench.bench.report.figures.style import STYLES, style
 from dvae_bench.bench.report.figures.titles import titles, wrapped
 from dvae_bench.bench.report.figures.write import NARROW
 from dvae_bench.bench.report.numbers import plain, with_interval
-from dvae_bench.bench.report.rows import prepare
+from dvae_bench.bench.report.rows import applicable, cells, prepare, toys, trainings
 from dvae_bench.bench.report.tables.best import not_worse
 from dvae_bench.bench.report.tables.table import Table
 from dvae_bench.bench.report.view import View
@@ -221,6 +221,21 @@ def bias_test(name: str, p: float, **given: object) -> dict[str, object]:
 def words(rows: list[dict[str, object]]) -> dict[str, str]:
     found = verdicts(pd.DataFrame(rows)).reset_index()
     return dict(zip(found["estimator"], found["verdict"], strict=True))
+
+
+def test_toys_and_trainings_take_no_memory_of_their_own() -> None:
+    """And tables count what does not apply without a copy of the rows."""
+    rows = prepare(realistic_rows().sample(frac=1, random_state=0))
+    parts = [toys(rows), trainings(rows)]
+    assert sum(map(len, parts)) == len(rows) and all(map(len, parts))
+    for part, name in itertools.product(parts, ("value", "hi")):
+        assert np.shares_memory(part[name].to_numpy(), rows[name].to_numpy())
+    lost = {cell for cell in cells(rows).index if cell not in applicable(rows)}
+    assert {(task, name) for task, _, _, name in lost} == {
+        ("category-table:n=3", "disarm"),
+        *((task, "exact") for task in VAES),
+        *((task, "disarm") for task in VAES if "categorical" in task),
+    }
 
 
 def test_holm_is_the_step_down_rule() -> None:

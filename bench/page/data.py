@@ -9,11 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from ..ranking.budget import COUNTS
+from ..report.columns import columns
 from ..report.palette import FAMILY_COLOURS, OTHERS, PLUGIN, family
+from ..report.rows import UNSUPPORTED
 from ..report.study import Study
 from .charts import Chart
-from .columns import columns
-from .leaderboard import COLUMNS, UNSUPPORTED, Line
+from .leaderboard import COLUMNS, Line
 from .places import DERIVATIVES, EVALUATIONS, Places
 
 
@@ -36,7 +37,7 @@ def data(
 
 
 def _run(study: Study, lines: Sequence[Line]) -> dict[str, Any]:
-    own = columns(study)
+    own = columns(study.rows)
     index = {column.setting: i for i, column in enumerate(own)}
     places = Places(study, own, {(line.estimator, line.task): line.verdict for line in lines})
     shown = [line for line in lines if line.state != UNSUPPORTED]

@@ -12,13 +12,12 @@ from dvae_bench.estimators.registry import ESTIMATORS
 
 from ..latents import latent_of
 from ..report.numbers import MISSING, plain, with_interval
-from ..report.rows import CELL, failures, is_training, of_metric
+from ..report.rows import CELL, UNSUPPORTED, is_training, of_metric, unmeasured
 from ..report.study import Study
 from ..report.tables.table import one_line
 from ..report.verdicts import BIASED, UNBIASED
 from ..sources import CLOCK, DRAWS, STEPS
 
-UNSUPPORTED = "unsupported"
 COLUMNS = {
     "bias": "relative bias",
     "variance": "variance",
@@ -166,6 +165,6 @@ def _counts(rows: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, int]]:
 
 def _reasons(rows: pd.DataFrame) -> dict[Any, tuple[str, str]]:
     """[cell] -> status and reason of a source without numbers; an error before what is merely unsupported."""
-    lost = failures(rows)
+    lost = unmeasured(rows)
     lost = lost.assign(last=lost["status"] == UNSUPPORTED).sort_values("last", kind="stable").drop_duplicates(CELL)
     return {tuple(cell): (status, reason) for *cell, status, reason in lost[[*CELL, "status", "reason"]].to_numpy()}

@@ -14,10 +14,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ... import __version__
+from ..report.rows import UNSUPPORTED
 from ..report.study import Study
 from ..statistics.holm import ALPHA
 from ..store.files import replace_file
-from .leaderboard import UNSUPPORTED, leaderboard
+from .leaderboard import leaderboard
 from .sections import context, counts, failed, missing, sections
 
 Compared = tuple[str, list[str], pd.DataFrame]

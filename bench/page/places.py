@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import pandas as pd
 
 from ..ranking.budget import COUNTS, FREE, Budget
 from ..ranking.candidate import EXPECTATION
 from ..ranking.ranking import Ranking, rank
-from ..ranking.recommend import recommend
-from ..ranking.stored import OF_CELL, PRODUCTS
-from ..ranking.trained import ELBO, SECONDS, Trained, at_seconds, at_steps
+from ..ranking.recommend import best_trained
+from ..ranking.trained import Trained
 from ..report.answers import NONE, best_of, claims_of_bias, least_error, shown_unbiased
+from ..report.columns import ORDER, Column
+from ..report.contest import Contest, ranked_toy
 from ..report.numbers import with_interval
 from ..report.placing import candidates_of
-from ..report.rows import SETTING, of_metric
 from ..report.study import Study
 from ..report.verdicts import BIASED, UNBIASED
 from ..rows import Quantity
-from ..sources import CLOCK, DRAWS
-from .columns import ORDER, Column
 
 EVALUATIONS = (1, 2, 4, 16)
 ONLY = "only evaluated"
 DERIVATIVES = {COUNTS: "differentiable", FREE: "differentiated for free", ONLY: ONLY}
 Place = tuple[str, int, str, str]
 """An estimator, its group (0 for those that win nothing), its number with interval, and a reason or objective."""
-_COSTS = ["evaluations", "differentiations"]
-_NEEDED = {*_COSTS, *PRODUCTS, *OF_CELL, ELBO, SECONDS, ""}  # "": failures
-Ends: dict[str, Callable[[pd.DataFrame], Trained]] = {"seconds": at_seconds, "steps": at_steps}
 
 
 @dataclass(frozen=True)
@@ -52,11 +45,7 @@ class Places:
 
     def __init__(self, study: Study, found: Sequence[Column], verdicts: Mapping[tuple[str, str], str]) -> None:
         self.columns, self._verdicts = found, verdicts
-        rows = dict(iter(of_metric(study.rows, *_NEEDED).groupby(SETTING)))
-        self._rows = {x.setting: rows.get(x.setting, study.rows.iloc[:0]) for x in found}
-        self._candidates = candidates_of(study.rows)
-        self._costs = {x.setting: self._cost(x) for x in found if x.trained}
-        self._trained: dict[Any, Trained] = {}
+        self._candidates, self._contest = candidates_of(study.rows), Contest(study.rows, found)
         self._claim_a_bias, self._unbiased = claims_of_bias(study.rows), shown_unbiased(study.rows)
 
     def verdict(self, estimator: str, column: Column) -> str:
@@ -72,7 +61,7 @@ class Places:
         """places: by column, best first; of a trained task by "seconds" and by "steps". answers: kind -> answers."""
         budget = Budget(evaluations, differentiation=FREE if derivative == FREE else COUNTS)
         rankings = {x.setting: self._rank(x, budget, derivative) for x in self.columns if not x.trained}
-        ends = {x.setting: self._ends(x, evaluations, derivative) for x in self.columns if x.trained}
+        ends = {x.setting: self._contest.ends(x, evaluations, derivative != ONLY) for x in self.columns if x.trained}
         places = [
             {name: _finishes(end) for name, end in ends[x.setting].items()}
             if x.trained
@@ -89,35 +78,13 @@ class Places:
         chosen = self._candidates[column.setting]
         return rank([x for x in chosen if derivative != ONLY or not x.differentiations], budget)
 
-    def _ends(self, column: Column, evaluations: int, derivative: str) -> dict[str, Trained]:
-        """Among the estimators whose step needs no more evaluations; f is differentiated by its training anyway."""
-        rows, costs = self._rows[column.setting], self._costs[column.setting]
-        kept = costs[(costs["evaluations"] <= evaluations) & ((costs["differentiations"] == 0) | (derivative != ONLY))]
-        names = frozenset(map(str, kept.index))
-        found = {}
-        for name, end in Ends.items():
-            key = (column.setting, name, names)
-            if key not in self._trained:
-                self._trained[key] = end(rows[rows["estimator"].isin(names)])
-            found[name] = self._trained[key]
-        return found
-
-    def _cost(self, column: Column) -> pd.DataFrame:
-        """[estimator] -> evaluations, differentiations of a step; from toys of the kind where it was not counted."""
-        kind = [self._rows[x.setting] for x in self.columns if x.kind == column.kind]
-        rows = pd.concat([self._rows[column.setting], *kind])
-        rows = rows[rows["metric"].isin(_COSTS) & rows["source"].isin([CLOCK.name, DRAWS.name]) & rows["value"].notna()]
-        costs: Any = rows.groupby(["estimator", "metric"], sort=False)["value"].first().unstack()
-        return costs.reindex(columns=_COSTS).fillna({"differentiations": 0.0})
-
     def _answers(self, kind: str, rankings: Any, ends: Any, budget: Budget) -> list[Answer]:
-        own = [x for x in self.columns if x.kind == kind]
-        toy = max((x for x in own if not x.trained and self._candidates[x.setting]), key=_size, default=None)
-        model = max((x for x in own if x.trained), key=_size, default=None)
+        toy = ranked_toy(kind, self.columns, self._candidates)
+        model = max((x for x in self.columns if x.kind == kind and x.trained), key=lambda x: x.sites, default=None)
         answers = []
         if model is not None:
             ranking = rankings[toy.setting] if toy else Ranking(budget, [])
-            answers.append(_trained_best(model, ranking, ends[model.setting]["seconds"]))
+            answers.append(_trained_best(model, ranking, **ends[model.setting]))
         if toy is not None:
             every = rankings[toy.setting]
             names = self._unbiased[toy.setting] & {x.estimator for x in every.lines}
@@ -127,19 +94,15 @@ class Places:
         return answers
 
 
-def _size(column: Column) -> int:
-    return column.sites
-
-
-def _trained_best(model: Column, ranking: Ranking, trained: Trained) -> Answer:
-    """The recommendation; of trainings alone where no gradient of the kind was measured."""
-    found = recommend(ranking, trained)
-    tied = list(found.tied) if found.pick in trained.tied else trained.tied
-    where = f"{model.latent or model.task}, test ELBO after {trained.at}"
-    if not tied:
+def _trained_best(model: Column, ranking: Ranking, seconds: Trained, steps: Trained) -> Answer:
+    """The best at equal time; the note has the best at equal steps too."""
+    where = f"{model.latent or model.task}, test ELBO after {seconds.at}"
+    timed, stepped = best_trained(ranking, seconds), best_trained(ranking, steps)
+    if timed is None:
         return Answer("Best trained", where, "", [], "", "no training within this budget")
-    elbo = next(x.elbo for x in trained.finishes if x.estimator == tied[0])
-    return Answer("Best trained", where, tied[0], tied[1:], f"{elbo.value:.1f} nats", found.sentence)
+    elbo = next(x.elbo for x in seconds.finishes if x.estimator == timed.tied[0])
+    note = timed.sentence + (f" At equal steps: {stepped.sentence}" if stepped else "")
+    return Answer("Best trained", where, timed.tied[0], timed.tied[1:], f"{elbo.value:.1f} nats", note)
 
 
 def _least_error(question: str, toy: Column, ranking: Ranking) -> Answer:

@@ -10,9 +10,9 @@ from typing import Any
 from dvae_bench.estimators.names import allowed
 from dvae_bench.estimators.registry import ESTIMATORS
 
-from ..report.rows import CELL, failures
+from ..report.rows import CELL, UNSUPPORTED, unmeasured
 from ..report.study import Study
-from .leaderboard import UNSUPPORTED, Line
+from .leaderboard import Line
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def failed(studies: Iterable[Study]) -> list[Failure]:
     """Errors first; each reason in full, once."""
     found: dict[tuple[str, str], dict[str, None]] = {}
     for study in studies:
-        for row in failures(study.rows)[[*CELL, "status", "reason"]].to_dict("records"):
+        for row in unmeasured(study.rows)[[*CELL, "status", "reason"]].to_dict("records"):
             cells = found.setdefault((row["status"], row["reason"]), {})
             cells[f"{row['estimator']} on {row['task']}"] = None
     order = sorted(found, key=lambda key: (key[0] != "error", key))

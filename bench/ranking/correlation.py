@@ -40,7 +40,8 @@ def correlations(
     With one seed there is no such floor. estimators: the fewest with both numbers at one of the seeds. Both must have
     been measured at the step itself; no line with fewer than four estimators. rows: as a run stored them.
     """
-    known = rows[(rows["source"] == STEPS.name) & (rows["group"] == "") & np.isfinite(rows["value"])]
+    known = rows[rows["metric"].isin((ELBO, *metrics)) & (rows["source"] == STEPS.name) & (rows["group"] == "")]
+    known = known[np.isfinite(known["value"])]
     found = []
     for setting, part in known.groupby(SETTING, sort=True):
         for step in steps:

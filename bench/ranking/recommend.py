@@ -26,10 +26,11 @@ class Recommendation:
 def recommend(ranking: Ranking, trained: Trained | None = None) -> Recommendation:
     """Follow the training where there is one: the error of a gradient does not decide how a training ends.
 
-    Among those that trained best, the one of least error is picked. Only estimators of E f in the ranking compete.
+    Among those that trained best, the one of least error is picked. Those that the ranking has for another objective
+    than E f do not compete.
     """
-    competing = {line.estimator for line in ranking.lines if line.objective == EXPECTATION}
-    finishes = [x for x in trained.finishes if x.group and x.estimator in competing] if trained else []
+    elsewhere = {line.estimator for line in ranking.lines if line.objective != EXPECTATION}
+    finishes = [x for x in trained.finishes if x.group and x.estimator not in elsewhere] if trained else []
     if trained is None or not finishes:
         return Recommendation(ranking.best, ranking.tied, True, ranking.sentence())
     top = [x.estimator for x in finishes if x.group == finishes[0].group]
@@ -39,6 +40,18 @@ def recommend(ranking: Ranking, trained: Trained | None = None) -> Recommendatio
     agree = pick in ranking.tied or not ranking.tied
     sentence = _trained_best(tied, trained) + ("" if agree else _disagreement(pick, ranking.tied[0], trained))
     return Recommendation(pick, tied, agree, sentence)
+
+
+def best_trained(ranking: Ranking, trained: Trained) -> Recommendation | None:
+    """The recommendation among those that were trained; None where nothing was. Every face names these.
+
+    Where all are of another objective than E f, those that may have the best ELBO are tied.
+    """
+    found = recommend(ranking, trained)
+    if any(x.group and x.estimator == found.pick for x in trained.finishes):
+        return found
+    tied = trained.tied
+    return Recommendation(tied[0], tied, True, _trained_best(tied, trained)) if tied else None
 
 
 def _trained_best(tied: Sequence[str], trained: Trained) -> str:

@@ -17,6 +17,8 @@ from ..statistics.seeds import seed_floor
 from .ranking import LEVEL
 
 ELBO, SECONDS, UNSUPPORTED = "elbo_test", "seconds", "unsupported"
+OF_TRAINING = (ELBO, SECONDS, "")
+"""The metrics of the rows that are read here; "" of those that record a failure."""
 
 
 @dataclass(frozen=True)

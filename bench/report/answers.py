@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from ..latents import latent_of
 from ..ranking.budget import Budget
 from ..ranking.candidate import Candidate
 from ..ranking.ranking import Ranking, rank
-from ..ranking.trained import Trained, at_seconds, at_steps
+from ..ranking.recommend import best_trained
+from ..ranking.trained import Trained
 from ..rows import Quantity
+from .columns import Column, columns
+from .contest import Contest, ranked_toy
 from .once import once
 from .placing import candidates_of
-from .rows import CELL, SETTING, is_training, of_metric
+from .rows import CELL, of_metric, settings
 from .verdicts import BIASED, UNBIASED, verdicts
 
 SHOWN = 3
@@ -59,13 +63,20 @@ class Answer:
 
 def answers(rows: pd.DataFrame, budget: Budget | None = None) -> list[Answer]:
     """The answers of every setting, those of one kind of latent together, toys before trainings. rows: as prepared."""
-    budget, trained, able, shown = budget or Budget(), is_training(rows), candidates_of(rows), shown_unbiased(rows)
-    asked: list[Any] = [(False, setting, part) for setting, part in rows[~trained].groupby(SETTING, sort=False)]
-    asked += [(True, setting, part) for setting, part in rows[trained].groupby(SETTING, sort=False)]
+    budget, able, shown, order = budget or Budget(), candidates_of(rows), shown_unbiased(rows), settings(rows)
+    every = sorted(columns(rows), key=lambda x: (x.trained, order.index(x.setting)))
+    contest, rankings = Contest(rows, every), {setting: rank(found, budget) for setting, found in able.items()}
+    most = math.inf if budget.seconds is not None else budget.evaluations
     answered: list[Answer] = []
-    for training, setting, part in asked:
-        name = str(setting[0])
-        answered += _of_training(name, part) if training else _of_toy(name, able[setting], shown[setting], budget)
+    for column in every:
+        if column.trained:
+            toy = ranked_toy(column.kind, every, able)
+            ranking = rankings[toy.setting] if toy else Ranking(budget, [])
+            answered += _of_training(column, ranking, contest.ends(column, most).values())
+        elif able[column.setting]:
+            unbiased = best_of(able[column.setting], shown[column.setting], budget)
+            answered.append(_least(column.task, "least error", rankings[column.setting]))
+            answered.append(_least(column.task, "of the unbiased", unbiased))
     return sorted(answered, key=lambda answer: KINDS.index(answer.kind))
 
 
@@ -111,13 +122,6 @@ def least_error(ranking: Ranking) -> Quantity | None:
     return next((line.error for line in ranking.lines if line.estimator == ranking.best), None)
 
 
-def _of_toy(task: str, every: Sequence[Candidate], unbiased: Container[str], budget: Budget) -> Iterator[Answer]:
-    if not every:
-        return
-    yield _least(task, "least error", rank(every, budget))
-    yield _least(task, "of the unbiased", best_of(every, unbiased, budget))
-
-
 def _least(task: str, question: str, ranking: Ranking) -> Answer:
     error = least_error(ranking)
     if error is None:
@@ -125,10 +129,13 @@ def _least(task: str, question: str, ranking: Ranking) -> Answer:
     return Answer(*_setting(task), question, ranking.tied, f"{error.value:.3g} [{error.lo:.3g}, {error.hi:.3g}]")
 
 
-def _of_training(task: str, rows: pd.DataFrame) -> Iterator[Answer]:
-    for trained in (at_steps(rows), at_seconds(rows)):
-        if trained.tied:
-            yield Answer(*_setting(task), f"after {trained.at}", trained.tied, f"{_elbo(trained)} nats")
+def _of_training(column: Column, ranking: Ranking, ends: Iterable[Trained]) -> Iterator[Answer]:
+    for trained in ends:
+        found = best_trained(ranking, trained)
+        if found is not None:
+            elbo = next(finish.elbo for finish in trained.finishes if finish.estimator == found.tied[0])
+            value = f"{elbo.value:.5g} [{elbo.lo:.5g}, {elbo.hi:.5g}] nats"
+            yield Answer(*_setting(column.task), f"after {trained.at}", found.tied, value)
 
 
 def _setting(task: str) -> tuple[str, str]:
@@ -136,11 +143,6 @@ def _setting(task: str) -> tuple[str, str]:
     latent = latent_of(task)
     family = latent.partition(" ")[0]
     return (family if family in KINDS else KINDS[-1]), ", ".join(filter(None, (task, latent)))
-
-
-def _elbo(trained: Trained) -> str:
-    elbo = next(finish.elbo for finish in trained.finishes if finish.estimator == trained.tied[0])
-    return f"{elbo.value:.5g} [{elbo.lo:.5g}, {elbo.hi:.5g}]"
 
 
 def contradicted(rows: pd.DataFrame) -> list[str]:

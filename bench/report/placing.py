@@ -10,10 +10,10 @@ import pandas as pd
 from ..ranking.candidate import Candidate
 from ..ranking.ranking import rank
 from ..ranking.stored import OF_CELL, PRODUCTS, candidates
-from ..ranking.trained import Trained, at_steps
+from ..ranking.trained import OF_TRAINING, Trained, at_steps
 from ..sources import DRAWS
 from .once import once
-from .rows import CELL, SETTING, measured, of_metric, toys, trainings
+from .rows import SETTING, cells, measured, of_metric, settings, toys, trainings
 
 
 @once
@@ -21,9 +21,10 @@ def best_first(rows: pd.DataFrame) -> dict[Any, list[str]]:
     """[task, data, device] -> every estimator with a row there; those without a place in the ranking come last."""
     able, ends, by_error = candidates_of(rows), trained_of(rows), _by_error(rows)
     found = {}
-    for setting, part in rows[CELL].drop_duplicates().groupby(SETTING):
+    for setting, part in cells(rows).groupby(level=SETTING):
         ranked = _ranked(able[setting]) + by_error.get(setting, []) if setting in able else _finished(ends[setting])
-        found[setting] = list(dict.fromkeys([*ranked, *sorted(set(part["estimator"]) - set(ranked))]))
+        names = set(part.index.get_level_values("estimator"))
+        found[setting] = list(dict.fromkeys([*ranked, *sorted(names - set(ranked))]))
     return found
 
 
@@ -32,14 +33,14 @@ def candidates_of(rows: pd.DataFrame) -> dict[Any, list[Candidate]]:
     """[task, data, device] -> the candidates of each toy."""
     needed = of_metric(rows, *PRODUCTS, *OF_CELL)
     parts = dict(iter(needed.groupby(SETTING)))
-    settings = toys(rows)[SETTING].drop_duplicates().itertuples(index=False, name=None)
-    return {setting: candidates(parts.get(setting, needed.iloc[:0])) for setting in settings}
+    return {setting: candidates(parts.get(setting, needed.iloc[:0])) for setting in settings(toys(rows))}
 
 
 @once
 def trained_of(rows: pd.DataFrame) -> dict[Any, Trained]:
     """[task, data, device] -> what each training task reached after as many steps as most trainings took."""
-    return {setting: at_steps(part) for setting, part in trainings(rows).groupby(SETTING)}
+    needed = of_metric(trainings(rows), *OF_TRAINING)
+    return {setting: at_steps(part) for setting, part in needed.groupby(SETTING)}
 
 
 def _finished(trained: Trained) -> list[str]:

@@ -15,12 +15,14 @@ CELL: list[Any] = ["task", "data", "device", "estimator"]
 SETTING: list[Any] = ["task", "data", "device"]
 _TEXT: list[str] = [*CELL, "source", "group", "metric", "unit", "status", "reason"]
 _ROUNDING = 1e-5  # of the gradient's norm: a smaller standard deviation is float32 rounding, not the estimator's
+UNSUPPORTED = "unsupported"  # the status of a combination that does not apply
 _NUMBERS = ["seed", "step", "value", "lo", "hi"]
 
 
 def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with "" for missing text, and with data and device of failed cells filled in where only one is known.
 
+    Those of toys come first, so that both they and those of trainings are slices; the index has the order before.
     Prepared rows are returned as they are. Raises UsageError when a column is missing.
     """
     if kept(rows):
@@ -36,6 +38,9 @@ def prepare(rows: pd.DataFrame) -> pd.DataFrame:
     for task, part in rows[rows["data"] != ""].groupby("task"):
         if part["data"].nunique() == 1:
             rows.loc[rows["task"] == task, "data"] = part["data"].iloc[0]
+    trained = is_training(rows)
+    if not trained.is_monotonic_increasing:
+        rows = rows.iloc[np.argsort(trained, kind="stable")]
     return keep(rows)
 
 
@@ -76,21 +81,45 @@ def _trainings(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _part(rows: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
-    """The chosen rows; those of kept rows are kept too, so that what follows from them is computed once."""
-    part = rows[chosen]
+    """The chosen rows, without a copy where they follow each other; those of kept rows are kept too, so that what
+    follows from them is computed once.
+    """
+    places = np.flatnonzero(chosen)
+    if len(places) and places[-1] - places[0] + 1 == len(places):
+        part = rows.iloc[places[0] : places[-1] + 1]
+    else:
+        part = rows[chosen]
     return keep(part) if kept(rows) else part
 
 
-def failures(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that each record a failed cell."""
+@once
+def cells(rows: pd.DataFrame) -> pd.Series:
+    """[task, data, device, estimator] -> how many rows it has, in the order of its first row."""
+    return rows.groupby(CELL, sort=False).size()
+
+
+def settings(rows: pd.DataFrame) -> list[Any]:
+    """Every (task, data, device) with a row, in the order of its first row."""
+    return list(dict.fromkeys(cell[:-1] for cell in cells(rows).index))
+
+
+def unmeasured(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that each record a cell without numbers, whether it failed or does not apply."""
     rows = of_metric(rows, "")
     return rows[rows["status"] != "ok"]
 
 
-def applicable(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows without those of combinations that do not apply, which are a count in tables and no lines."""
-    chosen = (rows["metric"] != "") | (rows["status"] != "unsupported")
-    return rows if chosen.all() else _part(rows, chosen)
+def failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that each record a failed cell."""
+    rows = unmeasured(rows)
+    return rows[rows["status"] != UNSUPPORTED]
+
+
+def applicable(rows: pd.DataFrame) -> pd.MultiIndex:
+    """[task, data, device, estimator] of the lines of tables. Combinations that do not apply are a count, no lines."""
+    every, rows = cells(rows), unmeasured(rows)
+    unsupported = rows[rows["status"] == UNSUPPORTED].groupby(CELL).size()
+    return every.index[every > unsupported.reindex(every.index, fill_value=0)]
 
 
 def of_metric(rows: pd.DataFrame, *metrics: str) -> pd.DataFrame:

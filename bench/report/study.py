@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..store.store import Store
+from ..store.store import Store, trim
 from .rows import prepare
 from .tables.write import Tables, tables_of
 
@@ -30,7 +30,10 @@ class Study:
     def of(cls, store: Store, label: str, keys: Sequence[str] | None = None) -> Study:
         """The cells with these keys (default: all) of a store, without those whose parts are damaged."""
         contents = store.read(keys)
-        return cls(label, prepare(contents.rows), store.context(), contents.settings, contents.damaged)
+        rows, settings, damaged = prepare(contents.rows), contents.settings, contents.damaged
+        del contents
+        trim()
+        return cls(label, rows, store.context(), settings, damaged)
 
     @cached_property
     def tables(self) -> Tables:

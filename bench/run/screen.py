@@ -147,7 +147,10 @@ class Screen:
         found = answers(study.rows)
         shown = shortened(found, most)
         if shown:
-            self.say(f"Error of the gradient that the best constant leaves at {Budget()}, and test ELBO of trainings:")
+            self.say(
+                f"Error of the gradient that the best constant leaves at {Budget()}, and test ELBO of trainings whose "
+                "step needs no more evaluations:"
+            )
             show_answers(shown, self.console)
         if len(shown) < len(found):
             self.say(f"{len(found) - len(shown)} more answers are on the page")
@@ -157,7 +160,6 @@ class Screen:
     def _verdicts(self, study: Study) -> None:
         """Contradicted claims and failures, the first few of each."""
         failed = failures(study.rows)
-        failed = failed[failed["status"] != "unsupported"]
         lost = [
             f"{line['estimator']} on {line['task']}, {line['source']}: {line['status']}, {one_line(line['reason'])}"
             for line in failed.to_dict("records")

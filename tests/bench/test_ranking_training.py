@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from dvae_bench.bench.ranking.candidate import Candidate
 from dvae_bench.bench.ranking.correlation import correlations, rank_correlation, reference, sentences, table
 from dvae_bench.bench.ranking.ranking import Ranking, rank
-from dvae_bench.bench.ranking.recommend import recommend
+from dvae_bench.bench.ranking.recommend import best_trained, recommend
 from dvae_bench.bench.ranking.trained import at_seconds, at_steps
 from dvae_bench.bench.statistics.products import Products
 from dvae_bench.bench.statistics.seeds import seed_floor
@@ -137,12 +138,16 @@ def test_stored_trainings_are_read() -> None:
     assert {x.seeds for x in ends.finishes} == {3}
 
 
-def ranking(**noise: float) -> Ranking:
-    """Of estimators with these variances, over the squared gradient."""
+def candidates(**noise: float) -> list[Candidate]:
+    """Estimators with these variances, over the squared gradient."""
     exact = np.eye(6)[0]
     normal = np.random.default_rng(0).standard_normal((600, 6))
     found = {name: Products.of_draws(exact + math.sqrt(v / 6) * normal, exact) for name, v in noise.items()}
-    return rank(Candidate(name, products, 1, noise="shared") for name, products in found.items())
+    return [Candidate(name, products, 1, noise="shared") for name, products in found.items()]
+
+
+def ranking(**noise: float) -> Ranking:
+    return rank(candidates(**noise))
 
 
 def test_the_recommendation_follows_the_training_and_says_so() -> None:
@@ -167,8 +172,12 @@ def test_without_a_training_the_error_alone_decides() -> None:
     by_error = ranking(a=1.0, b=9.0)
     found = recommend(by_error)
     assert (found.pick, found.sentence) == ("a", by_error.sentence())
+    able = candidates(a=1.0, vimco=9.0)
+    of_both = rank([able[0], replace(able[1], objective="bound of 5 samples")])
     elsewhere = at_steps(pd.DataFrame(trainings(vimco=9.0)))  # of another objective: it does not compete
-    assert recommend(by_error, elsewhere).pick == "a"
+    assert recommend(of_both, elsewhere).pick == "a"
+    alone = best_trained(of_both, elsewhere)
+    assert alone is not None and list(alone.tied) == ["vimco"] and alone.sentence.startswith("vimco trains best")
 
 
 def test_rank_correlations_are_those_of_each_seed() -> None:

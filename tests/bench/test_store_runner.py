@@ -246,6 +246,16 @@ class TestStore:
         assert rows["step"].tolist() == [0, 0, 300] and math.isnan(rows["value"][2])
         assert pa.Table.from_pandas(rows, schema=ARROW_SCHEMA, preserve_index=False).schema == ARROW_SCHEMA
 
+    def test_grey_levels_are_bytes_and_no_block_keeps_the_memory_of_others(self, store: Store) -> None:
+        levels, odd, blocks = [0.0, 128.0, 255.0], [0.5, -1.0, math.nan], [1.0, 2.0]
+        kinds = {"images_sample": levels, "images_original": odd, "var_total": blocks}
+        store.write("a", "ok", {}, [row(name, 1.0, 1, blocks=found) for name, found in kinds.items()])
+        found = store.rows().set_index("metric")["blocks"]
+        for name, numbers in kinds.items():
+            np.testing.assert_array_equal(found[name], numbers)
+        assert [found[name].dtype for name in kinds] == [np.uint8, np.float64, np.float64]
+        assert all(each.base is None for each in found)
+
     def test_a_part_states_how_it_ended_and_its_settings(self, store: Store) -> None:
         store.write("a", "ok", {"seed": 7}, some_rows())
         metadata = pq.read_schema(store.cells / "a.parquet").metadata

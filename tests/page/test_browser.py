@@ -11,6 +11,7 @@ from browsing import listen
 from dvae_bench.bench.page import write_page
 from dvae_bench.bench.report import Study
 from dvae_bench.bench.store.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS
 
 Open = Callable[..., Any]
 PHONE = {"viewport": {"width": 400, "height": 850}, "is_mobile": True, "has_touch": True}
@@ -284,6 +285,23 @@ def test_a_phone_shows_cards_and_needs_no_sideways_scrolling(
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.locator("#lines tbody tr").first.evaluate("e => getComputedStyle(e).display") == "grid"
     assert not page.locator("#lines thead").is_visible()
+    assert complaints == []
+
+
+def test_a_matrix_of_every_estimator_is_as_wide_as_the_screen(
+    tmp_path: Path, write_run: Callable[..., Path], failed: Callable[..., Any], visit: Open, complaints: list[str]
+) -> None:
+    """No block of it stands beside those that the screen has room for, and none ends with a heading."""
+    every = {name: [failed(name, "bit-table", "error", "boom")] for name in ESTIMATORS.builtin}
+    folder = write_run(tmp_path / "run", every)
+    path = write_page([Study.of(Store.open(folder), "run")], tmp_path / "index.html")
+    for screen, blocks in ((PHONE, 1), ({"viewport": {"width": 1280, "height": 900}}, 3)):
+        page = visit(path, **screen)
+        assert page.locator("#matrix table").count() == blocks
+        assert page.evaluate("document.documentElement.scrollWidth") <= screen["viewport"]["width"]
+        assert page.locator("#matrix tr.family:last-child").count() == 0
+        shown = page.locator("#matrix tbody tr:not(.family) th").count()
+        assert shown == len({*ESTIMATORS.builtin, "rloo:n=4"})
     assert complaints == []
 
 

@@ -3,15 +3,19 @@ const GLYPHS = { unbiased: "●", biased: "○", failed: "✕", "": "◌" };
 const names = (all) => all.flatMap((name, i) => [i ? ", " : "", h("a", { href: href(name) }, name)]);
 
 function answers(place) {
-  const cards = Object.entries(budget().answers).filter(([, lines]) => lines.length).map(([kind, lines]) =>
-    h("article", {},
-      h("h2", {}, kind, " ", h("small", {}, [...new Set(lines.map((line) => line.where.split(",")[0]))].join(" · "))),
+  const latent = (line) => line.where.split(",")[0];
+  const cards = Object.entries(budget().answers).filter(([, lines]) => lines.length).map(([kind, lines]) => {
+    const latents = [...new Set(lines.map(latent))];
+    const on = (line) => (latents.length > 1 ? ` on ${latent(line)}` : "");
+    return h("article", {},
+      h("h2", {}, kind, " ", h("small", {}, latents.join(" · "))),
       h("dl", {}, lines.flatMap((line) => [
         h("dt", { title: line.where }, line.question),
         h("dd", { "data-tip": [line.where, line.note].join(": "), tabindex: 0 },
-          line.pick ? [h("a", { href: href(line.pick), class: "pick" }, line.pick), " ", h("small", {}, line.number)] : h("small", {}, line.note),
+          line.pick ? [h("a", { href: href(line.pick), class: "pick" }, line.pick), " ", h("small", {}, line.number, on(line))] : h("small", {}, line.note),
           line.tied.length ? h("div", { class: "tied" }, "tied: ", names(line.tied.slice(0, 3)), line.tied.length > 3 ? ` and ${line.tied.length - 3} more` : "") : ""),
-      ]))));
+      ])));
+  });
   place.replaceChildren(...cards);
 }
 
@@ -19,6 +23,22 @@ function title(place) {
   const toys = { seconds: "ELBO at equal time", steps: "ELBO at equal steps" }[state.metric];
   const what = toys ? `Error left (toys), ${toys} (trained)` : DATA.numbers[state.metric].replace(/^./, (c) => c.toUpperCase());
   place.replaceChildren(what, h("small", {}, " ● unbiased ○ biased ◌ bias not shown ✕ failed; a stronger shade is a better place in its column. Hover for numbers, click for the estimator."));
+}
+
+// The names in blocks of at most so many rows, those of the headings of families included, none of which comes last.
+function inBlocks(names, most) {
+  const blocks = [];
+  let rows = Infinity;
+  names.forEach((name, i) => {
+    const opens = !i || family(name) !== family(names[i - 1]);
+    if (rows + 1 + opens > most) {
+      blocks.push([]);
+      rows = 1;
+    } else rows += opens;
+    blocks.at(-1).push(name);
+    rows++;
+  });
+  return blocks;
 }
 
 function matrix(place, everything = false) {
@@ -51,29 +71,20 @@ function matrix(place, everything = false) {
   const twice = (column) => columns.filter((other) => other.latent === column.latent && other.trained === column.trained).length > 1;
   const head = h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "hide" }, "estimator")), columns.map((column) =>
     h("th", { scope: "col", "data-tip": `${column.task}${column.data ? `, ${column.data}` : ""}: ${column.without} estimators have no result here` },
-      h("div", {}, column.latent || column.task, h("small", {}, column.trained ? " VAE" : twice(column) ? ` ${column.task.replace(/^.*=|-codebook$/g, "")}` : ""))))));
+      h("div", {}, column.latent || column.task, h("small", {}, column.trained ? " VAE" : "", twice(column) ? ` ${column.trained && !column.task.includes("=") ? "" : column.task.replace(/^.*=|-codebook$/g, "")}` : ""))))));
   const across = matchMedia("(min-width: 74rem)").matches ? 3 : matchMedia("(min-width: 48rem)").matches ? 2 : 1;
   const groups = families.filter((each) => shown.some((name) => family(name) === each));
-  const most = Math.ceil((shown.length + groups.length + across - 1) / across);
-  const blocks = [];
-  let rows = Infinity, previous;
-  for (const name of shown) {
-    const here = family(name);
-    const heading = () => h("tr", { class: "family" }, h("th", { scope: "colgroup", colspan: columns.length + 1 },
-      h("i", { style: `background:${colour(name)}` }), DATA.families[here]?.[0] ?? "yours"));
-    if (rows >= most || (here !== previous && rows >= most - 1)) {
-      blocks.push(h("table", {}, h("caption", { class: "hide" }, "Verdict and rank of each estimator on each task"), head.cloneNode(true), h("tbody")));
-      rows = 1;
-      blocks.at(-1).tBodies[0].append(heading());
-    } else if (here !== previous) {
-      blocks.at(-1).tBodies[0].append(heading());
-      rows++;
-    }
-    blocks.at(-1).tBodies[0].append(h("tr", { class: found(name) ? "found" : undefined },
-      h("th", { scope: "row" }, h("a", { href: href(name), title: name }, name)), columns.map((_, i) => cell(name, i))));
-    rows++;
-    previous = here;
-  }
+  let most = Math.ceil((shown.length + groups.length) / across);
+  while (inBlocks(shown, most).length > across) most++;
+  const heading = (name) => h("tr", { class: "family" }, h("th", { scope: "colgroup", colspan: columns.length + 1 },
+    h("i", { style: `background:${colour(name)}` }), DATA.families[family(name)]?.[0] ?? "yours"));
+  const blocks = inBlocks(shown, most).map((block) =>
+    h("table", {}, h("caption", { class: "hide" }, "Verdict and rank of each estimator on each task"), head.cloneNode(true),
+      h("tbody", {}, block.flatMap((name, i) => [
+        i && family(name) === family(block[i - 1]) ? "" : heading(name),
+        h("tr", { class: found(name) ? "found" : undefined },
+          h("th", { scope: "row" }, h("a", { href: href(name), title: name }, name)), columns.map((_, j) => cell(name, j))),
+      ]))));
   place.replaceChildren(h("div", { class: "blocks" }, blocks), more);
 }
 

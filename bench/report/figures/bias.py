@@ -68,8 +68,7 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
 
     place, size: the verdict's place in the figure, and what orders the lines within it.
     """
-    own = of_logits(verdicts(rows))
-    own = own[own["verdict"] != "unsupported"].sort_index()
+    own = of_logits(verdicts(rows)).sort_index()
     points = own[["verdict", "sdb"]].join(measured(rows, DRAWS, "bias_rel", "cut")[["value", "lo", "hi"]])
     size = points["value"].where(points["verdict"] == BIASED, points["sdb"])
     place = [_ORDER.index(word) if word in _ORDER else len(_ORDER) for word in points["verdict"]]

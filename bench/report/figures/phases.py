@@ -51,7 +51,6 @@ def plot(rows: pd.DataFrame, view: View) -> Figure | str:
     )
     handles = [Patch(fc=greys[phase], ec=GREY, lw=0.4, label=phase.replace("_", " ")) for phase in seen]
     failed = failures(rows).groupby(CELL)["status"].first()
-    failed = failed[~failed.isin(["unsupported"])]
     lost = {setting: part.droplevel(SETTING).to_dict() for setting, part in failed.groupby(SETTING)}
     totals = {setting: part.droplevel(SETTING).sort_values(kind="stable") for setting, part in total.groupby(SETTING)}
     orders = {

@@ -202,7 +202,9 @@ def log_axis(axis: Axis, low: float, high: float, most: int = 4) -> None:
         ticks = [s * 10.0**e for e in exponents for s in steps if low <= s * 10.0**e <= high]
         if len(ticks) >= (2 if high >= 100 * low else 3):
             break
-    axis.set_major_locator(FixedLocator(ticks[:: math.ceil(len(ticks) / most)]))
+    every = math.ceil(len(ticks) / most)
+    first = next((i for i, tick in enumerate(ticks) if math.log10(tick) % 1 == 0), 0)  # a power of ten stays
+    axis.set_major_locator(FixedLocator(ticks[first % every :: every]))
     axis.set_minor_locator(NullLocator())
     plain = all(-4 < _exponent(tick) < 4 for tick in ticks)  # otherwise powers of ten for all of them
     axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}" if plain else _power(tick)))

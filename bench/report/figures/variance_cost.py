@@ -54,11 +54,12 @@ class _Panel:
                 if not y >= best]  # fmt: skip
 
     def named(self, view: View) -> list[str]:
-        """The front, the highlighted and the reference ones, as many as there is room for."""
+        """The front, the highlighted, the reference ones and those asked for, as many as there is room for."""
         front = self.front()
         extra = [str(name) for name in self.points.index if name in REFERENCES]
         own = [str(name) for name in self.points.index if view.highlighted(str(name))]
-        wanted = list(dict.fromkeys([*own, *front[-1:], *front[:1], *front, *extra]))
+        asked = map(str, self.points.index) if view.estimators else ()
+        wanted = list(dict.fromkeys([*own, *front[-1:], *front[:1], *front, *extra, *asked]))
         return wanted[: min(view.most or _NAMED, _NAMED)]
 
 

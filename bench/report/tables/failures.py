@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ...rows import NOT_APPLICABLE
-from ..rows import CELL
+from ..rows import CELL, UNSUPPORTED
 from .table import Table, informative, one_line
 
 _CAPTION = "Cells that failed, and measurements whose status warns against their values."
@@ -14,6 +14,7 @@ _CAPTION = "Cells that failed, and measurements whose status warns against their
 def failures_table(rows: pd.DataFrame) -> Table:
     """One line per cell, status and reason, with the sources, seeds, groups and metrics that share them."""
     failed = rows[~rows["status"].isin(["ok", NOT_APPLICABLE])]
+    failed = failed[(failed["metric"] != "") | (failed["status"] != UNSUPPORTED)]
     keys = [*CELL, "status", "reason"]
     lines = failed.groupby(keys, as_index=False).agg(dict.fromkeys(["source", "seed", "group", "metric"], _join))
     numbers = lines[[*CELL, "source", "seed", "group", "metric", "status", "reason"]]

@@ -13,7 +13,7 @@ from ...sources import CLOCK, DRAWS
 from ...statistics.holm import ALPHA
 from ..constants import BENT, constants
 from ..numbers import MISSING, plain, with_interval
-from ..rows import CELL, measured, sizes, toys
+from ..rows import CELL, applicable, measured, sizes, toys
 from ..verdicts import BIASED, UNBIASED, bias_tests, of_logits, verdicts
 from .best import BOLD, not_worse
 from .table import Table, informative
@@ -64,7 +64,7 @@ def _numbers(rows: pd.DataFrame) -> pd.DataFrame:
     variance = measured(rows, DRAWS, "var_total", "cut").add_prefix("variance_")
     time = measured(rows, CLOCK, "time_total").add_prefix("time_")
     proportion = constants(rows)
-    numbers = rows[CELL].drop_duplicates().set_index(CELL)
+    numbers = pd.DataFrame(index=applicable(rows))
     numbers = numbers.join(own[["verdict", "p_holm", "sdb", "sdb_any"]]).join(bias.drop(columns="bias_rel_status"))
     if len(proportion):
         numbers = numbers.join(proportion)

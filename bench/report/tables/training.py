@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...sources import CLOCK, STEPS
 from ..numbers import with_interval
-from ..rows import CELL, failures, final, finished, measured, sizes, trainings
+from ..rows import CELL, applicable, failures, final, finished, measured, sizes, trainings
 from .best import BOLD, not_worse
 from .table import Table, informative
 
@@ -47,7 +47,7 @@ _CAPTION = (
 def training_table(rows: pd.DataFrame) -> Table:
     """One line per task, data and estimator, by task, then by test ELBO, the best first."""
     rows = trainings(rows)
-    numbers = rows[CELL].drop_duplicates().set_index(CELL)
+    numbers = pd.DataFrame(index=applicable(rows))
     numbers["status"] = _status(rows, numbers.index)
     text = pd.DataFrame(index=numbers.index)
     text["status"] = numbers["status"]
@@ -75,7 +75,7 @@ def training_table(rows: pd.DataFrame) -> Table:
 
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
-    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "unsupported" where no seed finished."""
+    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "error" where no seed finished."""
     ended = finished(rows, *_FINAL)[[*CELL, "seed"]].drop_duplicates()
     seeds = ended.groupby(CELL).size()
     failed = failures(rows)

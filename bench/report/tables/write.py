@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 from dvae_bench.estimators.names import UsageError, nearest
 
-from ..rows import CELL, SETTING, applicable, prepare
+from ..rows import CELL, SETTING, prepare
 from ..view import NAME, View
 from .efficiency import efficiency_table
 from .exact import exact_table
@@ -34,7 +34,7 @@ class Tables(NamedTuple):
 
 def tables_of(rows: pd.DataFrame) -> Tables:
     """All tables of stored rows. Raises UsageError when a column is missing."""
-    rows = applicable(prepare(rows))
+    rows = prepare(rows)
     toys, training = toy_table(rows), training_table(rows)
     efficiency = efficiency_table(rows, toys.numbers)
     others = seeds_table(rows), exact_table(rows), failures_table(rows)

@@ -1,4 +1,4 @@
-"""The columns of the matrix: the tasks of a run, each with its latent in a few words."""
+"""The settings of a run, each with its latent in a few words: the columns of the page's matrix."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 import re
 from dataclasses import dataclass
 
+import pandas as pd
+
 from ..latents import latent_of
-from ..report.rows import SETTING, is_training
-from ..report.study import Study
+from .rows import is_training, settings
 
 KINDS = {
     "bernoulli": ("Bits", "bits"),
@@ -38,12 +39,10 @@ class Column:
         return self.task, self.data, self.device
 
 
-def columns(study: Study) -> list[Column]:
+def columns(rows: pd.DataFrame) -> list[Column]:
     """Toys, then trained tasks; each by kind of latent and by name."""
-    rows = study.rows
     trained = set(rows.loc[is_training(rows), "task"])
-    settings = rows[SETTING].drop_duplicates().itertuples(index=False, name=None)
-    found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings]
+    found = [_column(str(task), str(data), str(device), task in trained) for task, data, device in settings(rows)]
     return sorted(found, key=lambda x: (x.trained, ORDER.index(x.kind), x.setting))
 
 
@@ -51,4 +50,6 @@ def _column(task: str, data: str, device: str, trained: bool) -> Column:
     family, _, size = latent_of(task).partition(" ")
     sites = math.prod(map(int, re.findall(r"\d+", size)))
     kind, unit = KINDS.get(family, (CONTINUOUS, family.title()) if family else (OTHER, ""))
+    if size == "1":
+        unit = unit.removesuffix("s")
     return Column(task, data, device, f"{size.replace('x', '×')} {unit}".strip(), kind, trained, sites)
