@@ -115,7 +115,7 @@ def failures(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["status"] != UNSUPPORTED]
 
 
-def applicable(rows: pd.DataFrame) -> pd.MultiIndex:
+def applicable(rows: pd.DataFrame) -> pd.Index:
     """[task, data, device, estimator] of the lines of tables. Combinations that do not apply are a count, no lines."""
     every, rows = cells(rows), unmeasured(rows)
     unsupported = rows[rows["status"] == UNSUPPORTED].groupby(CELL).size()

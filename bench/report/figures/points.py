@@ -53,8 +53,8 @@ def name_points(figure: Figure, panels: Sequence[Named], view: View) -> None:
             for name, point in named.items()
         }  # fmt: skip
         unit, to_pixels = figure.dpi / 72, axes.transData
-        sizes = {name: text.get_window_extent().size / unit for name, text in texts.items()}
-        at = {name: to_pixels.transform(point) / unit for name, point in named.items()}
+        sizes = {name: np.asarray(text.get_window_extent().size) / unit for name, text in texts.items()}
+        at = {name: np.asarray(to_pixels.transform(point)) / unit for name, point in named.items()}
         panel = Bbox(axes.bbox.get_points() / unit)
         found = _arranged(sizes, at, panel, to_pixels.transform(points) / unit)
         for name, text in texts.items():
@@ -64,7 +64,7 @@ def name_points(figure: Figure, panels: Sequence[Named], view: View) -> None:
                 continue
             text.set_position(tuple(place.box.min - at[name]))
             if place.leader is not None:
-                ends = to_pixels.inverted().transform(place.leader.vertices * unit)
+                ends = to_pixels.inverted().transform(np.asarray(place.leader.vertices) * unit)
                 axes.plot(*ends.T, color=text.get_color(), lw=LEADER, zorder=2)
 
 
