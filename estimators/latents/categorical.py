@@ -97,9 +97,8 @@ class Categorical(Discrete):
         """
         log_e = log_exponential((n, *self.logits.shape), self.logits, generator)
         log_e_chosen = (log_e * z).sum(-1, keepdim=True)
-        # Contiguous, and log_e for log_e_chosen: with one layout, subtraction and `where` take half the time.
-        other = torch.logaddexp(log_e - log_softmax(self.logits).contiguous(), log_e_chosen)
-        return -torch.where(z > 0.5, log_e, other)
+        other = -torch.logaddexp(log_e - log_softmax(self.logits), log_e_chosen)
+        return torch.where(z > 0.5, -log_e_chosen, other)
 
     @property
     def site_shape(self) -> torch.Size:
