@@ -59,13 +59,13 @@ class Trained:
         half = t_quantile(0.025, degrees) * se
         return Quantity(value, se, value - half, value + half)
 
-    def difference(self, one: str, other: str) -> tuple[float, float, float]:
+    def difference(self, one: str, other: str, *, relative: bool = False) -> tuple[float, float, float]:
         """The mean difference of two ELBOs over the seeds of both, its standard error, and the degrees of freedom.
 
         The error is that of the differences or, if larger, that of two scores that vary by `floor`: the differences of
-        two or three seeds alone can be small by chance. Where all ELBOs are negative, the differences are those of
-        log -ELBO, in nats: an estimator of which every seed ends far below, one of them farthest, is not as good as
-        any. With one seed the error is over test images.
+        two or three seeds alone can be small by chance. With one seed it is over test images. relative: where all ELBOs
+        are negative, the differences are those of log -ELBO, in nats. One wild seed of an estimator, all of whose seeds
+        end far below, then does not make it as good as any.
         """
         scores, images, row = self._numbers
         pairs = scores[[row[one], row[other]]]
@@ -78,7 +78,7 @@ class Trained:
                 float(np.hypot(images[row[one]], images[row[other]])),
                 math.inf,
             )
-        spread = float(np.nanmax([_spread(pairs), math.sqrt(2) * self.floor]))
+        spread = float(np.nanmax([_spread(pairs, relative), math.sqrt(2) * self.floor]))
         return float(differences.mean()), spread / math.sqrt(seeds), (estimators - 1) * (seeds - 1)
 
     @cached_property
@@ -137,12 +137,12 @@ def of_scores(at: str, scores: pd.DataFrame, images: pd.Series, reasons: Mapping
     return replace(found, finishes=[*_finishes(found), *last])
 
 
-def _spread(pairs: np.ndarray) -> float:
+def _spread(pairs: np.ndarray, relative: bool) -> float:
     """The standard deviation of the differences of two rows of ELBOs [2, seeds], in nats, as in `difference`.
 
     The scale from logarithms to nats is the logarithmic mean of the two, their difference over that of their logs.
     """
-    if not (pairs < 0).all():
+    if not (relative and (pairs < 0).all()):
         return float((pairs[0] - pairs[1]).std(ddof=1))
     logs, (one, other) = np.log(-pairs), -pairs.mean(1)
     scale = (one - other) / math.log(one / other) if one != other else one
@@ -206,5 +206,5 @@ def _finishes(found: Trained) -> list[Finish]:
 def _tie(found: Trained, best: str, other: str, level: float) -> bool:
     if best == other:
         return True
-    value, se, degrees = found.difference(best, other)
+    value, se, degrees = found.difference(best, other, relative=True)
     return not value - t_quantile(level, degrees) * se > 0

@@ -124,7 +124,7 @@ class MnistVae(MnistTask):
         "kl": {
             "default": "analytic",
             "choices": ("analytic", "sampled", "l2", "mean-field", "gaussian-integral"),
-            "about": "KL in closed form, or sampled inside f, or of smoothed bits; l2 in its place is no bound",
+            "about": "KL in closed form, sampled inside f, or of smoothed bits; l2 is no bound",
         },
         "kl_warmup": {"default": 0, "min": 0, "about": "steps of linear growth of the KL's weight"},
         "likelihood": {

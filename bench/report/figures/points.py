@@ -17,6 +17,7 @@ from .style import lay_out, small
 
 LEADER = 0.4  # points: the width of the line from a name to a point that is not beside it
 _LONGEST = 22  # letters
+_ORDERS = 24  # in which names are placed
 _NEAR, _FAR = 4.0, 10.0  # points of type from a point to its name; beyond _FAR a thin line, the leader, joins them
 _RINGS = np.array([_NEAR, 8.0, 13.0, 19.0, 26.0, 34.0, 44.0, 56.0, 70.0, 86.0])
 _ANGLES = np.deg2rad([0, 180, 90, 270, 45, 315, 135, 225, 22, 338, 158, 202, 68, 292, 112, 248])
@@ -71,9 +72,17 @@ def name_points(figure: Figure, panels: Sequence[Named], view: View) -> None:
 def _arranged(
     sizes: Mapping[str, np.ndarray], at: Mapping[str, np.ndarray], panel: Bbox, dots: np.ndarray
 ) -> dict[str, _Place]:
-    """Places for as many names as possible, as near as possible: all are placed again, the worst placed first."""
+    """Places for as many names as possible, as near as possible: all are placed again, the worst placed first.
+
+    Where that leaves a name out, they are placed in random orders until it does not.
+    """
     order, best, least = list(sizes), dict[str, _Place](), (np.inf, np.inf)
-    for _ in order:
+    random = np.random.default_rng(0)
+    for k in range(_ORDERS):
+        if k >= len(order):
+            if not least[0]:
+                break
+            random.shuffle(order)
         found: dict[str, _Place] = {}
         for name in order:
             apart = [other for other in at.values() if np.linalg.norm(other - at[name]) > _RADIUS]
