@@ -119,7 +119,7 @@ def at_seconds(rows: pd.DataFrame, seconds: float | None = None) -> Trained:
 
     Default: the seconds of the training that ended first, so that nothing is extrapolated. rows: as for `at_steps`.
     """
-    curves = _curves(rows)
+    curves = _curves(rows).dropna(subset="seconds")
     if seconds is None:
         seconds = float(curves.groupby(["estimator", "seed"])["seconds"].max().min()) if len(curves) else 0.0
     there = [
@@ -150,13 +150,13 @@ def _spread(pairs: np.ndarray, relative: bool) -> float:
 
 
 def _curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """estimator, seed, step -> value, se, seconds of every evaluation, without trainings that failed."""
+    """estimator, seed, step -> value, se, seconds (NaN if not kept) of every evaluation, but of no failed training."""
     steps = rows[rows["metric"].isin((ELBO, SECONDS))]
     steps = steps[(steps["source"] == STEPS.name) & (steps["group"] == "")]
     keys = ["estimator", "seed", "step"]
     elbo = steps.loc[steps["metric"] == ELBO, [*keys, "value", "se"]]
     spent = steps.loc[steps["metric"] == SECONDS, [*keys, "value"]].rename(columns={"value": "seconds"})
-    curves = elbo.merge(spent, on=keys).sort_values(keys, kind="stable")
+    curves = elbo.merge(spent, on=keys, how="left").sort_values(keys, kind="stable")
     failed = pd.MultiIndex.from_frame(_failed(rows)[["estimator", "seed"]])
     return curves[~pd.MultiIndex.from_frame(curves[["estimator", "seed"]]).isin(failed)]
 

@@ -43,8 +43,10 @@ beyond the 95 % intervals. The last column is what the second table would have c
 
 {reached}
 
-Metrics of the gradient predict this in part only. The rank correlation of the test ELBO with the variance at the logits
-(`var_cut`), the variance of the encoder's gradient and the bias against a long mean, over the same trainings:
+Metrics of the gradient predict this in part only: they tell what trains badly, but not what is best among the
+estimators that train well, and less so the longer the training. The rank correlation of the test ELBO with the variance
+at the logits (`var_cut`), the variance of the encoder's gradient and the bias against a long mean, over all trainings
+of a task and over those within five standard deviations over seeds of the best:
 
 {correlations}
 

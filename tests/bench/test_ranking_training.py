@@ -113,6 +113,13 @@ def test_equal_time_and_equal_steps_differ() -> None:
     assert math.isnan(between.loc["fast", "elbo"]) and between.loc["fast", "reason"].startswith("no evaluations")
 
 
+def test_a_training_without_a_time_counts_at_equal_steps_alone() -> None:
+    rows = pd.DataFrame([*training("a", [-90.0, -80.0]), *training("a", [-91.0, -81.0], 1)])
+    rows = rows[(rows["metric"] != "seconds") | (rows["seed"] == 0)]
+    assert at_steps(rows).finishes[0].seeds == 2 and at_seconds(rows).finishes[0].seeds == 1
+    assert at_seconds(rows[rows["metric"] != "seconds"]).tied == []
+
+
 def test_one_seed_has_the_interval_of_its_images() -> None:
     rows = pd.DataFrame(training("a", [-100.0]) + training("b", [-100.5]) + training("c", [-105.0]))
     found = at_steps(rows)
