@@ -255,6 +255,7 @@ def test_all_text_is_legible_and_every_control_has_a_name(
     page_file: Path, visit: Open, scheme: str, complaints: list[str]
 ) -> None:
     page = visit(page_file, color_scheme=scheme)
+    page.evaluate("() => Promise.all(document.getAnimations().map(each => each.finished))")  # colours fade in
     assert page.evaluate(CONTRAST) == []
     page.add_style_tag(content="h1 { color: #888 !important; background: #999 }")
     assert len(page.evaluate(CONTRAST)) >= 1, "the check sees faint text"
