@@ -14,7 +14,8 @@ from ..run.cell import Cell, Place
 from ..run.screen import minutes
 from ..run.session import Session
 from ..sources import SOURCES, STEPS
-from .forecast import Cost, costs, duration, fitting, paces, toy_seconds, trial_cells
+from .forecast import Cost, costs, duration, fitting, trial_cells
+from .probe import paces, toy_seconds
 from .protocol import Method, Protocol
 from .scale import Scale, Trial, settings_at, trial_settings_at, trials
 from .search_table import search_table

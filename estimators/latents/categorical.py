@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from .discrete import Discrete
-from .latent import LatentSpec, finite, gumbel, log_exponential
+from .latent import LatentSpec, finite, gumbel, log_exponential, uniform
 from .natural import SIMPLEX, unconstrained
 
 LANES = 16
@@ -73,6 +73,10 @@ class Categorical(Discrete):
         """argmax(φ + G): normalising φ would shift all classes of a site alike, which leaves the argmax as it is."""
         return self.harden(self.logits.detach() + self.noise(n, generator))
 
+    def sample_many(self, n: int, generator: Generator | None) -> Tensor:
+        """By inverting the cdf: one uniform number for a site, where `sample` takes one for each class."""
+        return self.icdf(uniform((n, *self.site_shape), self.logits, generator))
+
     def noise(self, n: int, generator: Generator | None) -> Tensor:
         """Gumbel noise -log(-log u)."""
         return gumbel((n, *self.logits.shape), self.logits, generator)
@@ -106,7 +110,7 @@ class Categorical(Discrete):
 
     @property
     def log_class_probs(self) -> Tensor:
-        return self.logits.detach().log_softmax(-1)
+        return log_softmax(self.logits.detach())
 
     def classes(self, z: Tensor) -> Tensor:
         return z.argmax(-1)

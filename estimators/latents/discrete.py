@@ -54,7 +54,8 @@ class Discrete(ExponentialFamily):
         Σ_{i<c} π_i <= u < Σ_{i<=c} π_i.
         """
         cdf = self.log_class_probs.exp().cumsum(-1)
-        return self.from_classes((u.unsqueeze(-1) >= cdf[..., :-1]).sum(-1))
+        # Divided by its end, which rounding moves from 1: a last class without probability would be drawn.
+        return self.from_classes((u.unsqueeze(-1) >= cdf[..., :-1] / cdf[..., -1:]).sum(-1))
 
     # The backward passes of straight-through estimators.
 

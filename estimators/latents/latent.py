@@ -227,6 +227,10 @@ class Latent(ABC):
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         """n draws of z, [n, *batch, *event], without a gradient."""
 
+    def sample_many(self, n: int, generator: Generator | None) -> Tensor:
+        """As `sample`, of other noise where that takes less time; for bounds of thousands of draws."""
+        return self.sample(n, generator)
+
     @property
     def behaviour(self) -> Latent:
         """The distribution that off-policy estimators draw from: of sequences an earlier policy, else this one."""

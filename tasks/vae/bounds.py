@@ -43,7 +43,7 @@ def importance_weighted(
         total = torch.full(images.shape[:1], -math.inf, device=x.device)
         per_pass = max(1, rows // len(images))
         for start in range(0, samples, per_pass):
-            z = latent.sample(min(per_pass, samples - start), generator)
+            z = latent.sample_many(min(per_pass, samples - start), generator)
             total = torch.logaddexp(total, vae.log_weight(images, z, latent, generator).logsumexp(0))
         bounds.append(total - math.log(samples))
     return torch.cat(bounds)

@@ -18,7 +18,7 @@ from ...estimators.latents import Bernoulli
 from ...estimators.names import Unsupported
 
 LEAST_VARIANCE, START = 1e-3, -0.5
-TOGETHER = 16
+TOGETHER = 8
 
 
 class Likelihood(nn.Module, ABC):

@@ -69,8 +69,8 @@ class MnistVq(MnistTask):
         },
         "prior": {
             "default": "uniform",
-            "choices": ("uniform", "unigram", "autoregressive"),
-            "about": "distribution of the codes; any but uniform is trained after the model",
+            "choices": ("uniform", "unigram", "autoregressive", "rbm"),
+            "about": "distribution of the codes, trained after the model unless uniform; rbm, of bits, is unsupported",
         },
         "binarisation": {
             "default": "dynamic",
@@ -113,6 +113,10 @@ class MnistVq(MnistTask):
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values)
+        if self.prior == "rbm":
+            raise Unsupported(
+                f"{self.name}: an RBM is a distribution over bits, and codes are none; take prior=autoregressive"
+            )
         self.book = CODEBOOKS["" if self.codebook == "free" else self.codebook]
         if self.kmeans and self.book is not Codebook:
             raise UsageError(f"{self.name}: kmeans starts a free codebook; leave out codebook={self.codebook}")
@@ -169,10 +173,9 @@ class MnistVq(MnistTask):
         self, model: VqVae, x: Tensor, generator: Generator, samples: int = 0, estimator: Estimator | None = None
     ) -> dict[str, Tensor]:
         """With z the codes, out of K, that the estimator takes at test time: "reconstruction"; "kl" = -log p(z), which
-        is N log K for the uniform prior; "elbo" = -("reconstruction" + "kl") for a likelihood, with a trained prior
-        "bits_per_dim" = -"elbo" / (784 log 2); "distortion" = Σ_i ||e_i - z_i||²; "loss", as trained. For all images
-        together: "bits" = N log2 K per image, "perplexity" of the codes in use, and "dead_codes", how many of K are not
-        in use.
+        is N log K for the uniform prior; "elbo" = -("reconstruction" + "kl") for a likelihood, and "bits_per_dim" =
+        -"elbo" / (784 log 2); "distortion" = Σ_i ||e_i - z_i||²; "loss", as trained. For all images together: "bits" =
+        N log2 K per image, "perplexity" of the codes in use, and "dead_codes", how many of K are not in use.
 
         Before `finish` has trained its prior, a model has no "kl".
         """
@@ -185,8 +188,7 @@ class MnistVq(MnistTask):
             found["kl"] = torch.full_like(found["loss"], nats)
         if "kl" in found and self.likelihood == "bernoulli":
             found["elbo"] = -found["reconstruction"] - found["kl"]
-            if self.prior != "uniform":
-                found["bits_per_dim"] = -found["elbo"] / (x.shape[-1] * math.log(2))
+            found["bits_per_dim"] = -found["elbo"] / (x.shape[-1] * math.log(2))
         together = {
             "bits": nats / math.log(2),
             "perplexity": torch.special.entr(share).sum().exp(),

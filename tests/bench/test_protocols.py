@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.agreement import difference
 from dvae_bench.bench.protocols.excerpt import only
-from dvae_bench.bench.protocols.forecast import (
-    PROBE_IW_IMAGES,
-    PROBE_SAMPLES,
-    RESERVED,
-    Pace,
-    _pace,
-    costs,
-    duration,
-    fitting,
-    seconds,
-)
+from dvae_bench.bench.protocols.forecast import RESERVED, costs, duration, fitting, seconds
+from dvae_bench.bench.protocols.probe import PROBE_IW_IMAGES, PROBE_SAMPLES, Pace, _log_z, _pace
 from dvae_bench.bench.protocols.protocol import Method, Protocol
 from dvae_bench.bench.protocols.scale import IMAGES, Scale, scaled, settings_at, trial_settings_at, trials
 from dvae_bench.bench.protocols.search_table import search_table
@@ -33,8 +26,11 @@ from dvae_bench.bench.rows import outcome
 from dvae_bench.bench.rows import row as measured
 from dvae_bench.estimators.names import Name, UsageError
 from dvae_bench.estimators.registry import TASKS
+from dvae_bench.tasks.vae.autoencoder import CHAINS, FINAL_CHAINS
+from dvae_bench.tasks.vae.boltzmann import Boltzmann
 from dvae_bench.tasks.vae.datasets import load_mnist
 from scipy.stats import binom, kstest
+from tiny import one_cell
 
 TINY = Protocol(
     name="tiny",
@@ -312,9 +308,38 @@ class TestForecast:
         """Steps of 10 ms after twenty slower ones, evaluations of .5 s, a bound of 2 s and a start of 3 s."""
         trained = [0.4, 0.6, 0.8]
         ticks = [5.0, 5.7, 8.4]
-        found = _pace(3 + 0.8 + 3 * 0.5 + 2, ticks, trained, images=2000)
+        found = _pace(3 + 0.8 + 3 * 0.5 + 2, ticks, trained, images=2000, log_z=(0.0, 0.0))
         assert [found.start, found.step, found.image] == pytest.approx([3, 0.01, 0.5 / 2000])
         assert found.draw == pytest.approx(2 / (PROBE_IW_IMAGES * PROBE_SAMPLES))
+
+    def test_log_z_of_the_prior_is_no_cost_of_an_image_or_a_draw(self) -> None:
+        """Steps of 10 ms, evaluations of .2 s besides log Z (.3 s, at the last one 1.3 s), a bound of 2 s."""
+        trained = [0.4, 0.6, 0.8]
+        ticks = [5.0, 5.7, 9.4]
+        pace = _pace(3 + 0.8 + 3 * 0.5 + 3, ticks, trained, images=2000, log_z=(0.3, 1.3))
+        assert [pace.start, pace.step, pace.image] == pytest.approx([3, 0.01, 0.2 / 2000])
+        assert [pace.draw, pace.log_z, pace.last_log_z] == pytest.approx([2 / 5000, 0.3, 1.3])
+        shared = Pace(0.0, 0.0, 0.0, log_z=0.3, last_log_z=1.3)
+        tried, reported = costs(RANDOM, Scale.full(RANDOM), {(m.method, s): shared for m, s in RANDOM.lines()})[
+            "dynamic"
+        ]
+        assert (tried.evaluation, reported.evaluation) == pytest.approx((16 * 1.3, 6 * (9 * 0.3 + 1.3)))
+
+    def test_only_an_rbm_takes_time_for_log_z_and_more_at_the_last_evaluation(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a clock that only the RBM moves, by a second per chain."""
+        now = [0.0]
+
+        def measure(self: Boltzmann, chains: int, generator: Any) -> dict[str, torch.Tensor]:
+            now[0] += chains
+            return {"log_z": torch.zeros(())}
+
+        monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+        monkeypatch.setattr(Boltzmann, "measure", measure)
+        tasks = "mnist-vae:arch=linear,n=48", "mnist-vae:arch=linear,left=24,n=48,prior=rbm"
+        found = [_log_z(one_cell(source="steps", tasks=task)) for task in tasks]
+        assert found == [(0, 0), (CHAINS, FINAL_CHAINS)]
 
     def test_everything_fits_in_a_year(self) -> None:
         assert fitting(TINY, FULL, 3e7, self.PACES) == FULL

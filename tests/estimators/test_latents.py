@@ -115,11 +115,12 @@ def test_log_prob_is_linear_in_relaxed_z(kind: str) -> None:
 
 @every_kind
 def test_samples_have_the_frequencies_of_their_probabilities(kind: str) -> None:
-    """Chi-square over all configurations, for `sample` and for hardened perturbed logits."""
+    """Chi-square over all configurations, for `sample`, `sample_many` and hardened perturbed logits."""
     latent = make(kind)
     support = latent.support()
     expected = DRAWS * latent.log_prob(support).exp().detach().numpy()
-    for z in (latent.sample(DRAWS, seeded(3)), latent.harden(latent.perturb(latent.noise(DRAWS, seeded(4))))):
+    hardened = latent.harden(latent.perturb(latent.noise(DRAWS, seeded(4))))
+    for z in (latent.sample(DRAWS, seeded(3)), latent.sample_many(DRAWS, seeded(5)), hardened):
         assert not z.requires_grad
         same = (z.flatten(1).unsqueeze(1) == support.flatten(1)).all(-1)
         assert same.sum() == DRAWS
@@ -285,6 +286,15 @@ def test_the_inverse_of_the_cdf(kind: str) -> None:
         left = right[..., c - 1] if c else torch.zeros(latent.site_shape, dtype=pi.dtype)
         for u in (left, left + 0.5 * pi[..., c]):
             assert torch.equal(latent.classes(latent.icdf(u.unsqueeze(0)))[0], expected)
+
+
+def test_a_last_class_without_probability_is_not_drawn_at_the_largest_uniform_number() -> None:
+    """In float32, where the sum of the others' probabilities rounds to less than that number at some sites."""
+    logits = torch.cat([torch.randn(1000, 10, generator=seeded(16)), torch.full((1000, 1), -200.0)], -1)
+    latent = Categorical(logits)
+    largest = torch.full((1, 1000), 1 - 2**-24)
+    assert (latent.log_class_probs.exp().cumsum(-1)[:, -2] < largest).any()
+    assert not latent.icdf(largest)[..., -1].any()
 
 
 @every_kind

@@ -260,7 +260,10 @@ def test_the_last_evaluation_has_the_elbo_and_samples_of_the_trained_prior() -> 
     assert points[-1].images["sample"].shape == (8, 784)
     uniform = task(prior="uniform")
     point = train(uniform, of(uniform), TRAINING, 0, lambda fraction: None)[-1]
-    assert "bits_per_dim_test" not in point.metrics and "sample" not in point.images
+    assert (point.metrics["bits_per_dim_test"] * -784 * math.log(2)).mean() == pytest.approx(
+        point.metrics["elbo_test"].mean(), rel=1e-5
+    )
+    assert "sample" not in point.images
     same = {name for name in last if name.startswith(("reconstruction", "loss", "distortion", "var"))}
     assert all(str(point.metrics[name]) == str(last[name]) for name in same)
 
@@ -273,6 +276,11 @@ class OwnCodes(Quantiser):
 
     def quantise(self, latent: Encodings) -> Tensor:
         return latent.params.sign()
+
+
+def test_an_rbm_of_codes_is_unsupported_with_the_reason() -> None:
+    with pytest.raises(Unsupported, match="an RBM is a distribution over bits, and codes are none; take prior=auto"):
+        task(prior="rbm")
 
 
 def test_codes_that_a_prior_cannot_number_are_refused_before_the_first_step() -> None:
