@@ -86,7 +86,7 @@ def section() -> str:
         rates=", ".join(f"{rate:g}" for rate in RATES),
         epochs=length,
         seeds=f"{count} seed{'s' * (count > 1)}" + (", that of the choice" if CHOICE in fixed.scores.columns else ""),
-        gap=plain(rows.loc[(rows["metric"] == "log_z_gap") & (rows["step"] == length * EPOCH), "value"].abs().max()),
+        gap=plain(_gap(rows, rates, rbm, length)),
         done=len(rows.drop_duplicates(["estimator", "task", "seed"])),
         total=TOTAL,
         table=_table(rates, fixed, rbm).rstrip(),
@@ -113,15 +113,27 @@ def _longest(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return rows[rows["length"] == length], int(length)
 
 
+def _at_rates(rows: pd.DataFrame, rates: Mapping[tuple[str, str], float]) -> pd.DataFrame:
+    """The trainings of each estimator and prior at its chosen rate."""
+    wanted = pd.MultiIndex.from_tuples([(name, task(prior, rate)) for (name, prior), rate in rates.items()])
+    return rows[pd.MultiIndex.from_frame(rows[["estimator", "task"]]).isin(wanted)]
+
+
 def _trained(rows: pd.DataFrame, rates: Mapping[tuple[str, str], float], prior: str, length: int) -> Trained:
     """The trainings under a prior at the chosen rates: on the seeds that are complete under both, or else on that of
     the choice."""
-    wanted = pd.MultiIndex.from_tuples([(name, task(own, rate)) for (name, own), rate in rates.items()])
-    own = rows[pd.MultiIndex.from_frame(rows[["estimator", "task"]]).isin(wanted)]
+    own = _at_rates(rows, rates)
     trainings = own.drop_duplicates(["estimator", "task", "seed"]).groupby("seed").size()
     whole = [seed for seed in SEEDS if trainings.get(seed, 0) == len(rates)] or [CHOICE]
     tasks = [task(prior, rate) for rate in RATES]
     return at_steps(own[own["seed"].isin(whole) & own["task"].isin(tasks)], length * EPOCH)
+
+
+def _gap(rows: pd.DataFrame, rates: Mapping[tuple[str, str], float], trained: Trained, length: int) -> float:
+    """The largest distance of annealed and reverse annealed log Z, in nats, in the trainings that the table shows."""
+    shown = _at_rates(rows, rates)
+    last = (shown["metric"] == "log_z_gap") & (shown["step"] == length * EPOCH)
+    return float(shown.loc[last & shown["seed"].isin(trained.scores.columns), "value"].abs().max())
 
 
 def _between_seeds(trained: Trained) -> float:
