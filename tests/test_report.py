@@ -345,6 +345,23 @@ def test_training_shows_the_range_of_seeds_and_leaves_diverged_ones_out() -> Non
     assert line["ms_per_step"] == pytest.approx(rows[rows["metric"] == "time_total"]["value"].iloc[0] / 1000)
 
 
+def test_an_elbo_whose_log_z_is_uncertain_is_never_bold_and_says_so() -> None:
+    rows = vae_rows("rebar", "mnist-vae", 1, np.random.default_rng(0))
+    worse = [line | {"estimator": "rloo"} for line in rows]
+    for line in worse:
+        if line["metric"].startswith(("elbo", "iw")):
+            line.update({key: line[key] - 50 for key in ("value", "lo", "hi")})
+    (last,) = [line for line in rows if line["metric"] == "elbo_test" and line["step"] == 2000]
+    last["se"] = 0.8 / 1.96
+    gap = last | {"metric": "log_z_gap", "value": -0.81}
+    training = tables_of(pd.DataFrame([*rows, *worse, gap]))[2]
+    assert training.text["status"].tolist() == ["1 seed, log Z uncertain", "1 seed"]
+    assert training.bold["ELBO test"] == [False, True]
+    assert "may be too high by as much" in training.caption
+    known = tables_of(pd.DataFrame([*rows, *worse, gap | {"value": 0.79}]))[2]
+    assert known.bold["ELBO test"] == [True, False] and "log Z uncertain" not in known.caption
+
+
 def test_the_curve_of_an_estimator_alone_is_shown() -> None:
     """The limits of its axis were equal, which matplotlib warns of."""
     rows = pd.DataFrame(vae_rows("rebar", "mnist-vae", 1, np.random.default_rng(0)))

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from ..log_z import GAP, UNCERTAIN, uncertain
 from ..rows import Quantity
 from ..sources import STEPS
 from ..statistics.intervals import t_quantile
@@ -17,7 +18,7 @@ from ..statistics.seeds import seed_floor
 from .ranking import LEVEL
 
 ELBO, SECONDS, UNSUPPORTED = "elbo_test", "seconds", "unsupported"
-OF_TRAINING = (ELBO, SECONDS, "")
+OF_TRAINING = (ELBO, SECONDS, GAP, "")
 """The metrics of the rows that are read here; "" of those that record a failure."""
 
 
@@ -162,9 +163,11 @@ def _curves(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _failed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of trainings that ended badly; what does not apply to the task was never a training."""
+    """The rows of trainings that ended badly, or whose log Z is uncertain; what does not apply to the task was never a
+    training."""
     bad = (rows["metric"] == "") & ~rows["status"].isin(["ok", UNSUPPORTED])
-    return rows[bad & rows["source"].isin([STEPS.name, ""])]
+    ended = rows[bad & rows["source"].isin([STEPS.name, ""])]
+    return pd.concat([ended, uncertain(rows).assign(status=UNCERTAIN)])
 
 
 def _at(curve: pd.DataFrame, seconds: float) -> tuple[float, float]:

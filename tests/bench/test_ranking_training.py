@@ -137,6 +137,19 @@ def test_failed_seeds_win_nothing_and_what_does_not_apply_is_left_out() -> None:
     assert only.tied == [] and at_seconds(pd.DataFrame([failure("b", "diverged")])).tied == []
 
 
+def test_an_elbo_whose_log_z_is_uncertain_wins_nothing() -> None:
+    """The ELBOs have a standard error of .5: a gap of 2 nats is more than 1.96 of it, one of .9 nats is less."""
+    ends = {"a": (-100.0, 0.9), "b": (-90.0, -2.0)}
+    rows = [row for name, (end, gap) in ends.items() for row in training(name, [end], metrics={"log_z_gap": gap})]
+    early = training("a", [-120.0, -100.0])
+    early[2:2] = [early[0] | {"metric": "log_z_gap", "value": 9.0}]  # of no account: at the last evaluation it is known
+    early += [early[3] | {"metric": "log_z_gap", "value": 0.1}]
+    for trained in (rows, [*early, *rows[3:]]):
+        found = at_steps(pd.DataFrame(trained))
+        assert found.tied == ["a"]
+        assert found.table().set_index("estimator").loc["b", "reason"] == "1 seed log Z uncertain"
+
+
 def test_stored_trainings_are_read() -> None:
     rows = Store(STORED).rows()
     ends, early = at_steps(rows), at_steps(rows, 600)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...log_z import UNCERTAIN, uncertain
 from ...sources import CLOCK, STEPS
 from ..numbers import with_interval
 from ..rows import CELL, applicable, failures, final, finished, measured, sizes, trainings
@@ -42,6 +43,10 @@ _CAPTION = (
     "the mean, and in parentheses the range of the seeds. Brackets are 95 per cent intervals. Failed seeds are counted "
     "under status and enter no mean. {bold}, without correction for multiple comparisons."
 )
+_OF_LOG_Z = (
+    f" {UNCERTAIN}: it differs from that of reverse annealing by more than half the width of the ELBO's interval, so "
+    "that the ELBO may be too high by as much."
+)
 
 
 def training_table(rows: pd.DataFrame) -> Table:
@@ -69,13 +74,20 @@ def training_table(rows: pd.DataFrame) -> Table:
     keys, down = ["task", "data", "device", "elbo_test", "estimator"], [True, True, True, False, True]
     order = numbers.reset_index().sort_values(keys, ascending=down).index
     numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
-    bold = {header: not_worse(numbers, metric, higher=metric in _BOUNDS) for metric, header in _JUDGED.items()}
+    known = ~numbers["status"].str.contains(UNCERTAIN)
+    bold = {
+        header: not_worse(numbers, metric, known if metric in _BOUNDS else None, higher=metric in _BOUNDS)
+        for metric, header in _JUDGED.items()
+    }
     caption = _CAPTION.format(sizes=sizes(rows, "elbo_test", "test images"), bold=BOLD)
+    if not known.all():
+        caption += _OF_LOG_Z
     return Table("training", caption, numbers, informative(text.astype(object)), bold, _KEY)
 
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
-    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "error" where no seed finished."""
+    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "error" where no seed finished; with "log Z
+    uncertain" if that of a seed is."""
     ended = finished(rows, *_FINAL)[[*CELL, "seed"]].drop_duplicates()
     seeds = ended.groupby(CELL).size()
     failed = failures(rows)
@@ -84,4 +96,6 @@ def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
     for line in counts.reset_index().to_dict("records"):
         cell = tuple(line[key] for key in CELL)
         found.setdefault(cell, []).append(f"{line['seed']} {line['status']}" if cell in seeds.index else line["status"])
+    for cell in uncertain(rows).groupby(CELL).size().index:
+        found[cell].append(UNCERTAIN)
     return [", ".join(found.get(cell, ["not trained"])) for cell in cells]
