@@ -42,7 +42,7 @@ class Screen:
             TextColumn("{task.fields[left]}"),
             console=self.console,
         )
-        self.ended, self.failed, self.running = 0, 0, dict[str, None]()
+        self.ended, self.failed, self.running, self.reasons = 0, 0, dict[str, None](), dict[str, None]()
         self.file = ProgressFile(session.store.folder)
         self.left_of = Counter(cell.source for cell in session.cells)
 
@@ -84,6 +84,8 @@ class Screen:
         self.ended += 1
         self.running.pop(str(cell), None)
         self.failed += status == "error"
+        if status == "unsupported":
+            self.reasons[reason] = None
         if status != "reused":
             self.estimate.done(cell, seconds)
         if status not in QUIET and not (self.console.is_terminal and status == "ok" and not reason):
@@ -133,12 +135,14 @@ class Screen:
         self._page(page)
 
     def counted(self, counts: dict[str, int]) -> None:
-        """Print the number of cells by status, and how many combinations did not apply."""
+        """Print the number of cells by status, and how many combinations did not apply; why, if no other cell ended."""
         self.bar.stop()
         self._record(ended=True)
         ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()) if status != "unsupported")
         left_out = self.session.inapplicable + counts.get("unsupported", 0)
         self.say(f"cells: {ended or 'none'}" + (f"; {left_out} combinations do not apply" if left_out else ""))
+        for reason in () if ended else [*self.reasons][:FEW]:
+            self.say(f"  {reason}")
 
     def traced(self, paths: list[Path]) -> None:
         self.say(f"traces: {self.session.store.folder / 'traces'}   ({len(paths)} files)")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from ...estimators.names import Name
+from ...estimators.names import Name, Unsupported
+from ...estimators.registry import TASKS
 from ...tasks.vae.datasets import load_mnist
-from ...tasks.vae.speed import check_speed
+from ...tasks.vae.speed import PATHS, check_speed
 from ..page import write_page
 from ..report import Study, labels, write_report
 from ..sources import SOURCES, Source
@@ -29,7 +31,8 @@ from .tracing import write_traces
 class Session:
     """A planned run in one results folder.
 
-    Raises UsageError when the device is missing, the data are bad, or a newer dvae-bench wrote the folder.
+    Raises UsageError when the device is missing, the data are bad, a task of them refuses its hyper-parameters, or a
+    newer dvae-bench wrote the folder.
     """
 
     cells: list[Cell]
@@ -66,6 +69,8 @@ class Session:
         tasks, chosen = list(tasks), device_from(device)
         for task in tasks:
             check_speed(chosen, task.values)
+        for task in filter(needs_data, tasks):
+            check_values(task)
         about = context(chosen, threads, steady_host(threads))
         data = load_mnist().name if any(map(needs_data, tasks)) else ""
         place = Place(device=str(chosen), device_name=str(about["device_name"]), threads=threads, data=data)
@@ -99,6 +104,14 @@ class Session:
     def page(self, study: Study) -> Path:
         """Write the page alone."""
         return write_page([study], self.store.folder / "index.html")
+
+
+def check_values(task: Name) -> None:
+    """Raises UsageError if a task on MNIST refuses its hyper-parameters together, before each of its cells fails on
+    them. Where the task does not apply, its cells say so. Wherever it will run, it is tried on the CPU."""
+    values = {name: value for name, value in task.values.items() if name not in PATHS}
+    with suppress(Unsupported):
+        TASKS.find(task.family).load()(**values)
 
 
 class Estimate:

@@ -11,6 +11,7 @@ from dvae_bench.bench.log_z import uncertain
 from dvae_bench.bench.ranking.correlation import rank_correlation
 from dvae_bench.bench.ranking.trained import ELBO, Finish, Trained, at_steps
 from dvae_bench.bench.report.numbers import MISSING, plain, with_interval
+from dvae_bench.bench.rows import Quantity
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import TASKS
 
@@ -103,7 +104,7 @@ def note() -> str:
     rows, length = _longest(rows)
     rates = chosen(rows, length)
     fixed, rbm = (_trained(rows, rates, prior, length) for prior in PRIORS)
-    rho, _, _ = rank_correlation(fixed.scores, rbm.scores)
+    rho, _ = _correlation(fixed, rbm)
     changed = rho.hi < min(_between_seeds(fixed), _between_seeds(rbm))
     return NOTE.format(rho=with_interval(rho.value, rho.lo, rho.hi)) if changed else ""
 
@@ -140,13 +141,20 @@ def _gap(rows: pd.DataFrame, rates: Mapping[tuple[str, str], float], trained: Tr
 
 def _between_seeds(trained: Trained) -> float:
     """The mean of Spearman's rho between each seed's order and the next one's, under one prior; NaN with one seed."""
-    scores = trained.scores
+    return _correlation(trained, trained)[0].value if trained.scores.shape[1] > 1 else float("nan")
+
+
+def _correlation(one: Trained, other: Trained) -> tuple[Quantity, int]:
+    """Spearman's rho between the order of each seed of `one` and that of the next seed of `other`, and how many
+    estimators both have: at equal seeds, networks and minibatches would be the same."""
+    scores = other.scores
     following = scores[[*scores.columns[1:], *scores.columns[:1]]].set_axis(scores.columns, axis=1)
-    return rank_correlation(scores, following)[0].value if scores.shape[1] > 1 else float("nan")
+    rho, _, count = rank_correlation(one.scores, following)
+    return rho, count
 
 
 def _answer(fixed: Trained, rbm: Trained) -> str:
-    rho, _, count = rank_correlation(fixed.scores, rbm.scores)
+    rho, count = _correlation(fixed, rbm)
     if not count:
         return "Too few estimators have been trained under both priors for a rank correlation."
     best = [trained.tied[0] for trained in (fixed, rbm)]
@@ -163,7 +171,10 @@ def _control(fixed: Trained, rbm: Trained) -> str:
     both = [_between_seeds(trained) for trained in (fixed, rbm)]
     if pd.isna(both).any():
         return "With one seed there is no interval, and chance is not told from change."
-    return f"Between two seeds under one prior it is {plain(both[0])} (fixed) and {plain(both[1])} (RBM)."
+    return (
+        f"The two orders are of two seeds; between two seeds under one prior it is {plain(both[0])} (fixed) and "
+        f"{plain(both[1])} (RBM)."
+    )
 
 
 def _table(rates: Mapping[tuple[str, str], float], fixed: Trained, rbm: Trained) -> str:

@@ -82,7 +82,7 @@ class Boltzmann(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         """n draws of z, [n, bits]: exact up to EVALUATED units on one side, else by BURN_IN sweeps from random bits."""
-        own, other, weight = self.sides
+        own, _, _ = self.sides
         if len(own) <= EVALUATED:
             log_p = torch.cat([self.marginal(states) for states in self._states()])
             index = torch.multinomial(log_p.softmax(0), n, replacement=True, generator=generator)
@@ -90,7 +90,15 @@ class Boltzmann(nn.Module):
         else:
             start = Bernoulli(own.new_zeros(n, len(own))).sample(1, generator)[0]
             state = self._gibbs(start, BURN_IN, generator)
-        return torch.cat(self._by_size(state, _draw(torch.addmm(other, state, weight), generator)), -1)
+        return self._completed(state, generator)
+
+    @torch.no_grad()
+    def dream(self, n: int, generator: Generator | None) -> Tensor:
+        """n draws of z [n, bits] for a step of training: of p as far as the chains have come, or by `sample`."""
+        if self.chains is None:
+            return self.sample(n, generator)
+        index = torch.randint(len(self.chains), (n,), generator=generator, device=self.chains.device)
+        return self._completed(self.chains[index], generator)
 
     @torch.no_grad()
     def ais(self, chains: int, temperatures: int, generator: Generator | None) -> Tensor:
@@ -143,6 +151,11 @@ class Boltzmann(nn.Module):
             norms = (1 + states.sum(-1)) * (1 + torch.addmm(other, states, weight).sigmoid().square().sum(-1)) - 1
             square += ((self.marginal(states) - log_z).exp() * norms).sum()
         return len(chains) * (mine - exact).square().sum() / (square - exact.square().sum())
+
+    def _completed(self, state: Tensor, generator: Generator | None) -> Tensor:
+        """z of states of the smaller side, the larger one drawn given them."""
+        _, other, weight = self.sides
+        return torch.cat(self._by_size(state, _draw(torch.addmm(other, state, weight), generator)), -1)
 
     def _states(self) -> Iterator[Tensor]:
         """Every state of the smaller side, in blocks [BLOCK, units]."""

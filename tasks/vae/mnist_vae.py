@@ -17,6 +17,7 @@ from .architectures import ARCHITECTURES
 from .autoencoder import Autoencoder
 from .boltzmann import EACH_STEP, Boltzmann
 from .bounds import elbo_parts, importance_weighted
+from .combinations import refuse_combinations
 from .mnist_task import MnistTask
 from .model import Vae
 from .optimisers import descend_at_once, make_optimizer
@@ -24,7 +25,6 @@ from .smoothed_vae import NEEDED, SmoothedVae
 from .two_groups import TwoGroups
 
 MEAN_DRAWS = 16
-OF_RBM = ("groups", "energy", "left", "negative", "chains", "sweeps")
 
 
 class MnistVae(MnistTask):
@@ -213,31 +213,7 @@ class MnistVae(MnistTask):
         self.architecture = ARCHITECTURES[self.arch].resized(self.n, self.k)
         self.layers = self.architecture.layers
         self.spec = self.layers[0]
-        if self.kl == "l2" and self.spec.family != "gaussian":
-            raise UsageError("mnist-vae: kl=l2 compares means and scales: it needs arch=gaussian")
-        if self.prior == "trainable" and self.spec.kind == "continuous":
-            raise UsageError("mnist-vae: a trained prior consists of logits: it needs a discrete arch")
-        if self.rule == "wake-sleep" and self.likelihood == "l2":
-            raise UsageError(
-                "mnist-vae: rule=wake-sleep draws images, which likelihood=l2 gives no probability: drop one"
-            )
-        if self.prior_lr and self.prior == "fixed":
-            raise UsageError("mnist-vae: prior_lr is the learning rate of a trained prior: add prior=trainable")
-        if self.eps != self.hyperparameters["eps"]["default"] and self.optimizer == "sgd":
-            raise UsageError("mnist-vae: eps is Adam's, and sgd has none: leave it out")
-        if self.variance and self.likelihood != "gaussian":
-            raise UsageError("mnist-vae: variance is that of Gaussian pixels: add likelihood=gaussian")
-        for key in OF_RBM if self.prior != "rbm" else ():
-            if getattr(self, key) != self.hyperparameters[key]["default"]:
-                raise UsageError(f"mnist-vae: {key} is a setting of an RBM: add prior=rbm")
-        if self.kl in NEEDED and (self.prior != "rbm" or self.groups == 2):
-            raise UsageError(f"mnist-vae: kl={self.kl} is of one group of bits and an RBM: add prior=rbm and groups=1")
-        if self.kl == "gaussian-integral" and self.cuda_graphs == "yes":
-            raise UsageError(
-                "mnist-vae: kl=gaussian-integral reads a singular value of W in each step: drop cuda_graphs"
-            )
-        if self.energy == "exact" and (self.groups == 1 or self.kl == "sampled"):
-            raise UsageError("mnist-vae: energy=exact is of the last group's closed KL: add groups=2 and kl=analytic")
+        refuse_combinations(self)
         if self.prior == "rbm":
             self.sides = self._sides()
             if self.groups == 2:

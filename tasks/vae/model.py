@@ -94,11 +94,11 @@ class Vae(Autoencoder):
 
     @torch.no_grad()
     def dream(self, n: int, generator: Generator | None) -> tuple[Tensor, list[Tensor]]:
-        if self.deeper is None:
-            z = [self.sample_prior(n, generator)]
-        else:
+        if self.deeper is not None:
             first, others = self.deeper.dream(n, generator)
             z = [first, *others]
+        else:
+            z = [(self.boltzmann.dream if self.boltzmann is not None else self.sample_prior)(n, generator)]
         return self.likelihood.sample(self.outputs(z[0]), generator), z
 
     def prior_log_prob(self, latent: Latent, z: Tensor, generator: Generator | None = None) -> Tensor:

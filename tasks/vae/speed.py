@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from ...estimators.names import UsageError
 from .latent_model import LatentModel
 
+PATHS = ("autocast", "compile", "cuda_graphs")
+
 
 def check_speed(device: torch.device, values: Mapping[str, Any]) -> None:
     """Raises UsageError if these hyper-parameters of a task ask for a path that this machine does not have."""

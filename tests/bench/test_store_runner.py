@@ -447,7 +447,7 @@ class TestRunner:
     @staticmethod
     def _diverging(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
         def diverge(*arguments: object) -> None:
-            raise Diverged(2, [Point(1, 0.5, {"elbo_test": np.array([-200.0, -190.0])})])
+            raise Diverged(2, [Point(1, 0.5, {"elbo_test": np.array([-200.0, -190.0])})], "the loss was not finite")
 
         monkeypatch.setattr("dvae_bench.bench.sources.training.loop.train", diverge)
         return [one_cell(source="steps", tasks=VAE)]

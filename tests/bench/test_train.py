@@ -71,7 +71,7 @@ def test_a_divergence_keeps_the_lines_so_far(monkeypatch: pytest.MonkeyPatch) ->
         return Estimate(given.value * float("inf"), given.grad) if len(calls) > 30 else given
 
     monkeypatch.setattr(whole, "gradient", later_infinite)
-    with pytest.warns(UserWarning, match=r"not finite by step \d+: the training ended there"):
+    with pytest.warns(UserWarning, match=r"by step \d+, the loss was not finite: the training ended there"):
         curve = train(whole, VAE, steps=60, evaluations=60)
     assert 0 < len(curve) < 60
 

@@ -325,7 +325,7 @@ class TestTrain:
             )
 
         monkeypatch.setattr(rloo, "gradient", fails_at_step_4)
-        with pytest.raises(Diverged, match="not finite by step 4") as end:
+        with pytest.raises(Diverged, match="by step 4, the loss was not finite") as end:
             train(linear, rloo, TRAINING, 0, lambda fraction: None)
         assert [point.step for point in end.value.points] == [2]
         assert np.isfinite(end.value.points[0].metrics["elbo_test"]).all()

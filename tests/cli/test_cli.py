@@ -327,9 +327,12 @@ class TestRun:
         assert "disarm" not in ended.out and not (tmp_path / "tables" / "failures.csv").exists()
 
     def test_a_cell_that_turns_out_not_to_apply_is_a_count_too(self, command: Command, tmp_path: Path) -> None:
-        ended = command("run", "-e", "straight-through", "-t", "bit-table:extension=none", "-o", tmp_path)
-        assert ended.code == 0 and "cells: none; 2 combinations do not apply" in ended.out
-        assert "straight-through" not in ended.out
+        """With its reason where no other cell ended."""
+        chosen = ("run", "-e", "straight-through", "-t", "bit-table:extension=none")
+        alone = command(*chosen, "-o", tmp_path / "alone")
+        beside = command(*chosen, "-e", "rloo", "-o", tmp_path / "beside")
+        assert alone.code == 0 and "cells: none; 2 combinations do not apply\n  straight-through diff" in alone.out
+        assert "; 2 combinations do not apply" in beside.out and "straight-through" not in beside.out
 
     @pytest.mark.parametrize("device", ["cpu", "auto"])
     def test_the_cpu_is_used_where_there_is_no_accelerator(

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import Command
 from dvae_bench.bench.collectors.training import unit_and_direction
 from dvae_bench.bench.run.runner import run_cells
+from dvae_bench.bench.sources.build import Layers
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
@@ -274,6 +276,69 @@ class TestEvaluation:
         with pytest.raises(Diverged):
             train(MnistVae(**SMALL), build("rloo", LatentSpec.bernoulli(12)), TRAINING, 0, lambda fraction: None)
 
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("dvaes-gaussian", {"kl": "gaussian-integral"}),
+            ("dvaepp-exp", {"kl": "mean-field"}),
+            ("rloo", {"rule": "wake-sleep"}),
+            ("rloo", {"groups": 2, "negative": "exact"}),
+        ],
+    )
+    def test_a_parameter_that_turns_nan_keeps_the_curve_whatever_fails_on_it(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, values: dict[str, Any]
+    ) -> None:
+        """Singular values of NaN and draws by NaN weights raise errors of their own."""
+        self._poison(monkeypatch, float("nan"), before=4)
+        assert self._ends(name, values) == [2]
+
+    def test_a_last_update_to_nan_keeps_the_curve(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a finite loss: the evaluation would draw images by NaN weights."""
+        self._poison(monkeypatch, float("nan"), after=TRAINING.steps)
+        assert self._ends("rloo", {}) == [2, 4]
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_lambda_that_w_outgrows_keeps_the_curve(self, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+        """Seen by a step, or by the gradients of an evaluation."""
+        self._poison(monkeypatch, 100.0, **{when: 4})
+        assert self._ends("dvaes-gaussian", {"kl": "gaussian-integral"}, "by step 4, the Gaussian integral needs") == [
+            2
+        ]
+
+    def test_a_lambda_too_small_from_the_start_is_refused(self) -> None:
+        task = MnistVae(**SMALL, kl="gaussian-integral")
+        with pytest.raises(UsageError, match="needs a lambda above"):
+            train(task, build("dvaes-gaussian:beta=.001", task.spec), TRAINING, 0, lambda fraction: None)
+
+    @staticmethod
+    def _poison(monkeypatch: pytest.MonkeyPatch, weight: float, before: int = 0, after: int = 0) -> None:
+        """Set a weight of the RBM before or after this training step."""
+        whole, steps = TrainStep.__call__, itertools.count(1)
+
+        def poison(step: TrainStep) -> None:
+            with torch.no_grad():
+                step.vae.boltzmann.weight[0, 0] = weight
+
+        def poisoned(step: TrainStep, x: Tensor) -> Tensor:
+            now = next(steps)
+            if now == before:
+                poison(step)
+            loss = whole(step, x)
+            if now == after:
+                poison(step)
+            return loss
+
+        monkeypatch.setattr(TrainStep, "__call__", poisoned)
+
+    @staticmethod
+    def _ends(name: str, values: dict[str, Any], reason: str = "not finite") -> list[int]:
+        """The steps of the evaluations before the training diverges, for this reason."""
+        task = MnistVae(**SMALL | values)
+        layers = Layers(type(build(name, task.spec)), {}, task, torch.device("cpu"))
+        with pytest.raises(Diverged, match=reason) as end:
+            train(task, layers.whole, TRAINING, 0, lambda fraction: None)
+        return [point.step for point in end.value.points]
+
 
 class TestBadInput:
     @pytest.mark.parametrize(
@@ -309,12 +374,29 @@ class TestBadInput:
             ({"left": 10}, "mnist-vae: left is a setting of an RBM: add prior=rbm"),
             ({"negative": "exact"}, "mnist-vae: negative is a setting of an RBM: add prior=rbm"),
             ({"prior": "trainable", "sweeps": 2}, "mnist-vae: sweeps is a setting of an RBM: add prior=rbm"),
+            (
+                {"prior": "rbm", "left": 8, "negative": "exact", "chains": 5},
+                "mnist-vae: chains is a setting of negative=pcd: drop negative=exact",
+            ),
+            (
+                {"prior": "rbm", "rule": "wake-sleep", "kl": "mean-field"},
+                "mnist-vae: rule=wake-sleep draws bits, and kl=mean-field is of smoothed ones: drop one",
+            ),
+            (
+                {"prior": "rbm", "rule": "wake-sleep", "groups": 2},
+                "mnist-vae: rule=wake-sleep draws x from one group of bits: leave out groups=2",
+            ),
         ],
     )
     def test_bad_settings_are_one_sentence(self, values: dict[str, Any], sentence: str) -> None:
         with pytest.raises(UsageError) as caught:
             MnistVae(arch="linear", **values)
         assert str(caught.value) == sentence
+
+    def test_a_task_that_refuses_its_settings_ends_the_run_before_its_first_cell(self, command: Command) -> None:
+        done = command("run", "-e", "all", "-t", "mnist-vae:prior=rbm,negative=exact", "--dry-run")
+        assert done.refused("set left=12 or negative=pcd")
+        assert command("run", "-e", "rloo", "-t", "mnist-vae:arch=categorical,prior=rbm", "--dry-run").code == 0
 
     def test_either_side_may_be_the_small_one(self) -> None:
         for left in (12, 188):

@@ -74,7 +74,7 @@ def training_table(rows: pd.DataFrame) -> Table:
     keys, down = ["task", "data", "device", "elbo_test", "estimator"], [True, True, True, False, True]
     order = numbers.reset_index().sort_values(keys, ascending=down).index
     numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
-    known = ~numbers["status"].str.contains(UNCERTAIN)
+    known = pd.Series([UNCERTAIN not in status for status in numbers["status"]], index=numbers.index, dtype=bool)
     bold = {
         header: not_worse(numbers, metric, known if metric in _BOUNDS else None, higher=metric in _BOUNDS)
         for metric, header in _JUDGED.items()

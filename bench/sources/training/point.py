@@ -26,8 +26,9 @@ class Point:
 
 
 class Diverged(Exception):
-    """The loss became NaN or infinite; `points` holds the curve so far."""
+    """The loss or a parameter became NaN or infinite, or the loss is not defined any more; `points` holds the curve so
+    far."""
 
-    def __init__(self, step: int, points: list[Point]) -> None:
-        super().__init__(f"the loss was not finite by step {step}")
+    def __init__(self, step: int, points: list[Point], reason: str) -> None:
+        super().__init__(f"by step {step}, {reason}")
         self.points = points

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ....estimators.contract import Estimator
+from ....estimators.names import UsageError
 from ....tasks.vae.mnist_task import MnistTask
 from ....tasks.vae.prior_training import PriorTraining
 from ....tasks.vae.speed import in_float32
@@ -19,6 +21,8 @@ from .evaluation import evaluate, shown
 from .gradient_ema import GradientEma
 from .point import Point
 from .step import TrainStep
+
+NOT_FINITE = "a parameter was not finite"
 
 
 class Trajectory:
@@ -45,6 +49,19 @@ class Trajectory:
         self.ema.update()
         return loss
 
+    def divergence(self, loss: Tensor) -> str:
+        """Which of the loss of a step and the model's parameters after it is not finite; "" for neither."""
+        if not bool(loss.isfinite().all()):
+            return "the loss was not finite"
+        return "" if self._finite() else NOT_FINITE
+
+    def undefined(self, error: UsageError | RuntimeError, updates: int) -> str:
+        """Why the loss is not defined, if these updates have brought that about: a parameter is not finite, on which
+        anything may fail, or beyond the limits of the loss, which the model refuses. "" for any other error."""
+        if not self._finite():
+            return NOT_FINITE
+        return str(error) if isinstance(error, UsageError) and updates else ""
+
     def finish(self, step: int) -> Iterator[None]:
         """Train what needs the model frozen after this last step, or go on with it; yields after each minibatch."""
         if self.finishing is None:
@@ -66,6 +83,9 @@ class Trajectory:
         images = shown(once, task, self.seed) if last else {}
         others = basket.measure(once.vae, x, stream(self.seed, f"basket/{step}", task.device))
         return Point(step, seconds, metrics, once.evaluations, images, others)
+
+    def _finite(self) -> bool:
+        return bool(torch.stack([p.isfinite().all() for p in self.step_once.vae.parameters()]).all())
 
     def state_dict(self) -> dict[str, Any]:
         return {name: part.state_dict() for name, part in self._parts().items()}
