@@ -11,6 +11,7 @@ import pytest
 import torch
 from dvae_bench.bench.collectors.training import unit_and_direction
 from dvae_bench.bench.run.runner import run_cells
+from dvae_bench.bench.sources.gradient import model_problem
 from dvae_bench.bench.sources.streams import stream
 from dvae_bench.bench.sources.timing.clock import CpuClock, Timeline
 from dvae_bench.bench.sources.training.checkpoint import Checkpoint
@@ -122,19 +123,27 @@ class TestLoss:
 
 
 def test_every_prior_can_be_warmed_up() -> None:
-    """The deeper VAE counts as KL."""
-    for values in ({"arch": "linear", "n": 5}, {"arch": "two-layer-linear", "n": 5}, {"arch": "gaussian", "kl": "l2"}):
+    """The deeper VAE counts as KL, and so do log q and log p of smoothed bits."""
+    smoothed = {"arch": "linear", "n": 5, "prior": "rbm", "left": 2}
+    for name, values in (
+        ("reinforce", {"arch": "linear", "n": 5}),
+        ("reinforce", {"arch": "two-layer-linear", "n": 5}),
+        ("reinforce", {"arch": "gaussian", "kl": "l2"}),
+        ("dvaepp-exp", smoothed | {"kl": "mean-field"}),
+        ("dvaes-gaussian", smoothed | {"kl": "gaussian-integral"}),
+    ):
         plain, warmed = (MnistVae(batch=4, **values, **more).model(0) for more in ({}, {"kl_warmup": 4}))
         x = images(pixels=784).float()
         found = []
         for each in (plain, warmed):
             each.advance(None)
-            latent, lower = each.latent(each.encode(x)), build("reinforce", *each.layers).lower(stream(0, "lower"))
+            latent, estimator = each.latent(each.encode(x)), build(name, *each.layers)
             z = latent.sample(1, stream(0, "sample"))
-            regulariser = each.regulariser(latent)
-            assert regulariser is not None
-            found.append(each.objective(x, latent, lower=lower)(z)[0] + regulariser - each.reconstruction(x, z)[0])
+            lower = estimator.lower(stream(0, "lower"))
+            f, regulariser = model_problem(each, x).parts(estimator, latent, lower)
+            found.append(f(z)[0] + regulariser() - each.reconstruction(x, z)[0])
         torch.testing.assert_close(found[0] / 4, found[1], rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(found[0], found[1], rtol=1e-4, atol=1e-4), "a KL without its weight would pass too"
 
 
 class TestStep:
