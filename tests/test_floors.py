@@ -17,7 +17,7 @@ ROOT = Path(dvae_bench.__file__).resolve().parent
 FLOORS = (
     ("estimators",),
     ("tasks",),
-    ("bench/rows", "bench/escapes", "bench/latents"),
+    ("bench/rows", "bench/escapes", "bench/latents", "bench/log_z"),
     ("bench/statistics", "bench/store"),
     ("bench/sources",),
     ("bench/ranking",),

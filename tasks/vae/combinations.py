@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ...estimators.names import UsageError
 from .smoothed_vae import NEEDED
-
-if TYPE_CHECKING:
-    from .mnist_vae import MnistVae
 
 OF_RBM = ("groups", "energy", "left", "negative", "chains", "sweeps")
 OF_CHAINS = ("chains", "sweeps")
 
 
-def refuse_combinations(task: MnistVae) -> None:
+def refuse_combinations(task: Any) -> None:
     """Raises UsageError with the sentence of the first one that the task has."""
     for refused, sentence in _combinations(task):
         if refused:
             raise UsageError(f"mnist-vae: {sentence}")
 
 
-def _combinations(task: MnistVae) -> Iterator[tuple[bool, str]]:
+def _combinations(task: Any) -> Iterator[tuple[bool, str]]:
     given = {name for name, rule in task.hyperparameters.items() if getattr(task, name) != rule["default"]}
     rbm, asleep, smoothed = task.prior == "rbm", task.rule == "wake-sleep", task.kl in NEEDED
     continuous, kl = task.spec.kind == "continuous", task.kl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from dvae_bench.estimators.latents import LatentSpec
 from dvae_bench.estimators.names import UsageError
 from dvae_bench.estimators.score_function.reinforce import Reinforce
 from dvae_bench.tasks.vae.architectures import Architecture
+from dvae_bench.tasks.vae.boltzmann import Boltzmann
 from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from dvae_bench.tasks.vae.mnist_vq import MnistVq
 from dvae_bench.tasks.vae.model import Vae
@@ -76,12 +78,13 @@ class TopAlone(Vae):
         return -self.latent(self.encode(x)).log_prob(z[0].unsqueeze(0))[0]
 
 
-def model(cls: type[Vae], *deeper: int) -> Vae:
+def model(cls: type[Vae], *deeper: int, rbm: bool = False) -> Vae:
     """Weights and prior far from the start, so that nothing is uniform; the same for every class."""
+    prior: dict[str, Any] = {"boltzmann": partial(Boltzmann, 1, BITS - 1, "exact")} if rbm else {"trained_prior": True}
     layers = tuple(LatentSpec.bernoulli(bits) for bits in (BITS, *deeper))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae = cls(Architecture(layers), torch.full((PIXELS,), 0.5), trained_prior=True).double()
+        vae = cls(Architecture(layers), torch.full((PIXELS,), 0.5), **prior).double()
         for parameter in vae.parameters():
             torch.nn.init.normal_(parameter)
     return vae
@@ -101,7 +104,9 @@ def exact(vae: Vae) -> Tensor:
     encode, decode = ([*network.parameters()] for network in (vae.encoder, vae.decoder))
     log_q = log_bernoulli(z, linear(x, *encode))
     log_p = log_bernoulli(x, linear(z, *decode))
-    if vae.deeper is None:
+    if vae.boltzmann is not None:
+        log_p = log_p + vae.boltzmann.neg_energy(every(BITS)).log_softmax(0).unsqueeze(-1)
+    elif vae.deeper is None:
         assert vae.prior is not None
         log_p = log_p + log_bernoulli(z, vae.prior)
     else:
@@ -139,6 +144,11 @@ def test_the_sleep_phase_has_the_exact_gradient(deeper: tuple[int, ...]) -> None
 def test_wrong_sleep_phases_are_caught(twin: type[Vae]) -> None:
     assert not is_exact(model(twin, DEEPER))
     assert is_exact(model(twin)) == (twin is TopAlone)  # with one layer that is all of q
+
+
+def test_the_sleep_phase_has_the_exact_gradient_under_an_rbm() -> None:
+    assert is_exact(model(Vae, rbm=True))
+    assert not is_exact(model(UniformPrior, rbm=True))
 
 
 def test_dreams_reach_q_alone() -> None:
