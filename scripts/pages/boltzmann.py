@@ -162,8 +162,17 @@ def _answer(fixed: Trained, rbm: Trained) -> str:
     shown = with_interval(rho.value, rho.lo, rho.hi)
     return (
         f"**Spearman's ρ of the orders of {count} estimators under the fixed prior and under the RBM is {shown}; "
-        f"{first}.**"
+        f"{first}{_farthest(fixed, rbm)}.**"
     )
+
+
+def _farthest(fixed: Trained, rbm: Trained) -> str:
+    """The estimators that move most from one order to the other, if any does."""
+    one, other = (dict(trained.scores.mean(axis=1).rank(ascending=False)) for trained in (fixed, rbm))
+    moves = {str(name): abs(one[name] - other[name]) for name in one if name in other}
+    most = max(moves.values())
+    moved = [f"`{name}` from place {one[name]:.0f} to {other[name]:.0f}" for name in moves if moves[name] == most > 0]
+    return f"; farthest {'move' if len(moved) > 1 else 'moves'} {' and '.join(moved)}" if moved else ""
 
 
 def _control(fixed: Trained, rbm: Trained) -> str:
