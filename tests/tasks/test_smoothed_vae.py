@@ -33,6 +33,8 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 BETA, PRECISION = 8.0, 1e-5
+Z_MAX = 5.0
+"""Of a standard normal, exceeded once in 1.7 million, at a fixed seed."""
 SMOOTHINGS = ("dvaes-gaussian:beta=8", "dvaepp-exp", "dvaepp-power:beta=8", "dvaes-uniform-exp")
 X = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
 
@@ -203,7 +205,7 @@ class TestMnist:
         settings = replace(TRAINING, steps=90, images=100, basket=basket, reference_draws=16)
         first, *_, point = train(task, build(name, *task.layers), settings, 0, lambda fraction: None)
         rise = point.metrics["elbo_test"] - first.metrics["elbo_test"]
-        assert rise.mean() > 3 * rise.std() / len(rise) ** 0.5
+        assert rise.mean() > Z_MAX * rise.std(ddof=1) / len(rise) ** 0.5
         assert "var_cut" in point.metrics and "bias_reference" not in point.metrics
         assert "is none" in point.basket["rloo"] and "var_cut" in point.basket["dvaes-gaussian"]
 
