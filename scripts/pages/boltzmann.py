@@ -4,7 +4,9 @@ docs/which-estimator.md if it does, from the trainings of `scripts/boltzmann_ran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from dvae_bench.bench.log_z import uncertain
@@ -12,6 +14,7 @@ from dvae_bench.bench.ranking.correlation import rank_correlation
 from dvae_bench.bench.ranking.trained import ELBO, Finish, Trained, at_steps
 from dvae_bench.bench.report.numbers import MISSING, plain, with_interval
 from dvae_bench.bench.rows import Quantity
+from dvae_bench.bench.statistics.intervals import t_quantile
 from dvae_bench.estimators.names import Name
 from dvae_bench.estimators.registry import TASKS
 
@@ -48,10 +51,12 @@ default parameters, and steps of one to three evaluations of f. {done} of {total
 (`python scripts/boltzmann_ranking.py FOLDER {epochs}`).
 
 {table}"""
-NOTE = """The order is another one under a Boltzmann prior: Spearman's ρ of the two orders is {rho}
-([the trainings](seed-document.md#does-the-ranking-of-estimators-change-under-a-boltzmann-prior)).
+NOTE = """Under a [Boltzmann prior](seed-document.md#does-the-ranking-of-estimators-change-under-a-boltzmann-prior) the
+order is another one: {pairs}.
 
 """
+FALSE = 0.05
+"""The chance that any pair of estimators is said to change places and does not, at most."""
 
 
 def task(prior: str, rate: float) -> str:
@@ -97,16 +102,15 @@ def section() -> str:
 
 
 def note() -> str:
-    """A sentence if the order changes: if ρ between the priors lies with its interval below those between seeds."""
+    """A sentence if the order changes: if two estimators change places."""
     rows = reference.boltzmann()
     if rows.empty:
         return ""
     rows, length = _longest(rows)
     rates = chosen(rows, length)
     fixed, rbm = (_trained(rows, rates, prior, length) for prior in PRIORS)
-    rho, _ = _correlation(fixed, rbm)
-    changed = rho.hi < min(_between_seeds(fixed), _between_seeds(rbm))
-    return NOTE.format(rho=with_interval(rho.value, rho.lo, rho.hi)) if changed else ""
+    pairs = _reversed(fixed, rbm)
+    return NOTE.format(pairs=_overtaking(pairs)) if pairs else ""
 
 
 def _longest(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -157,22 +161,42 @@ def _answer(fixed: Trained, rbm: Trained) -> str:
     rho, count = _correlation(fixed, rbm)
     if not count:
         return "Too few estimators have been trained under both priors for a rank correlation."
+    pairs, every = _reversed(fixed, rbm), math.comb(count, 2)
     best = [trained.tied[0] for trained in (fixed, rbm)]
     first = f"`{best[0]}` is first under both" if best[0] == best[1] else f"first are `{best[0]}` and `{best[1]}`"
     shown = with_interval(rho.value, rho.lo, rho.hi)
-    return (
-        f"**Spearman's ρ of the orders of {count} estimators under the fixed prior and under the RBM is {shown}; "
-        f"{first}{_farthest(fixed, rbm)}.**"
+    changes = (
+        f"**It does: of {every} pairs of estimators {len(pairs)} change places, and {first}.** Under the RBM "
+        f"{_overtaking(pairs)}: the intervals of all differences, which hold together at {100 * (1 - FALSE):.0f} %, "
+        "show it."
+        if pairs
+        else f"**No two of {count} estimators are shown to change places, and {first}.**"
     )
+    return f"{changes} Spearman's ρ between an order under one prior and one under the other is {shown}."
 
 
-def _farthest(fixed: Trained, rbm: Trained) -> str:
-    """The estimators that move most from one order to the other, if any does."""
-    one, other = (dict(trained.scores.mean(axis=1).rank(ascending=False)) for trained in (fixed, rbm))
-    moves = {str(name): abs(one[name] - other[name]) for name in one if name in other}
-    most = max(moves.values())
-    moved = [f"`{name}` from place {one[name]:.0f} to {other[name]:.0f}" for name in moves if moves[name] == most > 0]
-    return f"; farthest {'move' if len(moved) > 1 else 'moves'} {' and '.join(moved)}" if moved else ""
+def _reversed(fixed: Trained, rbm: Trained) -> list[tuple[str, str]]:
+    """The pairs of estimators (one, other) of which one trained better under the fixed prior and the other under the
+    RBM, each by more than an interval that holds for both differences of all pairs (Bonferroni)."""
+    names = [name for name in fixed.scores.index if name in rbm.scores.index]
+    level = FALSE / 2 / max(1, 2 * math.comb(len(names), 2))
+
+    def better(trained: Trained, one: str, other: str) -> bool:
+        value, se, degrees = trained.difference(one, other)
+        return value > t_quantile(level, degrees) * se
+
+    return [pair for pair in itertools.permutations(names, 2) if better(fixed, *pair) and better(rbm, *pair[::-1])]
+
+
+def _overtaking(pairs: Sequence[tuple[str, str]]) -> str:
+    """Such as "`a` overtakes `b` and `c`", by who is ahead under the RBM."""
+    behind = {other: [one for one, ahead in pairs if ahead == other] for _, other in pairs}
+    return ", and ".join(f"`{other}` overtakes {_listed(names)}" for other, names in behind.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = (f"`{name}`" for name in names)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _control(fixed: Trained, rbm: Trained) -> str:
@@ -181,8 +205,8 @@ def _control(fixed: Trained, rbm: Trained) -> str:
     if pd.isna(both).any():
         return "With one seed there is no interval, and chance is not told from change."
     return (
-        f"The two orders are of two seeds; between two seeds under one prior it is {plain(both[0])} (fixed) and "
-        f"{plain(both[1])} (RBM)."
+        f"Of two seeds under one prior it is {plain(both[0])} (fixed) and {plain(both[1])} (RBM), the most that can be "
+        "expected."
     )
 
 
