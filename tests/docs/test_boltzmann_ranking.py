@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import boltzmann_ranking
+import numpy as np
 import pandas as pd
 import pytest
 from pages import boltzmann, reference
@@ -24,8 +25,8 @@ def rows(elbo: Elbo, seeds: Iterable[int] = (*SEEDS, CHOICE), length: int = 20) 
         for seed in seeds
         for metric, value in (("elbo_test", elbo(name, prior, rate, seed)), ("seconds", 1.0), ("log_z_gap", -0.02))
     ]
-    constants = {"source": "steps", "group": "", "status": "ok", "step": length * EPOCH, "length": length, "reason": ""}
-    return pd.DataFrame(found).assign(**constants)
+    cell = {"data": "mnist", "device": "cpu", "source": "steps", "group": "", "status": "ok", "reason": ""}
+    return pd.DataFrame(found).assign(**cell, step=length * EPOCH, length=length)
 
 
 def in_order(name: str, prior: str, rate: float, seed: int) -> float:
@@ -49,11 +50,41 @@ def section(monkeypatch: pytest.MonkeyPatch) -> Callable[[pd.DataFrame], str]:
 
 def test_equal_orders_and_reversed_ones(section: Callable[[pd.DataFrame], str]) -> None:
     same, other = section(rows(in_order)), section(rows(reversed_by_the_rbm))
-    assert "under the RBM is 1.000;" in same
-    assert f"`{NAMES[0]}` is first under both" in same and "The order is another" not in same
-    assert "under the RBM is -1.000;" in other and f"first are `{NAMES[0]}` and `{NAMES[-1]}`" in other
-    assert "The order is another one under a Boltzmann prior" in other
+    assert "**No two of 10 estimators are shown to change places" in same and "under the other is 1.000." in same
+    assert f"`{NAMES[0]}` is first under both" in same and "order is another one" not in same
+    assert "**It does: of 45 pairs of estimators 45 change places" in other and "under the other is -1.000." in other
+    assert f"first are `{NAMES[0]}` and `{NAMES[-1]}`" in other and "order is another one" in other
     assert "3 seeds;" in same and "at most 0.0200 nats" in same
+
+
+def test_who_overtakes_whom_is_named(section: Callable[[pd.DataFrame], str]) -> None:
+    def last_becomes_first(name: str, prior: str, rate: float, seed: int) -> float:
+        return in_order(name, prior, rate, seed) + (95 if prior == "rbm" and name == NAMES[-1] else 0)
+
+    text = section(rows(last_becomes_first))
+    others = ", ".join(f"`{name}`" for name in sorted(NAMES[:-1])[:-1])
+    assert "of 45 pairs of estimators 9 change places" in text
+    assert f"`{NAMES[-1]}` overtakes {others} and `{sorted(NAMES[:-1])[-1]}`" in text
+
+
+def test_noise_changes_no_places(section: Callable[[pd.DataFrame], str]) -> None:
+    """Each prior has an order of its own, by less than the seeds differ."""
+
+    def noisy(name: str, prior: str, rate: float, seed: int) -> float:
+        return -100 + float(np.random.default_rng([*map(ord, name + prior), seed]).standard_normal())
+
+    text = section(rows(noisy))
+    assert "**No two of 10 estimators are shown to change places" in text and "order is another one" not in text
+
+
+def test_a_rate_whose_log_z_is_uncertain_is_not_chosen(section: Callable[[pd.DataFrame], str]) -> None:
+    found = rows(in_order)
+    flattered = (found["task"] == task("rbm", RATES[2])) & (found["estimator"] == NAMES[0])
+    found.loc[flattered & (found["metric"] == "elbo_test"), "value"] += 30
+    assert chosen(found, 20)[NAMES[0], "rbm"] == RATES[2]
+    found.loc[flattered & (found["metric"] == "log_z_gap"), "value"] = 2.0  # of a standard error of 1
+    assert chosen(found, 20)[NAMES[0], "rbm"] == RATES[1]
+    assert "at most 0.0200 nats" in section(found)
 
 
 def test_without_the_seeds_that_are_compared_it_says_so(section: Callable[[pd.DataFrame], str]) -> None:
