@@ -70,7 +70,7 @@ class MnistVq(MnistTask):
         "prior": {
             "default": "uniform",
             "choices": ("uniform", "unigram", "autoregressive", "rbm"),
-            "about": "distribution of the codes, trained after the model unless uniform; rbm, of bits, is unsupported",
+            "about": "prior of the codes, trained after the model unless uniform; rbm: unsupported",
         },
         "binarisation": {
             "default": "dynamic",
