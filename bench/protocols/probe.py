@@ -58,8 +58,10 @@ def paces(protocol: Protocol, make: Callable[[Method, str, Scale], Cell]) -> dic
         HERE.run(list(dict.fromkeys(cells.values())), store, watch)
         trained = {cell: store.rows([cell.part()]).query("metric == 'seconds'")["value"].to_list() for cell in spent}
     images = sum(min(PROBE_IMAGES, size) for size in split_sizes(protocol).values())
+    of_task = {cell.task: cell for cell in cells.values() if ticks[cell]}
+    log_z = {task: _log_z(cell) for task, cell in of_task.items()}
     return {
-        line: _pace(spent[cell], ticks[cell], trained[cell], images, _log_z(cell) if ticks[cell] else (0.0, 0.0))
+        line: _pace(spent[cell], ticks[cell], trained[cell], images, log_z.get(cell.task, (0.0, 0.0)))
         for line, cell in cells.items()
     }
 

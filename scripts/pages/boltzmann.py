@@ -69,7 +69,7 @@ def chosen(rows: pd.DataFrame, length: int) -> dict[tuple[str, str], float]:
     have one, with a log Z that is certain. rows: of `reference.boltzmann`. length: in epochs."""
     rows = rows[(rows["length"] == length) & (rows["seed"] == CHOICE)]
     last = rows[(rows["metric"] == ELBO) & (rows["step"] == length * EPOCH)].set_index(["estimator", "task"])["value"]
-    elbo = last.drop(uncertain(rows).set_index(["estimator", "task"]).index)
+    elbo = last.drop(uncertain(rows).set_index(["estimator", "task"]).index, errors="ignore")
     found = {}
     for name in NAMES:
         for prior in PRIORS:

@@ -53,7 +53,9 @@ def training_table(rows: pd.DataFrame) -> Table:
     """One line per task, data and estimator, by task, then by test ELBO, the best first."""
     rows = trainings(rows)
     numbers = pd.DataFrame(index=applicable(rows))
-    numbers["status"] = _status(rows, numbers.index)
+    unsure = numbers.index.isin(uncertain(rows).set_index(CELL).index)
+    status = _status(rows, numbers.index)
+    numbers["status"] = [f"{s}, {UNCERTAIN}" if doubt else s for s, doubt in zip(status, unsure, strict=True)]
     text = pd.DataFrame(index=numbers.index)
     text["status"] = numbers["status"]
     for metric, header in _FINAL.items():
@@ -74,7 +76,7 @@ def training_table(rows: pd.DataFrame) -> Table:
     keys, down = ["task", "data", "device", "elbo_test", "estimator"], [True, True, True, False, True]
     order = numbers.reset_index().sort_values(keys, ascending=down).index
     numbers, text = numbers.reset_index().loc[order], text.reset_index().loc[order]
-    known = pd.Series([UNCERTAIN not in status for status in numbers["status"]], index=numbers.index, dtype=bool)
+    known = pd.Series(~unsure, dtype=bool)[order]
     bold = {
         header: not_worse(numbers, metric, known if metric in _BOUNDS else None, higher=metric in _BOUNDS)
         for metric, header in _JUDGED.items()
@@ -86,8 +88,7 @@ def training_table(rows: pd.DataFrame) -> Table:
 
 
 def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
-    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "error" where no seed finished; with "log Z
-    uncertain" if that of a seed is."""
+    """The status of each cell: "3 seeds", "2 seeds, 1 diverged", or "error" where no seed finished."""
     ended = finished(rows, *_FINAL)[[*CELL, "seed"]].drop_duplicates()
     seeds = ended.groupby(CELL).size()
     failed = failures(rows)
@@ -96,6 +97,4 @@ def _status(rows: pd.DataFrame, cells: pd.Index) -> list[str]:
     for line in counts.reset_index().to_dict("records"):
         cell = tuple(line[key] for key in CELL)
         found.setdefault(cell, []).append(f"{line['seed']} {line['status']}" if cell in seeds.index else line["status"])
-    for cell in uncertain(rows).groupby(CELL).size().index:
-        found[cell].append(UNCERTAIN)
     return [", ".join(found.get(cell, ["not trained"])) for cell in cells]
