@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 from ..contract import Claim, Estimate, Estimator
 from ..coupled.pairs import antithetic, disarm
 from ..latents import Discrete, Objective
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 from .bound import exact_loss, log_mean_exp, log_weights, replaced
 
 

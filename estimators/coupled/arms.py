@@ -11,7 +11,7 @@ from torch.nn.functional import logsigmoid
 
 from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 
 
 class Arms(Estimator):

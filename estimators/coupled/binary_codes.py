@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 
 from ..backward import leaf_of
 from ..latents import Discrete
-from ..latents.latent import finite, uniform
+from ..latents.latent import finite
+from ..latents.noise import uniform
 
 
 class Code(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
 from ..latents import Discrete, LatentSpec
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 from .binary_codes import decode, node_logits, path, stick_breaking
 
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator
 from ..latents import Discrete, Objective
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 from .pairs import antithetic, averaged, bitflip, disarm, flip
 
 

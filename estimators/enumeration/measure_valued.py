@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator
 from ..latents import Continuous, Discrete, Latent, Objective, sites
-from ..latents.latent import gumbel
+from ..latents.noise import gumbel
 from . import weak_derivatives
 
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from ..contract import Estimate
 from ..latents import Continuous, Gaussian, Objective, sites
 from ..latents.continuous import Exponential, Laplace, LogNormal, Uniform
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 from ..names import Unsupported
 
 

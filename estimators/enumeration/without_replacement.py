@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from ..contract import Unsupported, expand_right
 from ..latents import ExponentialFamily, LatentSpec
-from ..latents.latent import gumbel
+from ..latents.noise import gumbel
 
 LISTED = 2**16
 

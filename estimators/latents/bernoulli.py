@@ -11,8 +11,9 @@ from torch.nn.functional import logsigmoid
 
 from ..backward import transformed
 from .discrete import Discrete
-from .latent import LatentSpec, finite, uniform
+from .latent import LatentSpec, finite
 from .natural import PROBABILITY, unconstrained
+from .noise import uniform
 
 
 class Bernoulli(Discrete):

@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..names import Unsupported, UsageError
-from .latent import Enumerable, LatentSpec, finite, gumbel
+from .latent import Enumerable, LatentSpec, finite
+from .noise import gumbel
 from .sequence import Sequence
 
 Network = Callable[[Tensor, Any], tuple[Tensor, Any]]

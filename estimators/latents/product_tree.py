@@ -16,7 +16,8 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from .latent import finite, uniform
+from .latent import finite
+from .noise import uniform
 from .polynomials import correlation, product
 
 ENOUGH = 50.0

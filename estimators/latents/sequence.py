@@ -6,7 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from ..names import UsageError
-from .latent import Enumerable, LatentSpec, expand_right, finite, gumbel, widened
+from .latent import Enumerable, LatentSpec, expand_right, finite, widened
+from .noise import gumbel
 
 
 class Sequence(Enumerable):

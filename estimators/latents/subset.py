@@ -11,7 +11,8 @@ from torch.nn.functional import logsigmoid
 
 from ..names import UsageError
 from .exponential_family import ExponentialFamily
-from .latent import LatentSpec, gumbel
+from .latent import LatentSpec
+from .noise import gumbel
 from .product_tree import draw, log_total, marginals, product_tree, tilted
 
 MOST = 2**40

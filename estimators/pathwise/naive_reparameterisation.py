@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 
 
 class NaiveReparameterisation(Estimator):

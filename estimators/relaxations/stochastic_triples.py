@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from ..contract import Estimate, Estimator, expand_right
 from ..latents import Discrete, Objective
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 
 
 class Triple(NamedTuple):

@@ -11,7 +11,8 @@ from torch.nn.functional import logsigmoid
 
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, Objective
-from ..latents.latent import finite, uniform
+from ..latents.latent import finite
+from ..latents.noise import uniform
 from ..quadrature import smoothed_expectation
 
 

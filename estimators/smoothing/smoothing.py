@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from ..annealing import Schedule
 from ..contract import Claim, Estimate, Estimator
 from ..latents import Discrete, LatentSpec, Objective
-from ..latents.latent import uniform
+from ..latents.noise import uniform
 from ..quadrature import smoothed_expectation, uniform_of_bit
 from .transforms import TRANSFORMS
 

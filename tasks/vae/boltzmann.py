@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
 from ...estimators.latents import Bernoulli
-from ...estimators.latents.latent import uniform
+from ...estimators.latents.noise import uniform
 
 EACH_STEP, EVALUATED, COMPARED = 12, 20, 16
 """Units of the smaller side up to which log Z is exact in every step and at evaluations, and chains are compared."""

@@ -20,7 +20,7 @@ from dvae_bench.estimators.latents import (
     Latent,
     expectation,
 )
-from dvae_bench.estimators.latents.latent import uniform
+from dvae_bench.estimators.latents.noise import uniform
 from scipy import stats
 from torch import Generator, Tensor
 

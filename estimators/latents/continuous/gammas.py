@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from ..latent import uniform
 from ..natural import POSITIVE
+from ..noise import uniform
 from .continuous import Continuous, Sites, positive, proper_fraction
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from ...names import Unsupported
-from ..latent import uniform
 from ..natural import POSITIVE, REAL
+from ..noise import uniform
 from .location_scale import LocationScale
 
 

@@ -10,8 +10,8 @@ from abc import abstractmethod
 import torch
 from torch import Generator, Tensor
 
-from ..latent import uniform
 from ..natural import POSITIVE
+from ..noise import uniform
 from .continuous import FixedNoise, Sites, positive, proper_fraction
 from .gammas import log_beta
 

@@ -10,8 +10,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from ..latent import gumbel, uniform
 from ..natural import POSITIVE, REAL
+from ..noise import gumbel, uniform
 from .continuous import FixedNoise, Sites
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
