@@ -91,9 +91,10 @@ full-length: $(READY)
 toys: $(READY)
 	for name in hooper-bias-variance hooper-polynomial; do \
 	$(BIN)/dvae-bench reproduce $$name --jobs $(JOBS) && \
-	rm -rf results/reference/$$name && mkdir -p results/reference/$$name/tables && \
+	rm -rf results/reference/$$name/cells && mkdir -p results/reference/$$name/tables && \
 	cp -r results/$$name/context.json results/$$name/cells results/reference/$$name && \
 	cp $(addprefix results/$$name/tables/reproduction,.csv .md) results/reference/$$name/tables || exit; done
+	$(BIN)/python scripts/replay_polynomial.py
 
 # The source of docs/which-estimator.md: about 5 minutes on one core.
 which: $(READY)

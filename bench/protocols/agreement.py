@@ -18,19 +18,23 @@ def difference(line: Any, runs: int) -> Quantity:
     """Ours less theirs with a 95 % interval that includes the chance in theirs. line: one of a protocol's table.
 
     runs: how many runs theirs averages, 0 if that is unknown. Theirs has the published spread or else that of our runs;
-    with runs unknown it counts as exact. If theirs is a single run, its interval is the range of ours, given at least
-    ENOUGH of them: that holds for any distribution. Half a unit of the last published digit is added on both sides.
+    with runs unknown it counts as exact. A single run of ours has the published spread too, or else no interval. If
+    theirs is a single run, its interval is the range of ours, given at least ENOUGH of them: that holds for any
+    distribution. Half a unit of the last published digit is added on both sides.
     """
     value, theirs, n = line["ours"] - line["theirs"], line["theirs"], line["seeds"]
-    if not line["sd"] >= 0:
-        return Quantity(value)
-    if line["least"] == line["most"]:
+    known = not math.isnan(line["spread"])
+    if n < 2:
+        if not known or runs < 2:
+            return Quantity(value)
+        half = float(stats.t.isf(0.025, runs - 1)) * line["spread"] * math.sqrt(1 + 1 / runs)
+        lo, hi = value - half, value + half
+    elif line["least"] == line["most"]:
         lo, hi = line["lo"] - theirs, line["hi"] - theirs
-    elif runs == 1 and math.isnan(line["spread"]) and n >= ENOUGH:
+    elif runs == 1 and not known and n >= ENOUGH:
         lo, hi = line["least"] - theirs, line["most"] - theirs
     else:
         of_ours = line["sd"] ** 2 / n
-        known = not math.isnan(line["spread"])
         of_theirs = (line["spread"] if known else line["sd"]) ** 2 / runs if runs else 0.0
         shares = of_ours**2 / (n - 1) + (of_theirs**2 / (runs - 1) if known and runs > 1 else 0.0)
         total = of_ours + of_theirs

@@ -44,8 +44,9 @@ class Protocol:
     data: `mnist`, or the name of other images, as `--data` names them in the rows. metric: the metric to compare, with
     a leading minus where the paper prints its negative. report: its last value, or its best along training. values: the
     task's parameters. numbers: verified in the paper, recalled, or none. runs: how many runs each of them averages; 0
-    if that is unknown. differs: what we do differently, printed with every table. assumed: each part of the protocol
-    that was not read, and our choice; a table with any is not called a reproduction.
+    if that is unknown. published_steps: how many steps their trainings took, where the protocol takes others. differs:
+    what we do differently, printed with every table. assumed: each part of the protocol that was not read, and our
+    choice; a table with any is not called a reproduction.
 
     A setting is a column of the paper's table, with the parameters of its task; a line is a method in a setting. For
     each line, `sweep` and the sweep of its estimator say what is searched: all values of a grid or, if `trials` is
@@ -75,6 +76,7 @@ class Protocol:
     source: str = "steps"
     select: str = "best train"
     report: str = "last"
+    published_steps: int = 0
     evaluations: int = 10
     samples: int = 1
     runs: int = 0

@@ -73,10 +73,11 @@ def elsewhere() -> pd.DataFrame:
 
 
 def full_length() -> str:
-    """One line per protocol with numbers at full length, for the README."""
+    """What was measured at full length, for the README: a line per protocol, then a table of what is not comparable."""
+    lines = compared()
     counts: dict[str, Counter[str]] = {}
-    for line in compared():
-        counts.setdefault(line["protocol"], Counter())[line["verdict"]] += 1
+    for line in lines:
+        counts.setdefault(line["protocol"], Counter())[_kind(line)] += 1
     found = []
     for name, count in counts.items():
         measured = count[SAME] + count[DIFFERENT]
@@ -85,6 +86,12 @@ def full_length() -> str:
             agree = f"{count[SAME]} of {measured} published numbers agree within the interval of the difference"
             found.append(f"* `dvae-bench reproduce {name}`: {agree}{rest}.")
     found.append(f"* {replayed_answer()} ([How](docs/published.md#with-the-authors-random-numbers).)")
+    verified = {name for name in protocols.names() if protocols.load(name).numbers == "verified"}
+    full = [line for line in lines if line["length"] == "full" and line["protocol"] in verified]
+    apart = [line for line in full if _kind(line) == APART]
+    if apart:
+        header = ("protocol", "setting", "method", "theirs", "ours", "verdict")
+        found += ["", table(header, [tuple(line[name] for name in header) for line in apart])]
     return "\n".join(found)
 
 
@@ -106,8 +113,12 @@ def replayed_answer() -> str:
 
 
 def _below(lines: list[dict[str, str]]) -> str:
-    pairs = [(line["theirs"], line["ours"].split()[0]) for line in lines if line["protocol"] == "hooper-polynomial"]
-    return f"{sum(float(theirs) < float(ours) for theirs, ours in pairs)} of {len(pairs)}"
+    pairs = [
+        (float(line["theirs"]), float(line["ours"].split()[0]))
+        for line in lines
+        if line["protocol"] == "hooper-polynomial" and line["ours"] != MISSING
+    ]
+    return f"{sum(theirs < ours for theirs, ours in pairs)} of {len(pairs)}"
 
 
 def compared() -> list[dict[str, str]]:
@@ -142,7 +153,7 @@ def stored() -> Iterator[dict[str, Any]]:
             found = scores[line["method"], line["setting"]]
             search = {"tried": sum(not math.isnan(score) for score in found), "trials": len(found)}
             if search["tried"] or not math.isnan(line["ours"]):
-                share = scale.steps / protocol.length
+                share = scale.steps / (protocol.published_steps or protocol.length)
                 yield line | search | {"citation": protocol.citation, "share": share}
 
 
@@ -171,12 +182,20 @@ def _line(protocol: Protocol, method: str, setting: str, run: dict[str, Any] | N
     if math.isnan(run["difference"]):
         return shown | {"difference": MISSING, "verdict": f"{APART}: {run['status']}"}
     apart = difference(run, protocol.runs)
+    if math.isnan(apart.lo):
+        return shown | {"difference": MISSING, "verdict": f"{APART}: one run, and no spread is published"}
     shown["difference"] = with_interval(apart.value, apart.lo, apart.hi)
-    return shown | {"verdict": SAME if apart.lo <= 0 <= apart.hi else DIFFERENT}
+    notes = [] if run["status"] == "reproduction" else [run["status"]]
+    return shown | {"verdict": "; ".join([SAME if apart.lo <= 0 <= apart.hi else DIFFERENT, *notes])}
+
+
+def _kind(line: dict[str, str]) -> str:
+    """The verdict without its reasons and notes."""
+    return line["verdict"].split(";")[0].split(":")[0]
 
 
 def _summary(lines: list[dict[str, str]]) -> str:
-    kinds = Counter(line["verdict"].split(";")[0].split(":")[0] for line in lines)
+    kinds = Counter(map(_kind, lines))
     return (
         f"**Of {len(lines)} published numbers in our protocols, {kinds[SAME] + kinds[DIFFERENT]} were measured at "
         f"full length: {kinds[SAME]} agree within the interval of the difference, {kinds[DIFFERENT]} differ.** "

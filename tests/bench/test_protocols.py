@@ -388,7 +388,6 @@ class TestTable:
             ({}, FULL, {"step": 100}, "scaled down"),
             ({}, Scale(10_000, 3, trials=1), {}, "scaled down"),
             ({"metric": "-iw_test"}, FULL, {}, "no iw_test measured"),
-            ({"seeds": 4}, Scale(10_000, 4), {}, "3 of 4 seeds"),
             ({"numbers": "recalled"}, FULL, {}, "not verified"),
             ({"assumed": {"length": "10 steps"}}, FULL, {}, "length assumed"),
             ({"methods": tuple(replace(m, differs="other") for m in ONE.methods)}, FULL, {}, "differs: other"),
@@ -403,6 +402,11 @@ class TestTable:
         assert lines["difference"].isna().all() and (table.text["difference"] == "–").all()
         assert all(words in status for status in lines["status"])
         assert "no reproduction of Nobody" in table.caption and "Reproduction of" not in table.caption
+
+    def test_fewer_seeds_are_compared_and_reported(self) -> None:
+        table, lines = ran(*GOOD, replace(ONE, seeds=4), Scale(10_000, 3))
+        assert lines.loc["A", "difference"] == pytest.approx(1.1) and lines.loc["A", "status"] == "3 of 4 seeds"
+        assert "scaled down to 3 of 4 seeds: no reproduction of Nobody" in table.caption
 
     def test_a_diverged_seed_is_reported(self) -> None:
         _, lines = ran([101.0, np.inf, 101.2], GOOD[1])
@@ -525,13 +529,19 @@ class TestToys:
 def against(runs_of_ours: np.ndarray, theirs: float, runs: int, spread: float = np.nan) -> bool:
     """Whether theirs agrees with ours."""
     line = {"ours": runs_of_ours.mean(), "theirs": theirs, "spread": spread, "seeds": len(runs_of_ours)}
-    line |= {"sd": runs_of_ours.std(ddof=1), "least": runs_of_ours.min(), "most": runs_of_ours.max()}
+    line |= {
+        "sd": runs_of_ours.std(ddof=1) if len(runs_of_ours) > 1 else np.nan,
+        "least": runs_of_ours.min(),
+        "most": runs_of_ours.max(),
+    }
     found = difference(line, runs)
     return found.lo <= 0 <= found.hi
 
 
 class TestAgreement:
-    @pytest.mark.parametrize(("n", "runs", "spread"), [(10, 1, False), (5, 5, True), (40, 1, False), (3, 5, True)])
+    @pytest.mark.parametrize(
+        ("n", "runs", "spread"), [(10, 1, False), (5, 5, True), (40, 1, False), (3, 5, True), (1, 5, True)]
+    )
     def test_five_in_a_hundred_differ_by_chance(self, n: int, runs: int, spread: bool) -> None:
         """The share over 2,000 simulations is binomial; a false alarm has a probability of 1e-4."""
         random = np.random.default_rng(n)
@@ -546,6 +556,10 @@ class TestAgreement:
     def test_a_difference_is_found(self) -> None:
         own = np.random.default_rng(0).normal(3, 0.1, 10)
         assert against(own, 3.05, 1) and not against(own, 4.0, 1) and not against(own, 3.3, 5, 0.1)
+
+    def test_one_run_beside_no_spread_has_no_interval(self) -> None:
+        line = {"ours": 3.0, "theirs": 2.0, "spread": np.nan, "seeds": 1, "sd": np.nan}
+        assert np.isnan(difference(line, 5).lo) and np.isnan(difference(line | {"spread": 0.5}, 1).hi)
 
     def test_an_exact_number_agrees_up_to_its_last_digit_and_rounding(self) -> None:
         line = {"ours": 0.27808, "lo": 0.2780799, "hi": 0.2780801, "sd": 0.0, "seeds": 40, "spread": np.nan}

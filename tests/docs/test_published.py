@@ -33,7 +33,7 @@ def test_every_published_number_of_every_protocol_has_a_line(lines: list[dict[st
 
 
 def test_only_full_runs_of_verified_numbers_get_a_difference(lines: list[dict[str, str]]) -> None:
-    compared = [line for line in lines if line["verdict"] in (published.SAME, published.DIFFERENT)]
+    compared = [line for line in lines if line["verdict"].split(";")[0] in (published.SAME, published.DIFFERENT)]
     assert {line["length"] for line in compared} == {"full"}
     assert {protocols.load(line["protocol"]).numbers for line in compared} == {"verified"}
     others = [line for line in lines if line not in compared]
