@@ -1,8 +1,10 @@
 """Polynomial programming with the random numbers of Hooper & Shekhovtsov: `python scripts/replay_polynomial.py [FILE]`.
 
-Each of their 60 published numbers is of one run on a GPU, whose noise is known: that of torch's CUDA generator at seed
-0. The same noise in our estimators and our descent tells whether a difference from our ten runs is due to chance or to
-a formula. Writes a line per method, exponent and epoch: theirs and ours, replayed. Some minutes on one core.
+Each of their 60 published numbers is of one run on a GPU. Its noise is known: their script (poly_p.py, commit 073ff8e)
+sets seed 0 for the values of the classes, after the seed of the run, so that every run draws from torch's CUDA
+generator at seed 0. The same noise in our estimators and our descent tells whether a difference from our ten runs is
+due to chance or to a formula. Writes a line per method, exponent and epoch: theirs and ours, replayed. Some minutes on
+one core.
 """
 
 from __future__ import annotations
@@ -117,8 +119,7 @@ def main() -> None:
             ours = {epoch.step: float(epoch.loss[0]) for epoch in replay(str(method.estimator), 50, p=p)}
             for setting, values in protocol.settings.items():
                 if values["p"] == p:
-                    step = protocol.step_in(setting)
-                    theirs = method.value(setting)
+                    step, theirs = protocol.reported[setting]["step"], method.value(setting)
                     line = {"method": method.method, "p": p, "epoch": step // IN_EPOCH, "theirs": theirs}
                     lines.append(line | {"replayed": float(f"{ours[step]:.6g}")})
                     print(*lines[-1].values(), flush=True)

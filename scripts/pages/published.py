@@ -39,8 +39,10 @@ that share of the paper's steps. ELBOs and losses are in nats.
 REPLAYED = """{answer}
 
 The published numbers of `hooper-polynomial` are of one run on a GPU, and {below} lie below the means of our ten. That
-run's noise is known: torch's CUDA generator at seed 0. `python scripts/replay_polynomial.py` feeds our estimators and
-our descent with it on a CPU. So the formulas are the same, and the differences from our ten runs are due to that noise.
+run's noise is known: the authors' script (`poly_p.py`, commit 073ff8e) sets seed 0 for the values of the classes, after
+the seed of the run, so that every run draws from torch's CUDA generator at seed 0. `python
+scripts/replay_polynomial.py` feeds our estimators and our descent with it on a CPU. So the formulas are the same, and
+the differences from our ten runs are due to that noise.
 ([The numbers](../results/reference/hooper-polynomial/replayed.csv).)
 """
 HEADER = ("protocol", "setting", "method", "theirs", "ours", "length", "difference", "verdict")
