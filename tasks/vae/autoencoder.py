@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from ...estimators.latents import Latent, LatentSpec, latent_at
+from ...estimators.latents import Latent, LatentSpec, Objective, latent_at
 from .boltzmann import Boltzmann
 from .latent_model import LatentModel
 from .likelihood import make_likelihood
+from .many_draws import many_draws
 
 CHAINS, FINAL_CHAINS = 128, 1024
 """Chains of annealed importance sampling at an evaluation, and at the last one."""
@@ -27,6 +28,7 @@ class Autoencoder(LatentModel):
     there. boltzmann: makes an RBM, the prior.
     """
 
+    decoder: nn.Sequential
     shift: Tensor | None
     steps: Tensor | None
 
@@ -82,9 +84,9 @@ class Autoencoder(LatentModel):
         """
         return self.likelihood.error(self.outputs(z), x)
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x given z) for bounds of many draws; shapes as above."""
-        return self.likelihood.log_density(self.outputs(z), x)
+    def log_likelihood(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """hard z -> log p(x given z), for bounds of many draws; shapes as above."""
+        return many_draws(self.decoder, self.likelihood, self.spec, x)
 
     @abstractmethod
     def posterior_means(self, x: Tensor, draws: int, generator: Generator | None) -> list[Tensor]:
@@ -103,8 +105,8 @@ class Autoencoder(LatentModel):
         """KL(q || p), [batch], or an unbiased estimate: q and z [1, batch, *event] are those of `sample_posterior`."""
 
     @abstractmethod
-    def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        """log p(x, z) - log q(z given x) at hard z of the first layer, [n, batch]; by one draw of the others."""
+    def log_weight(self, x: Tensor, latent: Latent, generator: Generator | None = None) -> Objective:
+        """hard z of the first layer -> log p(x, z) - log q(z given x), [n, batch]; by one draw of the others."""
 
     def weighted(self, kl: Tensor) -> Tensor:
         """A part of the KL times its weight, min(1, steps / kl_warmup)."""

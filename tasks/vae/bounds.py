@@ -40,10 +40,11 @@ def importance_weighted(
     bounds = []
     for images in x.split(max(1, min(rows, 100))):
         latent = vae.latent(vae.encode(images))
+        log_weight = vae.log_weight(images, latent, generator)
         total = torch.full(images.shape[:1], -math.inf, device=x.device)
         per_pass = max(1, rows // len(images))
         for start in range(0, samples, per_pass):
             z = latent.sample_many(min(per_pass, samples - start), generator)
-            total = torch.logaddexp(total, vae.log_weight(images, z, latent, generator).logsumexp(0))
+            total = torch.logaddexp(total, log_weight(z).logsumexp(0))
         bounds.append(total - math.log(samples))
     return torch.cat(bounds)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, linear, softplus
 
 from ...estimators.latents import Bernoulli
 from ...estimators.names import Unsupported
@@ -29,8 +30,12 @@ class Likelihood(nn.Module, ABC):
         """[*, batch, pixels] -> [*, batch]."""
 
     def log_density(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """log p(x given z) for bounds of many draws, the same as -error but for rounding."""
+        """log p(x given z) without its gradient, the same as -error but for rounding."""
         return -self.error(outputs, x)
+
+    def log_density_at(self, x: Tensor, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+        """h [*, batch, hidden] -> `log_density` at outputs weight h + bias; for bounds of many draws."""
+        return lambda h: self.log_density(linear(h, weight, bias), x)
 
     def means(self, outputs: Tensor) -> Tensor:
         """The mean image, in [0, 1]."""
@@ -51,16 +56,27 @@ class BernoulliPixels(Likelihood):
         return binary_cross_entropy_with_logits(outputs, x.expand_as(outputs), reduction="none").sum(-1)
 
     def log_density(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Σ x l - softplus(l) with softplus(l) = max(l, 0) - log σ(|l|).
+        """Σ x l - softplus(l)."""
+        return (x * outputs).sum(-1) - _softplus_(outputs.clone())
 
-        The σ(|l|), at least ½, are multiplied TOGETHER at a time before the logarithm is taken, which costs more than
-        all else.
-        """
-        factors = outputs.abs().sigmoid_().unflatten(-1, (math.gcd(TOGETHER, outputs.shape[-1]), -1)).prod(-2)
-        return (x * outputs).sum(-1) - outputs.relu().sum(-1) + factors.log().sum(-1)
+    def log_density_at(self, x: Tensor, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+        """The first sum is linear in h, so that it needs no outputs."""
+        along, constant = x @ weight, x @ bias
+        return lambda h: (h * along).sum(-1) + constant - _softplus_(linear(h, weight, bias))
 
     def sample(self, outputs: Tensor, generator: Generator | None) -> Tensor:
         return Bernoulli(outputs).sample(1, generator)[0]
+
+
+def _softplus_(outputs: Tensor) -> Tensor:
+    """Σ softplus(l) with softplus(l) = max(l, 0) - log σ(|l|). The outputs are overwritten.
+
+    The σ(|l|), at least ½, are multiplied TOGETHER at a time before the logarithm is taken, which costs more than all
+    else.
+    """
+    positive = outputs.relu().sum(-1)
+    factors = outputs.abs_().sigmoid_().unflatten(-1, (math.gcd(TOGETHER, outputs.shape[-1]), -1)).prod(-2)
+    return positive - factors.log().sum(-1)
 
 
 class Distance(Likelihood):

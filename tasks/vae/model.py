@@ -106,7 +106,8 @@ class Vae(Autoencoder):
         the logarithm of an unbiased estimate of p(z) by one draw."""
         if self.deeper is not None:
             q, drawn = self.deeper.sample_posterior(z, 1, generator)
-            return self.deeper.log_weight(z, drawn, q, generator)[0]
+            density = self.deeper.likelihood.log_density(self.deeper.outputs(drawn), z)
+            return (density + self.deeper.log_ratio(q, drawn, generator))[0]
         if self.boltzmann is not None:
             return self.boltzmann.neg_energy(z) - self.boltzmann.log_z()
         return latent.prior_log_prob(z) if self.prior is None else self.latent(self.prior).log_prob(z)
@@ -177,9 +178,13 @@ class Vae(Autoencoder):
         latent = self.latent(self.encode(x))
         return latent, latent.sample(n, generator)
 
-    def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        prior = self.prior_log_prob(latent, z, generator)
-        return prior + self.log_likelihood(x, z) - latent.log_prob(z)
+    def log_ratio(self, latent: Latent, z: Tensor, generator: Generator | None) -> Tensor:
+        """log p(z) - log q(z given x), shapes as `prior_log_prob`."""
+        return self.prior_log_prob(latent, z, generator) - latent.log_prob(z)
+
+    def log_weight(self, x: Tensor, latent: Latent, generator: Generator | None = None) -> Objective:
+        log_likelihood = self.log_likelihood(x)
+        return lambda z: log_likelihood(z) + self.log_ratio(latent, z, generator)
 
 
 def neg_entropy(latent: Latent) -> Tensor:

@@ -92,10 +92,11 @@ class StructuredPrediction(LatentModel):
             z = self.following(z, layer).sample(1, generator)[0]
         return z
 
-    def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        """log p(y given z_L) by one draw of the layers after z [n, batch, *event], [n, batch]: the average of its
+    def log_weight(self, x: Tensor, latent: Latent, generator: Generator | None = None) -> Objective:
+        """z [n, batch, *event] -> log p(y given z_L) by one draw of the layers after z, [n, batch]: the average of its
         exponential is an unbiased estimate of p(y given x)."""
-        return self.likelihood.log_density(self._outputs(self.last(z, generator), -1), x[..., self.upper :])
+        y = x[..., self.upper :]
+        return lambda z: self.likelihood.log_density(self._outputs(self.last(z, generator), -1), y)
 
     @torch.no_grad()
     def completed(self, x: Tensor, generator: Generator | None) -> Tensor:

@@ -142,9 +142,14 @@ class TwoGroups(Autoencoder):
             return sampled[0] + self.boltzmann.log_z()
         return neg_entropy(latent) + self._last_kl(one, second)[0] + self.boltzmann.log_z()
 
-    def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Generator | None = None) -> Tensor:
-        second = self.given(x, z)
-        below = second.sample(1, generator)
-        both = torch.cat([z, below[0]], -1)
-        log_p = self.boltzmann.neg_energy(both) - self.boltzmann.log_z() + self.log_likelihood(x, both)
-        return log_p - latent.log_prob(z) - second.log_prob(below)[0]
+    def log_weight(self, x: Tensor, latent: Latent, generator: Generator | None = None) -> Objective:
+        log_likelihood = self.log_likelihood(x)
+
+        def log_w(z: Tensor) -> Tensor:
+            second = self.given(x, z)
+            below = second.sample(1, generator)
+            both = torch.cat([z, below[0]], -1)
+            log_p = self.boltzmann.neg_energy(both) - self.boltzmann.log_z() + log_likelihood(both)
+            return log_p - latent.log_prob(z) - second.log_prob(below)[0]
+
+        return log_w

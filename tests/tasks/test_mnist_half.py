@@ -172,9 +172,9 @@ class MeanField(StructuredPrediction):
 class MeanOfLogs(StructuredPrediction):
     """The average of the logarithms in place of the logarithm of the average."""
 
-    def log_weight(self, x: Tensor, z: Tensor, latent: Latent, generator: Any = None) -> Tensor:
-        right = super().log_weight(x, z, latent, generator)
-        return right.mean(0, keepdim=True).expand_as(right)
+    def log_weight(self, x: Tensor, latent: Latent, generator: Any = None) -> Objective:
+        right = super().log_weight(x, latent, generator)
+        return lambda z: right(z).mean(0, keepdim=True).expand(len(z), -1)
 
 
 class NoDrawBelow(StructuredPrediction):
