@@ -19,6 +19,7 @@ from dvae_bench.bench.protocols.table import reproduction_table
 from dvae_bench.bench.report.numbers import MISSING, with_interval
 from dvae_bench.bench.store.store import Store
 
+from . import along
 from .estimators import table
 from .reference import FOLDER
 
@@ -53,12 +54,16 @@ FULL_LENGTH = "full-length"
 
 def page() -> str:
     lines = compared()
-    shown = [tuple(line[name] for name in HEADER) for line in lines]
+    shown = [tuple(line[name] for name in HEADER) for line in sorted(lines, key=_place)]
     others = elsewhere()
+    on_the_way = along.points(others)
+    others = others.drop(index=on_the_way.index)
     parts = [
         INTRODUCTION.format(summary=_summary(lines)),
         "## Numbers of protocols\n",
+        "First those at full length, then those that were run shorter, then those that were not run.\n",
         table(HEADER, shown),
+        along.section(on_the_way),
         "\n## With the authors' random numbers\n",
         REPLAYED.format(answer=f"**{replayed_answer()}**", below=_below(lines)),
         "## Numbers without a protocol here\n",
@@ -86,7 +91,7 @@ def full_length() -> str:
         if measured:
             rest = f"; {count.total() - measured} are not measured yet" if measured < count.total() else ""
             agree = f"{count[SAME]} of {measured} published numbers agree within the interval of the difference"
-            found.append(f"* `dvae-bench reproduce {name}`: {agree}{rest}.")
+            found.append(f"* `dvae-bench reproduce {name}`: {agree}{_fewer(lines, name)}{rest}.")
     found.append(f"* {replayed_answer()} ([How](docs/published.md#with-the-authors-random-numbers).)")
     verified = {name for name in protocols.names() if protocols.load(name).numbers == "verified"}
     full = [line for line in lines if line["length"] == "full" and line["protocol"] in verified]
@@ -95,6 +100,14 @@ def full_length() -> str:
         header = ("protocol", "setting", "method", "theirs", "ours", "verdict")
         found += ["", table(header, [tuple(line[name] for name in header) for line in apart])]
     return "\n".join(found)
+
+
+def _fewer(lines: list[dict[str, str]], name: str) -> str:
+    """In parentheses, with how many of the paper's seeds, if fewer."""
+    seeds = {
+        line["verdict"].partition("; ")[2] for line in lines if line["protocol"] == name and line["length"] == "full"
+    }
+    return f" ({', '.join(sorted(seeds - {''}))})" if seeds - {""} else ""
 
 
 def replayed() -> pd.DataFrame:
@@ -194,6 +207,11 @@ def _line(protocol: Protocol, method: str, setting: str, run: dict[str, Any] | N
 def _kind(line: dict[str, str]) -> str:
     """The verdict without its reasons and notes."""
     return line["verdict"].split(";")[0].split(":")[0]
+
+
+def _place(line: dict[str, str]) -> int:
+    """That of the line in the table: full length, run, not run."""
+    return 0 if line["length"] == "full" else 1 if line["length"] != MISSING else 2
 
 
 def _summary(lines: list[dict[str, str]]) -> str:

@@ -12,7 +12,7 @@ from dvae_bench.bench import protocols
 from dvae_bench.bench.protocols.excerpt import only
 from dvae_bench.bench.protocols.reproduce import Reproduction
 from dvae_bench.bench.rows import row
-from pages import published
+from pages import along, published
 
 EXACT = ("ZGR", "ReinMax", "MVE")
 
@@ -49,7 +49,28 @@ def test_the_exact_numbers_of_bias_and_variance_agree(lines: list[dict[str, str]
 
 def test_the_page_has_both_tables(lines: list[dict[str, str]]) -> None:
     page = (DOCS / "published.md").read_text(encoding="utf-8")
-    assert page.count("\n| ") == len(lines) + len(published.elsewhere()) + 4
+    others = published.elsewhere()
+    reached = along.points(others)
+    on_the_way = 2 * reached["method"].nunique()
+    assert page.count("\n| ") == len(lines) + len(others) - len(reached) + on_the_way + 6
+
+
+def test_the_table_starts_with_what_was_measured_at_full_length() -> None:
+    page = (DOCS / "published.md").read_text(encoding="utf-8")
+    table = page.partition("## Numbers of protocols")[2].partition("\n## ")[0]
+    _, _, *rows = (line for line in table.splitlines() if line.startswith("| "))
+    lengths = [row.split(" | ")[5] for row in rows]
+    kinds = [0 if each == "full" else 2 if each == "–" else 1 for each in lengths]
+    assert kinds == sorted(kinds) and set(kinds) == {0, 1, 2}
+
+
+def test_epochs_on_the_way_are_those_of_the_run(lines: list[dict[str, str]]) -> None:
+    """The last one is that of the table; the first one of the authors is not among ours, which start at 10."""
+    reached = along.points(published.elsewhere()).set_index(["method", "epoch"])["ours"]
+    (zgr,) = (line for line in lines if line["protocol"] == "hooper-2026-mnist" and line["theirs"] == "98.29 ± 0.64")
+    assert f"{reached['ZGR', 500]:.1f}" == zgr["ours"]
+    assert reached["ZGR"].index.tolist() == [10, 20, 50, 100, 200, 350, 500]
+    assert reached["ZGR"].is_monotonic_decreasing
 
 
 def test_a_search_that_goes_on_says_how_many_trials_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
