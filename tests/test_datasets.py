@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import torch
 from dvae_bench.estimators.names import UsageError
-from dvae_bench.tasks.vae import binarise, datasets
+from dvae_bench.tasks.vae import binarise, datasets, mirror
 from dvae_bench.tasks.vae.binarise import BINARISATIONS, prepare, to_batch
 from dvae_bench.tasks.vae.datasets import DATA_VARIABLE, MIRRORS, TEST, TRAIN, Dataset, load_mnist
 from idx_files import FILES, files_in, forget, nothing_found_yet, take_for_mnist
 
 ENVIRONMENT = os.environ.get(DATA_VARIABLE)
 DEVELOPERS_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-answers = datasets._answers
+answers = mirror.answers
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     def refuse(url: str, path: Path | None = None) -> bool:
         raise AssertionError(f"a test reached for {url}")
 
-    monkeypatch.setattr(datasets, "_answers", refuse)
-    monkeypatch.setattr(datasets, "_fetch", refuse)
+    monkeypatch.setattr(mirror, "answers", refuse)
+    monkeypatch.setattr(mirror, "fetch", refuse)
     yield from nothing_found_yet(monkeypatch, tmp_path / "cache")
 
 
@@ -262,8 +262,8 @@ class Mirrors:
 
     def __init__(self, served: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
         self.served, self.up, self.asked = served, set(MIRRORS), list[str]()
-        monkeypatch.setattr(datasets, "_answers", lambda url: url.rpartition("/")[0] + "/" in self.up)
-        monkeypatch.setattr(datasets, "_fetch", self.fetch)
+        monkeypatch.setattr(mirror, "answers", lambda url: url.rpartition("/")[0] + "/" in self.up)
+        monkeypatch.setattr(mirror, "fetch", self.fetch)
 
     def fetch(self, url: str, path: Path) -> None:
         self.asked.append(url)
@@ -340,9 +340,9 @@ def test_data_folder_comes_before_cache_and_download(mirrors: Mirrors, folder: P
 
 
 def test_a_mirror_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(MIRRORS) * datasets._ANSWER_WITHIN <= 10
+    assert len(MIRRORS) * mirror.ANSWER_WITHIN <= 10
     monkeypatch.setattr("pooch.HTTPDownloader.__call__", lambda *_, **__: time.sleep(1))
-    monkeypatch.setattr(datasets, "_ANSWER_WITHIN", 0.05)
+    monkeypatch.setattr(mirror, "ANSWER_WITHIN", 0.05)
     start = time.monotonic()
     assert not answers("https://nowhere.invalid/")
     assert time.monotonic() - start < 0.9

@@ -9,9 +9,10 @@ from .continuous import FAMILIES, Continuous, Gaussian
 from .discrete import Discrete
 from .encodings import Encodings
 from .exponential_family import ExponentialFamily
-from .latent import Latent, LatentSpec, Objective, expand_right, expectation, kept_wide
+from .latent import Latent, Objective, expand_right, expectation, kept_wide
 from .policy import Policy
 from .sequence import Sequence
+from .spec import LatentSpec
 from .subset import Subset
 
 LATENTS: dict[str, type[Discrete]] = {"bernoulli": Bernoulli, "categorical": Categorical}

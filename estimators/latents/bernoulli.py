@@ -11,9 +11,10 @@ from torch.nn.functional import logsigmoid
 
 from ..backward import transformed
 from .discrete import Discrete
-from .latent import LatentSpec, finite
+from .latent import finite
 from .natural import PROBABILITY, unconstrained
 from .noise import uniform
+from .spec import LatentSpec
 
 
 class Bernoulli(Discrete):

@@ -10,9 +10,10 @@ from torch import Generator, Tensor
 from torch.nn.functional import embedding
 
 from .discrete import Discrete
-from .latent import LatentSpec, finite
+from .latent import finite
 from .natural import SIMPLEX, unconstrained
 from .noise import gumbel, log_exponential, uniform
+from .spec import LatentSpec
 
 LANES = 16
 

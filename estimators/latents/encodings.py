@@ -11,7 +11,8 @@ from torch.nn.functional import embedding
 from ..names import UsageError
 from .categorical import Categorical
 from .codebook import CODEBOOKS, Codebook, LinearCodebook, distances, nearest
-from .latent import Enumerable, LatentSpec, widened
+from .latent import Enumerable, widened
+from .spec import LatentSpec
 
 
 class Encodings(Enumerable):

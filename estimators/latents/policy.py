@@ -9,9 +9,10 @@ import torch
 from torch import Generator, Tensor
 
 from ..names import Unsupported, UsageError
-from .latent import Enumerable, LatentSpec, finite
+from .latent import Enumerable, finite
 from .noise import gumbel
 from .sequence import Sequence
+from .spec import LatentSpec
 
 Network = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """(token before [*, K], state) -> (logits of the next token [*, K], state); the first token before is all 0."""

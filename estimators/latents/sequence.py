@@ -6,8 +6,9 @@ import torch
 from torch import Generator, Tensor
 
 from ..names import UsageError
-from .latent import Enumerable, LatentSpec, expand_right, finite, widened
+from .latent import Enumerable, expand_right, finite, widened
 from .noise import gumbel
+from .spec import LatentSpec
 
 
 class Sequence(Enumerable):

@@ -11,9 +11,9 @@ from torch.nn.functional import logsigmoid
 
 from ..names import UsageError
 from .exponential_family import ExponentialFamily
-from .latent import LatentSpec
 from .noise import gumbel
 from .product_tree import draw, log_total, marginals, product_tree, tilted
+from .spec import LatentSpec
 
 MOST = 2**40
 """Above the number of masks that can be listed; the sum of 2^20 such numbers still fits in 63 bits."""

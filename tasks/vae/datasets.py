@@ -15,8 +15,6 @@ import hashlib
 import os
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ...estimators.names import UsageError
-from . import idx
+from . import idx, mirror
 from .own_images import read_own
 
 SPLITS = ("60k/10k", "50k/10k/10k")
@@ -44,9 +42,6 @@ SHA256 = {
     "mnist-5k-images-idx3-ubyte": "1d63efb4ac5ab122c73fed605a3f2897fe3ede87e9b4e9fe369abbdd36dad1e7",
 }
 COUNTS = {TRAIN: 60_000, TEST: 10_000, "mnist-5k-images-idx3-ubyte": 5_000}
-_TIMEOUT = 3.0  # seconds to connect, and between two pieces
-_ANSWER_WITHIN = 4.0  # seconds for a mirror's first answer, name look-up included
-_PATIENCE, _SLOWEST = 15.0, 10_000  # seconds after which a download of fewer bytes per second is given up
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,17 +211,17 @@ def _cached() -> dict[str, Path]:
     if len(files) == 2:
         return files
     failures = []
-    for mirror in MIRRORS:
+    for address in MIRRORS:
         try:
-            if not _answers(f"{mirror}{TRAIN}.gz"):
+            if not mirror.answers(f"{address}{TRAIN}.gz"):
                 raise ConnectionError
             for name in (TRAIN, TEST):
                 if name not in _find(cache, name):
-                    _download(f"{mirror}{name}.gz", cache / "mnist")
+                    _download(f"{address}{name}.gz", cache / "mnist")
             return _find(cache, TRAIN, TEST)
         except (OSError, UsageError) as error:
             reason = "corrupt file" if isinstance(error, UsageError) else type(error).__name__
-            failures.append(f"{urlsplit(mirror).hostname}: {reason}")
+            failures.append(f"{urlsplit(address).hostname}: {reason}")
     raise OSError(", ".join(failures))
 
 
@@ -235,78 +230,6 @@ def _download(url: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as unchecked:
         path = Path(unchecked) / url.rpartition("/")[2]
-        _within_reason(lambda: _fetch(url, path), path)
+        mirror.download(url, path)
         read_idx(path, "try again")
         path.replace(folder / path.name)
-
-
-def _within_reason(fetch: Callable[[], None], path: Path) -> None:
-    """Run `fetch` in a thread. Raises what it raises, and OSError when it is too slow or `path` becomes too large."""
-    raised: list[Exception] = []
-
-    def run() -> None:
-        try:
-            fetch()
-        except Exception as error:
-            raised.append(error)
-
-    thread, start = threading.Thread(target=run, daemon=True), time.monotonic()
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)
-        size, seconds = path.stat().st_size if path.exists() else 0, time.monotonic() - start
-        if thread.is_alive() and (size > idx.LARGEST or (seconds > _PATIENCE and size < _SLOWEST * seconds)):
-            raise TimeoutError if size <= idx.LARGEST else ConnectionError
-    if raised:
-        raise raised[0]
-
-
-def _fetch(url: str, path: Path) -> None:
-    import pooch
-
-    bar = _ProgressBar(f"downloading {path.name}") if sys.stderr.isatty() else None
-    try:
-        pooch.HTTPDownloader(progressbar=bar or False, chunk_size=1 << 16, timeout=_TIMEOUT)(url, str(path), None)
-    finally:
-        if bar:
-            bar.close()
-
-
-def _answers(url: str) -> bool:
-    """Whether a mirror has the file, asked in a thread, since the look-up of its name has no time limit."""
-    import pooch
-
-    found: list[bool] = []
-
-    def ask() -> None:
-        try:
-            found.append(pooch.HTTPDownloader(timeout=_TIMEOUT)(url, None, None, check_only=True))
-        except OSError:
-            found.append(False)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_ANSWER_WITHIN)
-    return found == [True]
-
-
-class _ProgressBar:
-    """A rich progress bar with the four names that pooch needs."""
-
-    def __init__(self, label: str) -> None:
-        from rich.console import Console
-        from rich.progress import DownloadColumn, Progress
-
-        self.total = 0
-        self._bar = Progress(*Progress.get_default_columns(), DownloadColumn(), console=Console(stderr=True))
-        self._task = self._bar.add_task(label, total=None)
-        self._bar.start()
-
-    def update(self, size: int) -> None:
-        self._bar.update(self._task, total=self.total, advance=size)
-
-    def reset(self) -> None:
-        self._bar.reset(self._task)
-
-    def close(self) -> None:
-        self._bar.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from dvae_bench.estimators.names import UsageError
-from dvae_bench.tasks.vae import datasets, idx
+from dvae_bench.tasks.vae import datasets, idx, mirror
 from dvae_bench.tasks.vae.datasets import TEST, TRAIN, load_mnist
 from dvae_bench.tasks.vae.own_images import read_own
 from hypothesis import strategies as st
@@ -92,8 +92,8 @@ def server() -> Iterator[str]:
 def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty user cache, no data folder, and short limits."""
     take_for_mnist(monkeypatch)
-    monkeypatch.setattr(datasets, "_TIMEOUT", 1.0)
-    monkeypatch.setattr(datasets, "_PATIENCE", 2.0)
+    monkeypatch.setattr(mirror, "TIMEOUT", 1.0)
+    monkeypatch.setattr(mirror, "PATIENCE", 2.0)
     monkeypatch.setattr(idx, "LARGEST", 8 << 20)
     for _ in nothing_found_yet(monkeypatch, tmp_path / "cache"):
         yield tmp_path / "cache"
@@ -129,7 +129,7 @@ def test_with_no_mirror_left_one_sentence_says_why(
 
 
 def test_every_mirror_is_asked_over_https() -> None:
-    assert len(datasets.MIRRORS) >= 2 and all(mirror.startswith("https://") for mirror in datasets.MIRRORS)
+    assert len(datasets.MIRRORS) >= 2 and all(address.startswith("https://") for address in datasets.MIRRORS)
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
