@@ -30,7 +30,7 @@ class Likelihood(nn.Module, ABC):
         """[*, batch, pixels] -> [*, batch]."""
 
     def log_density(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """log p(x given z) without its gradient, the same as -error but for rounding."""
+        """log p(x given z), the same as -error but for rounding; faster where no gradient is taken."""
         return -self.error(outputs, x)
 
     def log_density_at(self, x: Tensor, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
