@@ -89,7 +89,9 @@ def full_length() -> str:
     for name, count in counts.items():
         measured = count[SAME] + count[DIFFERENT]
         if measured:
-            rest = f"; {count.total() - measured} are not measured yet" if measured < count.total() else ""
+            rest = (
+                f"; {count.total() - measured} are not measured at full length yet" if measured < count.total() else ""
+            )
             agree = f"{count[SAME]} of {measured} published numbers agree within the interval of the difference"
             found.append(f"* `dvae-bench reproduce {name}`: {agree}{_fewer(lines, name)}{rest}.")
     found.append(f"* {replayed_answer()} ([How](docs/published.md#with-the-authors-random-numbers).)")
@@ -198,7 +200,8 @@ def _line(protocol: Protocol, method: str, setting: str, run: dict[str, Any] | N
         return shown | {"difference": MISSING, "verdict": f"{APART}: {run['status']}"}
     apart = difference(run, protocol.runs)
     if math.isnan(apart.lo):
-        return shown | {"difference": MISSING, "verdict": f"{APART}: one run, and no spread is published"}
+        without = "no spread is published" if math.isnan(run["spread"]) else "how many they ran was not read"
+        return shown | {"difference": MISSING, "verdict": f"{APART}: one run, and {without}"}
     shown["difference"] = with_interval(apart.value, apart.lo, apart.hi)
     notes = [] if run["status"] == "reproduction" else [run["status"]]
     return shown | {"verdict": "; ".join([SAME if apart.lo <= 0 <= apart.hi else DIFFERENT, *notes])}
