@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 from dvae_bench.bench import protocols
+from dvae_bench.bench.protocols.protocol import Method
 from dvae_bench.bench.report.numbers import MISSING
 from dvae_bench.bench.store.store import Store
+from dvae_bench.estimators.registry import ESTIMATORS
 
 from .estimators import table
 from .reference import FOLDER
@@ -36,7 +38,7 @@ def points(published: pd.DataFrame) -> pd.DataFrame:
         [
             (method.method, f"{setting}, lr={method.values.get('lr', protocol.values['lr']):g}", step // steps, -value)
             for method in protocol.methods
-            for step, value in losses.loc[losses["estimator"] == method.estimator, ["step", "value"]].to_numpy()
+            for step, value in losses.loc[losses["estimator"] == _stored(method), ["step", "value"]].to_numpy()
         ],
         columns=["method", "setting", "epoch", "ours"],
     )
@@ -46,12 +48,18 @@ def points(published: pd.DataFrame) -> pd.DataFrame:
     return theirs.merge(ours, on=["method", "setting", "epoch"]).set_index("line")
 
 
+def _stored(method: Method) -> str:
+    """The name of its estimator in the rows."""
+    (name,) = ESTIMATORS.select([method.estimator])
+    return str(name)
+
+
 def section(found: pd.DataFrame) -> str:
     """The section, from `points`."""
     epochs = sorted(found["epoch"].unique())
     last = found[found["epoch"] == epochs[-1]].sort_values("ours")
-    ends = [f"{each.method} at {each.ours:.2f} (theirs: {each.theirs})" for each in last.itertuples()]
-    answer = f"**After {epochs[-1]} epochs, ours ends with {', '.join(ends)}.**"
+    ends = [f"{each.method} {each.ours:.2f} (theirs {each.theirs})" for each in last.itertuples()]
+    answer = f"**Ours after {epochs[-1]} epochs: {', '.join(ends)}.**"
     rows = []
     for method, each in found.groupby("method"):
         by_epoch = each.set_index("epoch")
