@@ -93,7 +93,7 @@ def full_length() -> str:
                 f"; {count.total() - measured} are not measured at full length yet" if measured < count.total() else ""
             )
             agree = f"{count[SAME]} of {measured} published numbers agree within the interval of the difference"
-            found.append(f"* `dvae-bench reproduce {name}`: {agree}{_fewer(lines, name)}{rest}.")
+            found.append(f"* `dvae-bench reproduce {name}`: {agree}{_notes(lines, name)}{rest}.")
     found.append(f"* {replayed_answer()} ([How](docs/published.md#with-the-authors-random-numbers).)")
     verified = {name for name in protocols.names() if protocols.load(name).numbers == "verified"}
     full = [line for line in lines if line["length"] == "full" and line["protocol"] in verified]
@@ -104,12 +104,11 @@ def full_length() -> str:
     return "\n".join(found)
 
 
-def _fewer(lines: list[dict[str, str]], name: str) -> str:
-    """In parentheses, with how many of the paper's seeds, if fewer."""
-    seeds = {
-        line["verdict"].partition("; ")[2] for line in lines if line["protocol"] == name and line["length"] == "full"
-    }
-    return f" ({', '.join(sorted(seeds - {''}))})" if seeds - {""} else ""
+def _notes(lines: list[dict[str, str]], name: str) -> str:
+    """In parentheses, what the verdicts of a protocol at full length add, such as fewer seeds than the paper's."""
+    full = (line["verdict"] for line in lines if line["protocol"] == name and line["length"] == "full")
+    found = {verdict.partition("; ")[2] for verdict in full} - {""}
+    return f" ({', '.join(sorted(found))})" if found else ""
 
 
 def replayed() -> pd.DataFrame:

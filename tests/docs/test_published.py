@@ -47,7 +47,7 @@ def test_the_exact_numbers_of_bias_and_variance_agree(lines: list[dict[str, str]
     assert len(exact) == 54 and {line["verdict"] for line in exact} == {published.SAME}
 
 
-def test_the_page_has_both_tables(lines: list[dict[str, str]]) -> None:
+def test_the_page_has_all_tables(lines: list[dict[str, str]]) -> None:
     page = (DOCS / "published.md").read_text(encoding="utf-8")
     others = published.elsewhere()
     reached = along.points(others)
