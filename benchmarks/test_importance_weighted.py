@@ -19,7 +19,7 @@ from dvae_bench.tasks.vae.mnist_vae import MnistVae
 from torch import Tensor, nn
 
 IMAGES, ALL, DRAWS, ROWS = 100, 10_000, 5000, 1000
-TIMED = 200
+TIMED = 1000
 """Draws per image that are timed; their time is proportional to their number."""
 NETWORKS = {
     "linear": {"arch": "linear"},

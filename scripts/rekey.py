@@ -2,7 +2,8 @@
 
 A cell's key hashes the code that measured it, messages included, so that a change of words makes it stale. Only after
 `scripts/same_numbers.py compare` has shown that the code before and after gives the same numbers may results keep
-standing: this script then writes each part again, its rows untouched, with today's recipe and under today's key.
+standing, or where CHANGELOG names the draws that changed, so that a new measurement differs by its Monte Carlo error:
+this script then writes each part again, its rows untouched, with today's recipe and under today's key.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ..backward import transformed
 from .discrete import Discrete
 from .latent import finite
 from .natural import PROBABILITY, unconstrained
-from .noise import uniform
+from .noise import bits, uniform
 from .spec import LatentSpec
 
 
@@ -60,6 +60,10 @@ class Bernoulli(Discrete):
     def sample(self, n: int, generator: Generator | None) -> Tensor:
         p = self.logits.detach().sigmoid()
         return uniform((n, *p.shape), p, generator).lt_(p)
+
+    def sample_many(self, n: int, generator: Generator | None) -> Tensor:
+        """From a byte of noise a bit, where `sample` takes four."""
+        return bits(self.logits.detach().sigmoid(), n, generator)
 
     def noise(self, n: int, generator: Generator | None) -> Tensor:
         """Logistic noise log u - log(1 - u)."""

@@ -33,7 +33,7 @@ def importance_weighted(
     generator: Generator | None,
     rows: int = 1000,
 ) -> Tensor:
-    """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), streamed in chunks of `rows` draws.
+    """log (1/K) Σ_k p(x, z_k) / q(z_k given x), [images] (Burda et al. 2016), by passes of `rows` draws.
 
     Where there is no posterior it is log (1/K) Σ_k p(lower half given z_k).
     """
@@ -41,10 +41,8 @@ def importance_weighted(
     for images in x.split(max(1, min(rows, 100))):
         latent = vae.latent(vae.encode(images))
         log_weight = vae.log_weight(images, latent, generator)
-        total = torch.full(images.shape[:1], -math.inf, device=x.device)
         per_pass = max(1, rows // len(images))
-        for start in range(0, samples, per_pass):
-            z = latent.sample_many(min(per_pass, samples - start), generator)
-            total = torch.logaddexp(total, log_weight(z).logsumexp(0))
-        bounds.append(total - math.log(samples))
+        draws = [min(per_pass, samples - start) for start in range(0, samples, per_pass)]
+        log_weights = torch.cat([log_weight(latent.sample_many(n, generator)) for n in draws])
+        bounds.append(log_weights.logsumexp(0) - math.log(samples))
     return torch.cat(bounds)

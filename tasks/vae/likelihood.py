@@ -60,9 +60,17 @@ class BernoulliPixels(Likelihood):
         return (x * outputs).sum(-1) - _softplus_(outputs.clone())
 
     def log_density_at(self, x: Tensor, weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
-        """The first sum is linear in h, so that it needs no outputs."""
-        along, constant = x @ weight, x @ bias
-        return lambda h: (h * along).sum(-1) + constant - _softplus_(linear(h, weight, bias))
+        """Of a black and white image, Σ log σ(±l), a pass or two fewer over the pixels than Σ x l - softplus(l)."""
+        general = super().log_density_at(x, weight, bias)
+        if not torch.equal(x, x.round()):
+            return general
+        sign, least = 2 * x - 1, torch.finfo(x.dtype).tiny
+
+        def log_density(h: Tensor) -> Tensor:
+            p = linear(h, weight, bias).mul_(sign).sigmoid_().unflatten(-1, (_together(x), -1)).prod(-2)
+            return p.log_().sum(-1) if p.amin() >= least else general(h)
+
+        return log_density
 
     def sample(self, outputs: Tensor, generator: Generator | None) -> Tensor:
         return Bernoulli(outputs).sample(1, generator)[0]
@@ -75,8 +83,12 @@ def _softplus_(outputs: Tensor) -> Tensor:
     else.
     """
     positive = outputs.relu().sum(-1)
-    factors = outputs.abs_().sigmoid_().unflatten(-1, (math.gcd(TOGETHER, outputs.shape[-1]), -1)).prod(-2)
+    factors = outputs.abs_().sigmoid_().unflatten(-1, (_together(outputs), -1)).prod(-2)
     return positive - factors.log().sum(-1)
+
+
+def _together(pixels: Tensor) -> int:
+    return math.gcd(TOGETHER, pixels.shape[-1])
 
 
 class Distance(Likelihood):

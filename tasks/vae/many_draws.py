@@ -2,7 +2,7 @@
 
 classes   a one-hot site picks a row of the first matrix; of two classes, the second adds the difference of its rows
 tanh      tanh a = 2 σ(2 a) - 1 with the factors inside the matrices: torch's σ takes a tenth of the time of its tanh
-pixels    Σ x l of the outputs l = W h + b is h · Wᵀ x + b · x, without a pass over the pixels
+pixels    those of a black and white image have the probability σ(l) or σ(-l): eight are multiplied before a logarithm
 """
 
 from __future__ import annotations

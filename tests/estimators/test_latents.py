@@ -20,7 +20,7 @@ from dvae_bench.estimators.latents import (
     Latent,
     expectation,
 )
-from dvae_bench.estimators.latents.noise import uniform
+from dvae_bench.estimators.latents.noise import bits, uniform
 from scipy import stats
 from torch import Generator, Tensor
 
@@ -125,6 +125,20 @@ def test_samples_have_the_frequencies_of_their_probabilities(kind: str) -> None:
         same = (z.flatten(1).unsqueeze(1) == support.flatten(1)).all(-1)
         assert same.sum() == DRAWS
         assert stats.chisquare(same.sum(0).numpy(), expected).pvalue >= ALPHA
+
+
+@both_types
+def test_bits_of_a_byte_keep_what_a_byte_cannot_tell(dtype: torch.dtype) -> None:
+    """Binomial, at probabilities between multiples of 1/256; the multiples below them are rejected."""
+    p = torch.tensor([1 / 600, 0.3, 0.5 + 1 / 300, 1 - 1 / 600, 0, 0.25, 1], dtype=dtype)
+    n = 50 * DRAWS
+    z = bits(p, n, seeded(9))
+    assert z.dtype == dtype and set(z.unique().tolist()) == {0, 1}
+    ones, below = z.sum(0).long().tolist(), (256 * p).floor() / 256
+    chances = [stats.binomtest(count, n, float(chance)).pvalue for count, chance in zip(ones, p, strict=True)]
+    assert min(chances) >= ALPHA
+    wrong = [stats.binomtest(count, n, float(chance)).pvalue for count, chance in zip(ones[:4], below, strict=False)]
+    assert max(wrong) < ALPHA
 
 
 @every_kind

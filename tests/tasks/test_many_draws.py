@@ -40,20 +40,22 @@ def system(spec: LatentSpec, network: str) -> tuple[nn.Sequential, Tensor, Tenso
     return decoder, torch.rand(IMAGES, PIXELS, dtype=torch.float64), z
 
 
-def both(spec: LatentSpec, network: str, likelihood: str = "bernoulli") -> tuple[Tensor, Tensor]:
+def both(spec: LatentSpec, network: str, likelihood: str = "bernoulli", grey: bool = True) -> tuple[Tensor, Tensor]:
     """log p(x given z) by `many_draws`, and by the decoder."""
     decoder, x, z = system(spec, network)
+    x = x if grey else x.round()
     pixels = make_likelihood(likelihood, PIXELS, 0.3).double()
     with torch.no_grad():
         found = many_draws(decoder, pixels, spec, x)(z)
         return found, -pixels.error(decoder(z.flatten(-len(spec.event_shape))), x)
 
 
+@pytest.mark.parametrize("grey", [True, False], ids=["grey", "black and white"])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_it_is_the_decoders(spec: LatentSpec, network: str, likelihood: str) -> None:
-    found, expected = both(spec, network, likelihood)
+def test_it_is_the_decoders(spec: LatentSpec, network: str, likelihood: str, grey: bool) -> None:
+    found, expected = both(spec, network, likelihood, grey)
     assert found.shape == (DRAWS, IMAGES)
     torch.testing.assert_close(found, expected)
 
@@ -85,12 +87,14 @@ def next_class(spec: LatentSpec, weight: Tensor, bias: Tensor) -> Callable[[Tens
     return lambda z: nn.functional.linear(z.roll(1, -1).flatten(-len(spec.event_shape)), weight, bias)
 
 
+@pytest.mark.parametrize("grey", [True, False], ids=["grey", "black and white"])
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
-def test_pixels_stay_within_rounding(scale: float) -> None:
+def test_pixels_stay_within_rounding(scale: float, grey: bool) -> None:
     """eps √n of the sum of the sizes of the n terms, W h and b apart, at outputs from 0.1 to 1,000."""
     torch.manual_seed(0)
     weight, bias, h = scale * torch.randn(784, 200), scale * torch.randn(784), torch.rand(DRAWS, IMAGES, 200)
     x = torch.rand(IMAGES, 784)
+    x = x if grey else x.round()
     found = BernoulliPixels().log_density_at(x, weight, bias)(h).double()
     weight, bias, h, x = weight.double(), bias.double(), h.double(), x.double()
     exact = -BernoulliPixels().error(nn.functional.linear(h, weight, bias), x)
@@ -98,3 +102,11 @@ def test_pixels_stay_within_rounding(scale: float) -> None:
     error = torch.finfo(torch.float32).eps * 784**0.5 * sizes
     assert ((found - exact).abs() <= error).all()
     assert ((found - exact + x @ bias).abs() > error).all(), "without the bias it would be seen"
+
+
+@pytest.mark.parametrize("output", [-5.0, -12.0, -200.0])
+def test_a_product_too_small_for_a_float_is_not_taken(output: float) -> None:
+    """Pixels of probability e^output: eight of them are a float of full precision, a subnormal one, none."""
+    x, h = torch.ones(IMAGES, 784), torch.zeros(DRAWS, IMAGES, 1)
+    found = BernoulliPixels().log_density_at(x, torch.zeros(784, 1), torch.full((784,), output))(h)
+    torch.testing.assert_close(found, torch.full((DRAWS, IMAGES), 784 * (output - math.log1p(math.exp(output)))))
