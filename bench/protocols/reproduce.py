@@ -81,7 +81,7 @@ class Reproduction:
         stored = Scale.stored(earlier.get("scale"), self.scale)
         if budget is not None and earlier.get("asked") == asked and stored is not None:
             self.scale = stored
-        else:
+        elif budget is not None or any(session.unfinished() for session in self.sessions()):
             end = time.perf_counter() + (duration(budget) if budget is not None else 0.0)
             measured = paces(self.protocol, self._probe)
             if budget is not None:

@@ -68,6 +68,7 @@ class TestReproduce:
         assert table["status"].to_list() == ["reproduction", "reproduction", "2 unsupported; no number published"]
         assert table["chosen"].to_list()[0].startswith("rloo lr=0.") and table["difference"].notna().sum() == 2
         again = command("reproduce", tiny, "-o", folder)
+        assert "estimated" not in again.out, "nothing is left to time"
         assert "cells: 6 reused" in again.out and f"page: {folder / 'index.html'}" in again.out
         assert pd.read_csv(folder / "tables" / "reproduction.csv").set_index("method").equals(table)
 
