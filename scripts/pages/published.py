@@ -193,7 +193,8 @@ def _line(protocol: Protocol, method: str, setting: str, run: dict[str, Any] | N
         return dict.fromkeys(HEADER, MISSING) | shown | {"verdict": "; ".join(why)}
     if not math.isnan(run["spread"]):
         shown["theirs"] += f" ± {run['spread']:{form}}"
-    shown["ours"] = with_interval(run["ours"], run["lo"], run["hi"])
+    alone = math.isnan(run["lo"]) or run["lo"] == run["hi"]
+    shown["ours"] = f"{run['ours']:{form}}" if alone else with_interval(run["ours"], run["lo"], run["hi"])
     shown["length"] = "full" if run["share"] == 1 else f"{run['share']:.0%}"
     if math.isnan(run["difference"]):
         return shown | {"difference": MISSING, "verdict": f"{APART}: {run['status']}"}
