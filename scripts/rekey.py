@@ -48,9 +48,10 @@ def rekey(folder: Path) -> None:
                 changed[name] = changed.get(name, 0) + 1
         if (new := cell.key()) != key:
             rows: Any = store.rows([key]).to_dict("records")
-            store.put(new, pack(new, part.status, recipe, rows))
+            if not store.part(new).exists():  # else the cell was measured anew, and the old part is out of date
+                store.put(new, pack(new, part.status, recipe, rows))
+                written += 1
             store.part(key).unlink()
-            written += 1
     besides = ", ".join(f"{name} of {count}" for name, count in changed.items()) or "nothing"
     print(f"{folder}: {written} of {len(store.stored())} parts have a new key; besides the code, {besides} differs")
 

@@ -18,7 +18,7 @@ def difference(line: Any, runs: int) -> Quantity:
     """Ours less theirs with a 95 % interval that includes the chance in theirs. line: one of a protocol's table.
 
     runs: how many runs theirs averages, 0 if that is unknown. Theirs has the published spread or else that of our runs;
-    with runs unknown it counts as exact. A single run of ours has the published spread too, or else no interval. If
+    with runs unknown it counts as one run. A single run of ours has the published spread too, or else no interval. If
     theirs is a single run, its interval is the range of ours, given at least ENOUGH of them: that holds for any
     distribution. Half a unit of the last published digit is added on both sides.
     """
@@ -35,7 +35,7 @@ def difference(line: Any, runs: int) -> Quantity:
         lo, hi = line["least"] - theirs, line["most"] - theirs
     else:
         of_ours = line["sd"] ** 2 / n
-        of_theirs = (line["spread"] if known else line["sd"]) ** 2 / runs if runs else 0.0
+        of_theirs = (line["spread"] if known else line["sd"]) ** 2 / max(runs, 1)
         shares = of_ours**2 / (n - 1) + (of_theirs**2 / (runs - 1) if known and runs > 1 else 0.0)
         total = of_ours + of_theirs
         # Their variance is ours where no spread is published, so that only our degrees of freedom enter.

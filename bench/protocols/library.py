@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from dataclasses import MISSING, fields
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from ...estimators.names import UsageError, nearest
 from ...estimators.registry import Plugin
-from ..sources import SOURCES
+from ..sources import SOURCES, STEPS
 from .protocol import TRAINING_IMAGES, Method, Protocol, Table
 from .search import range_of, sweeps
 
@@ -108,7 +109,7 @@ def _in_words(kind: str) -> str:
 def _check(protocol: Protocol) -> None:
     """Check what concerns values and several keys at once. Raises UsageError."""
     name = f"{protocol.name}.toml"
-    if (protocol.steps > 0) == (protocol.epochs > 0):
+    if min(protocol.steps, protocol.epochs) < 0 or (protocol.steps > 0) == (protocol.epochs > 0):
         raise UsageError(f"{name}: give either steps or epochs, above 0")
     if protocol.source not in SOURCES:
         raise UsageError(f"{name}: source must be one of {', '.join(SOURCES)}, got {protocol.source!r}")
@@ -144,6 +145,12 @@ def _check(protocol: Protocol) -> None:
     searched = bool(protocol.sweep) or any("{" in method.estimator for method in protocol.methods)
     if searched and not protocol.selection_seeds:
         raise UsageError(f"{name} has a sweep but no selection_seeds; add some, such as [1000]")
+    if searched and protocol.source != STEPS.name:
+        raise UsageError(f"{name}: only trainings are searched; give each method of a toy one value of each parameter")
+    own = [*protocol.settings.items(), *((method.method, method.values) for method in protocol.methods)]
+    for key, (line, values) in itertools.product(("batch", "split"), own if protocol.epochs else ()):
+        if isinstance(values, dict) and key in values:
+            raise UsageError(f"{name}: {line!r} has its own {key}, so that epochs have no one length; give steps")
     for key, choices in protocol.sweep.items():
         if choices == [] or not (isinstance(choices, list) or range_of([choices])):
             raise UsageError(f"{name}: sweep.{key} must be a list of values or a range, '1e-4..1e-2', got {choices!r}")

@@ -52,6 +52,9 @@ class Reproduction:
         if steps and steps > protocol.length:
             counted = SOURCES[protocol.source].counted
             raise UsageError(f"{protocol.name} has {protocol.length} {counted}; give --steps of at most that many")
+        full = Scale.full(protocol)
+        if most_trials and all(len(trials(protocol, *line, full)) == 1 for line in protocol.lines()):
+            raise UsageError(f"{protocol.name} searches nothing; leave --trials out")
         if most_trials and most_trials > max(1, protocol.trials):
             why = f"has {protocol.trials} trials" if protocol.trials else "searches a grid"
             raise UsageError(f"{protocol.name} {why}; give --trials of at most {max(1, protocol.trials)}")

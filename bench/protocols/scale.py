@@ -14,7 +14,7 @@ from ..sources.settings import TrainSettings
 from .protocol import Method, Protocol
 from .search import points
 
-IN_STEPS = ("warmup",)
+IN_STEPS = ("warmup", "kl_warmup")
 PER_STEP = ("rate",)
 """Parameters of tasks and estimators in units of training steps, and per training step: they scale with the length."""
 

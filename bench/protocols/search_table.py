@@ -32,7 +32,7 @@ def search_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> Table:
             continue
         best, median = known.max(), np.median(known)
         line = {"setting": setting, "method": method, "trials": len(known), "diverged": int(np.isinf(known).sum())}
-        line |= {"median": sign * median, "best": sign * best, "gain": best - median if np.isfinite(best) else np.nan}
+        line |= {"median": sign * median, "best": sign * best, "gain": best - median if np.isfinite(median) else np.nan}
         line |= {"reporting seeds": sign * reported.get(tuple(map(str, choice)), np.nan)}
         lines.append(line | {"chosen": label(protocol, choice)})
     numbers = pd.DataFrame(lines)

@@ -24,7 +24,7 @@ def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, T
     scores = scored(rows, protocol, scale)
     for method, setting in protocol.lines():
         candidates, means = trials(protocol, method, setting, scale), scores[method.method, setting]
-        best = max(range(len(candidates)), key=lambda k: -np.inf if np.isnan(means[k]) else means[k])
+        best = max(range(len(candidates)), key=lambda k: (not np.isnan(means[k]), means[k]))
         if len(candidates) == 1 or not np.isnan(means[best]):
             found[method.method, setting] = candidates[best]
     return found
@@ -46,14 +46,16 @@ def outcomes(rows: pd.DataFrame, protocol: Protocol, metric: str, step: int | No
     """How each cell ended, with columns estimator, task, seed, value, runs, lo, hi, score, step, data and status.
 
     value: the metric at this step or, without one, at the last step or its best along training, as the protocol
-    reports; NaN if there is none. runs: the values of the runs in the cell, of one training just the value. lo, hi: the
-    row's own interval. score: the value with higher values better; -inf when the training diverged.
+    reports; NaN if there is none or, at that step, no finite one. runs: the values of the runs in the cell, of one
+    training just the value. lo, hi: the row's own interval. score: the value with higher values better; -inf when the
+    training diverged.
     """
     of_source = rows[rows["source"] == protocol.source]
     ends = []
     for (estimator, task, seed), cell in of_source.groupby(["estimator", "task", "seed"]):
         failed = cell[(cell["metric"] == "") & (cell["status"] != "ok")]
-        curve = cell[(cell["metric"] == metric) & np.isfinite(cell["value"])].sort_values("step")
+        considered = np.isfinite(cell["value"]) | (protocol.report == "last")
+        curve = cell[(cell["metric"] == metric) & considered].sort_values("step")
         if step is not None:
             curve = curve[curve["step"] == step]
         sign = -1.0 if (curve["direction"] == "lower").any() else 1.0
@@ -62,9 +64,10 @@ def outcomes(rows: pd.DataFrame, protocol: Protocol, metric: str, step: int | No
         runs: list[float] = []
         if len(curve) and status == "ok":
             at = curve.iloc[-1] if protocol.report == "last" else curve.loc[(sign * curve["value"]).idxmax()]
-            value, lo, hi = at["value"], at["lo"], at["hi"]
-            runs = [value] if protocol.source == STEPS.name else list(at["blocks"])
-            score = sign * value
+            if np.isfinite(at["value"]):
+                value, lo, hi = at["value"], at["lo"], at["hi"]
+                runs = [value] if protocol.source == STEPS.name else list(at["blocks"])
+                score = sign * value
         ends.append(
             {
                 "estimator": estimator,

@@ -18,7 +18,7 @@ from ..sources import STEPS
 from ..statistics import intervals as st
 from .protocol import Method, Protocol
 from .scale import Scale, Trial, settings_at, trials
-from .selection import chosen, outcomes
+from .selection import chosen, outcomes, scored
 
 INTERVAL_SEEDS = 3
 _METRICS = {"elbo": "ELBO", "iw": "importance-weighted bound", "loss": "loss", "reconstruction": "reconstruction"}
@@ -51,12 +51,12 @@ def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> 
 
 
 def _numbers(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> pd.DataFrame:
-    choices = chosen(rows, protocol, scale)
+    choices, scores = chosen(rows, protocol, scale), scored(rows, protocol, scale)
     ends = {s: outcomes(rows, protocol, protocol.measured_in(s), protocol.step_in(s)) for s in protocol.settings}
-    lines = [
-        _line(protocol, scale, method, setting, choices.get((method.method, setting)), ends[setting])
-        for method, setting in protocol.lines()
-    ]
+    lines = []
+    for method, setting in protocol.lines():
+        line = (method.method, setting)
+        lines.append(_line(protocol, scale, method, setting, choices.get(line), scores[line], ends[setting]))
     numbers = pd.DataFrame(lines)
     both = numbers["theirs"].notna() & numbers["ours"].notna()
     for column in ("theirs", "ours"):
@@ -66,15 +66,25 @@ def _numbers(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> pd.DataFra
 
 
 def _line(
-    protocol: Protocol, scale: Scale, method: Method, setting: str, choice: Trial | None, ends: pd.DataFrame
+    protocol: Protocol,
+    scale: Scale,
+    method: Method,
+    setting: str,
+    choice: Trial | None,
+    scores: list[float],
+    ends: pd.DataFrame,
 ) -> dict[str, Any]:
+    """scores: those of all its trials. Without a choice, what became of the trials is told, and no number of theirs."""
     estimator, task = map(str, choice or ("", ""))
     mine = [(str(e), str(t)) for e, t in ([choice] if choice else trials(protocol, method, setting, scale))]
     own = ends[[pair in mine for pair in zip(ends["estimator"], ends["task"], strict=True)]]
     own = own[own["seed"].isin(range(scale.seeds) if choice else protocol.selection_seeds)]
-    values = np.array(list(itertools.chain(*own["runs"])), dtype=float) * (-1.0 if protocol.negated else 1.0)
+    runs = itertools.chain(*own["runs"]) if choice else ()
+    values = np.array(list(runs), dtype=float) * (-1.0 if protocol.negated else 1.0)
     ours, theirs = _over_runs(values, own), method.value(setting)
-    reasons, few = _reasons(protocol, scale, method, setting, own), _few(protocol, own)
+    reasons, few = _reasons(protocol, scale, method, setting, own), _few(protocol, own) if choice else []
+    if (lacking := int(np.isnan(scores).sum())) and len(scores) > 1 and not (own["status"] != "ok").any():
+        reasons.append(f"{lacking} of {len(scores)} trials have no result")
     return {
         "setting": setting,
         "method": method.method,

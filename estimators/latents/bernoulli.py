@@ -134,7 +134,7 @@ class Bernoulli(Discrete):
 
     def kl_to_prior(self) -> Tensor:
         """KL(q || Bernoulli(1/2)^D) = Σ_d p_d φ_d + log σ(-φ_d) + log 2, [*batch]."""
-        return kl_to_uniform(self.logits) if transformed() else _KlToPrior.apply(self.logits)
+        return kl_to_uniform(finite(self.logits)) if transformed() else _KlToPrior.apply(self.logits)
 
 
 def kl_to_uniform(logits: Tensor) -> Tensor:

@@ -26,12 +26,22 @@ def _protocol(protocol: Protocol) -> str:
     lines.append(f"* numbers: {protocol.numbers}" + (f"; spread: {protocol.spread}" if protocol.spread else ""))
     search = f"{protocol.trials} trials at random" if protocol.trials else "a grid"
     sweep = "; ".join(f"{key} of {_values(values)}" for key, values in protocol.sweep.items())
-    length = f"{protocol.length} {SOURCES[protocol.source].counted}, {protocol.seeds} seeds"
+    seeds = f"{protocol.seeds} seed{'' if protocol.seeds == 1 else 's'}"
+    length = f"{protocol.length} {SOURCES[protocol.source].counted}, {seeds}"
     lines.append(f"* {length}" + (f"; {protocol.select} of {search}: {sweep}" if sweep else ""))
     given = {**protocol.values, **protocol.measuring}
     lines.append(f"* task: {', '.join([protocol.task, *(f'{key}={value}' for key, value in given.items())])}")
     lines += [f"* not read in the paper, chosen here: {protocol.choices}"] if protocol.assumed else []
     lines += [f"* different here: {difference}" for difference in protocol.differs]
+    differs: dict[str, list[str]] = {}
+    for method in protocol.methods:
+        differs.setdefault(method.differs, []).append(method.method)
+    lines += [f"* not comparable, {', '.join(names)}: {why}" for why, names in differs.items() if why]
+    metrics: dict[str, list[str]] = {}
+    for setting in protocol.settings:
+        metrics.setdefault(protocol.measured_in(setting), []).append(setting)
+    if len(metrics) > 1:
+        lines += [f"* {metric}: {', '.join(settings)}" for metric, settings in metrics.items()]
     lines += ["", f"| {protocol.metric} | estimator | {' | '.join(protocol.settings)} |"]
     lines.append("|:---" * (2 + len(protocol.settings)) + "|")
     for method in protocol.methods:

@@ -84,6 +84,7 @@ class TestFiles:
             (("seeds = 3", ""), ["no key 'seeds'"]),
             (("seeds = 3", "seeds = true"), ["seeds must be a whole number", "True"]),
             (("seeds = 3", "seeds = 3\nepochs = 2"), ["either steps or epochs"]),
+            (("steps = 5", "steps = -5\nepochs = 2"), ["either steps or epochs"]),
             (("seeds = 3", "seeds = 3\nselection_seeds = [2]"), ["selection seed", "0 to 2"]),
             (("seeds = 3", "seeds = 3\n[sweep]\nlr = [1.0]"), ["has a sweep but no selection_seeds"]),
             (('"verified"', '"sure"'), ["numbers must be one of verified, recalled, none"]),
@@ -117,6 +118,15 @@ class TestFiles:
             protocols.load(str(path))
         assert all(word in str(refusal.value) for word in ("mine.toml", *words))
 
+    @pytest.mark.parametrize("own", [{"batch": 5}, {"split": "60k/10k"}])
+    def test_epochs_of_two_lengths_are_refused(self, own: dict[str, Any]) -> None:
+        table: dict[str, Any] = {name: getattr(TINY, name) for name in ("about", "citation", "table", "data", "task")}
+        table |= {"numbers": "none", "epochs": 5, "metric": "elbo_train", "seeds": 1, "values": {"batch": 50}}
+        table |= {"methods": [{"method": "A", "estimator": "rloo"}], "settings": {"one": {}}}
+        assert protocols.from_table(table, "mine").length == 5 * 1200
+        with pytest.raises(UsageError, match=r"'one' has its own (batch|split), so that epochs have no one length"):
+            protocols.from_table(table | {"settings": {"one": own}}, "mine")
+
     def test_an_unknown_name_is_refused(self) -> None:
         with pytest.raises(UsageError, match="no protocol is called 'hooper-2026'; nearest: hooper-2026-mnist"):
             protocols.load("hooper-2026")
@@ -126,6 +136,7 @@ class TestScale:
     def test_warm_up_shortens_and_rates_quicken(self) -> None:
         task = Name.parse("mnist-vae:lr=0.1,warmup=3000")
         assert scaled(task, 0.01) == Name.parse("mnist-vae:lr=0.1,warmup=30")
+        assert scaled(Name.parse("mnist-vae:kl_warmup=3000"), 0.01) == Name.parse("mnist-vae:kl_warmup=30")
         assert scaled(Name.parse("gumbel-softmax:rate=1e-5,tau=1"), 0.01) == Name.parse(
             "gumbel-softmax:rate=1e-3,tau=1"
         )
@@ -171,6 +182,37 @@ def sweep(method: Method, setting: str, values: list[float], seeds: tuple[int, .
 
 
 class TestSelection:
+    def test_without_a_choice_the_trials_give_no_number(self) -> None:
+        """Half of the selection is done: no trial has both seeds."""
+        rows = pd.DataFrame(sweep(TINY.methods[0], "dynamic", [100.0, 150.0], TINY.selection_seeds[:1]))
+        line = reproduction_table(rows, TINY, FULL).numbers.iloc[0]
+        assert np.isnan(line["ours"]) and np.isnan(line["difference"]) and line["seeds"] == 0
+        assert "2 of 2 trials have no result" in line["status"]
+
+    def test_a_trial_that_failed_is_reported_beside_the_choice(self) -> None:
+        a = TINY.methods[0]
+        low, high = trials(TINY, a, "dynamic", FULL)
+        rows = [cell(low, seed, 101.0) for seed in (*TINY.selection_seeds, 0, 1, 2)]
+        line = reproduction_table(pd.DataFrame(rows), TINY, FULL).numbers.iloc[0]
+        assert line["ours"] == 101.0 and line["status"] == "1 of 2 trials have no result"
+        whole = pd.DataFrame([*rows, *(cell(high, seed, np.inf) for seed in TINY.selection_seeds)])
+        assert reproduction_table(whole, TINY, FULL).numbers.iloc[0]["status"] == "reproduction", (
+            "divergence is a result"
+        )
+
+    def test_a_last_value_that_is_not_finite_is_no_result(self) -> None:
+        early, _ = trials(TINY, TINY.methods[0], "dynamic", FULL)
+        rows = [cell(early, s, value, step=step) for s in TINY.selection_seeds for value, step in ((9.0, 5), (8.0, 10))]
+        for row in rows[1::2]:
+            row["value"] = -np.inf
+        assert ("A", "dynamic") not in chosen(pd.DataFrame(rows), TINY, FULL)
+        assert chosen(pd.DataFrame(rows), replace(TINY, report="best"), FULL)["A", "dynamic"] == early
+
+    def test_a_diverged_trial_is_better_than_one_without_a_result_in_any_order(self) -> None:
+        for trial in trials(TINY, TINY.methods[0], "dynamic", FULL):
+            rows = pd.DataFrame([cell(trial, seed, np.inf) for seed in TINY.selection_seeds])
+            assert chosen(rows, TINY, FULL)["A", "dynamic"] == trial
+
     def test_the_best_of_the_selection_seeds_whatever_the_others_say(self) -> None:
         b = TINY.methods[1]
         rows = sweep(b, "dynamic", [9, 8, 7, 3, 5, 6], TINY.selection_seeds)
@@ -511,6 +553,7 @@ class TestToys:
         [
             ('source = "drawing"', ["source must be one of draws"]),
             ('source = "descent"\n[measuring]\nrate = 1.0', ["unknown setting 'rate'"]),
+            ('source = "descent"\nselection_seeds = [9]\n[sweep]\np = [1.0, 2.0]', ["only trainings are searched"]),
             ("[reported]\ntwo = { step = 1 }", ["'two', which is no setting"]),
             ("[reported]\none = { epoch = 1 }", ["must be a table of metric and step"]),
         ],
@@ -552,6 +595,10 @@ class TestAgreement:
 
         hits = sum(agrees() for _ in range(2000))
         assert binom.ppf(5e-5, 2000, 0.95) <= hits <= binom.isf(5e-5, 2000, 0.955)
+
+    def test_an_unknown_number_of_runs_counts_as_one(self) -> None:
+        line = {"ours": 57.4, "theirs": 57.9, "sd": 0.1, "seeds": 5, "least": 57.3, "most": 57.5, "spread": 0.1}
+        assert difference(line, 0) == difference(line, 1) != difference(line, 5)
 
     def test_a_difference_is_found(self) -> None:
         own = np.random.default_rng(0).normal(3, 0.1, 10)

@@ -108,6 +108,7 @@ class TestReproduce:
             (["--budget", "soon"], ["'soon' is not a duration"]),
             (["--budget", "0.001s"], ["one step of each cell", "-e"]),
             (["-e", "RELAX"], ["tiny has no method 'RELAX'"]),
+            (["--trials", "2"], ["tiny searches a grid", "--trials of at most 1"]),
         ],
     )
     def test_bad_options_are_refused(
