@@ -81,6 +81,16 @@ def test_gzip_and_a_folder_inside_change_neither_pixels_nor_name(own: Path, tmp_
     assert load_mnist().name == f"own-{checksum(own)}" != plain.name
 
 
+def test_both_files_are_of_one_place(own: Path) -> None:
+    """A single file in the folder inside is none of a pair."""
+    whole = load_mnist()
+    (own / "mnist").mkdir()
+    (own / "mnist" / TRAIN).write_bytes((own / TEST).read_bytes())
+    forget()
+    look_in(str(own), own=True)
+    assert load_mnist().name == whole.name and torch.equal(load_mnist().train, whole.train)
+
+
 def test_mnist_itself_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take_for_mnist(monkeypatch)
     for name, payload in FILES.items():
@@ -128,18 +138,18 @@ def test_what_is_for_digits_alone_says_so(own: Path) -> None:
     with pytest.raises(
         UsageError, match="arch=conv is for images of 28 x 28 pixels, and these have 6 x 5; take arch=mlp"
     ):
-        MnistVq(arch="conv")
+        MnistVq(arch="conv", batch=8)
     with pytest.raises(UsageError, match="choose another binarisation for your own images"):
-        MnistVae(binarisation="static-larochelle")
+        MnistVae(binarisation="static-larochelle", batch=8)
     with pytest.raises(UsageError, match="batch must be at most 40"):
-        MnistVae(batch=41).batches(stream(0, "data"))
+        MnistVae(batch=41)
     assert str(own)
 
 
 def test_an_upper_half_needs_two_rows(tmp_path: Path) -> None:
     look_in(str(own_files(tmp_path / "row", height=1)), own=True)
     with pytest.raises(UsageError, match="images of at least two rows"):
-        MnistHalf()
+        MnistHalf(batch=8)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +180,7 @@ def test_every_task_trains_on_images_of_another_size(own: Path, task: Any, name:
 def test_the_upper_half_is_of_whole_rows(tmp_path: Path) -> None:
     """Of seven rows, the first three."""
     look_in(str(own_files(tmp_path / "odd", height=7)), own=True)
-    model = MnistHalf(n=4).model(0)
+    model = MnistHalf(n=4, batch=8).model(0)
     assert (model.encoder.in_features, model.decoder[-1].out_features) == (15, 20)
     x = torch.rand(2, 35)
     assert torch.equal(model.completed(x, None)[:, :15], x[:, :15])

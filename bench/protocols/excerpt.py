@@ -18,20 +18,21 @@ def only(protocol: Protocol, methods: Iterable[str] = (), settings: Iterable[str
     pattern matches nothing, and when no method is left in any setting.
     """
     labels, columns = [method.method for method in protocol.methods], list(protocol.settings)
-    chosen, kept = set[str](), set[str]()
+    chosen, kept = list[Method](), set[str]()
     for pattern in methods:
-        found = {method.method for method in protocol.methods if _is(method, pattern)}
+        named = [method for method in protocol.methods if method.method == pattern]
+        found = named or [method for method in protocol.methods if _is(method, pattern)]
         if not found:
             raise UsageError(f"{protocol.name} has no method {pattern!r}{nearest(pattern, labels)}")
-        chosen |= found
+        chosen += found
     for pattern in settings:
-        named = {pattern} & set(columns) or {column for column in columns if fnmatchcase(column, pattern)}
-        if not named:
+        those = {pattern} & set(columns) or {column for column in columns if fnmatchcase(column, pattern)}
+        if not those:
             raise UsageError(f"{protocol.name} has no setting {pattern!r}; its settings: {_listed(columns)}")
-        kept |= named
+        kept |= those
     part = replace(
         protocol,
-        methods=tuple(method for method in protocol.methods if method.method in chosen or not chosen),
+        methods=tuple(method for method in protocol.methods if method in chosen or not chosen),
         settings={column: values for column, values in protocol.settings.items() if column in kept or not kept},
     )
     if not list(part.lines()):

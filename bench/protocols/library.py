@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import tomllib
 from dataclasses import MISSING, fields
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...estimators.names import UsageError, nearest
-from ...estimators.registry import Plugin
+from ...estimators.registry import TASKS, Plugin
 from ..sources import SOURCES, STEPS
-from .protocol import TRAINING_IMAGES, Method, Protocol, Table
+from .protocol import METRICS, TRAINING_IMAGES, Method, Protocol, Table
 from .search import range_of, sweeps
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "tasks" / "protocols"
@@ -113,7 +114,17 @@ def _check(protocol: Protocol) -> None:
         raise UsageError(f"{name}: give either steps or epochs, above 0")
     if protocol.source not in SOURCES:
         raise UsageError(f"{name}: source must be one of {', '.join(SOURCES)}, got {protocol.source!r}")
+    if protocol.source not in (able := TASKS.find(protocol.task).fact("sources", ())):
+        raise UsageError(f"{name}: {protocol.task} is measured by {', '.join(able)}, not by {protocol.source}")
+    measures = [f"{metric}_{split}" for metric, (_, splits) in METRICS.items() for split in splits]
+    if protocol.source == STEPS.name and protocol.measured not in measures:
+        raise UsageError(
+            f"{name}: metric must be one of {', '.join(measures)}, with a minus for its negative, got "
+            f"{protocol.metric!r}{nearest(protocol.measured, measures)}"
+        )
     known = [each.name for each in fields(SOURCES[protocol.source].presets["paper"])]
+    if protocol.measuring and protocol.source == STEPS.name:
+        raise UsageError(f"{name}: measuring is of toys; give the values of a training in [values]")
     for key in protocol.measuring:
         if key not in known:
             raise UsageError(f"{name}: measuring has an unknown setting {key!r}{nearest(key, known)}")
@@ -124,6 +135,11 @@ def _check(protocol: Protocol) -> None:
             )
         if not isinstance(values, dict) or set(values) - {"metric", "step"}:
             raise UsageError(f"{name}: reported in {setting!r} must be a table of metric and step, got {values!r}")
+        step, metric = values.get("step", 1), values.get("metric", "")
+        if type(step) is not int or step < 1 or not isinstance(metric, str):
+            raise UsageError(
+                f"{name}: reported in {setting!r} must have a step above 0 and a metric in text, got {values!r}"
+            )
     if protocol.trials < 0 or protocol.trials == 1:
         raise UsageError(f"{name}: trials must be 0 for a grid, or at least 2, got {protocol.trials}")
     for key in ("seeds", "evaluations", "samples"):
@@ -134,10 +150,16 @@ def _check(protocol: Protocol) -> None:
     batch = protocol.values.get("batch", 100)
     if type(batch) is not int or not 0 < batch <= min(TRAINING_IMAGES.values()):
         raise UsageError(f"{name}: values.batch must be a whole number of images above 0, got {batch!r}")
-    if protocol.select == "best valid" and protocol.values.get("split") != "50k/10k/10k":
-        raise UsageError(f"{name} selects by validation images, but its split has none; use split 50k/10k/10k")
+    if (
+        "valid" in (protocol.selection_split, protocol.measured.rpartition("_")[2])
+        and protocol.values.get("split") != "50k/10k/10k"
+    ):
+        raise UsageError(f"{name} needs validation images, but its split has none; use split 50k/10k/10k")
     if not protocol.methods or not protocol.settings:
         raise UsageError(f"{name} compares nothing: add [[methods]] and [settings]")
+    seeds = protocol.selection_seeds
+    if len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
+        raise UsageError(f"{name}: selection_seeds must be different numbers from 0 to 2147483647, got {list(seeds)}")
     if set(protocol.selection_seeds) & set(range(protocol.seeds)):
         raise UsageError(
             f"{name}: a selection seed is among the reporting seeds 0 to {protocol.seeds - 1}; choose another"
@@ -147,7 +169,8 @@ def _check(protocol: Protocol) -> None:
         raise UsageError(f"{name} has a sweep but no selection_seeds; add some, such as [1000]")
     if searched and protocol.source != STEPS.name:
         raise UsageError(f"{name}: only trainings are searched; give each method of a toy one value of each parameter")
-    own = [*protocol.settings.items(), *((method.method, method.values) for method in protocol.methods)]
+    own = [("sweep", protocol.sweep), *protocol.settings.items()]
+    own += [(method.method, method.values) for method in protocol.methods]
     for key, (line, values) in itertools.product(("batch", "split"), own if protocol.epochs else ()):
         if isinstance(values, dict) and key in values:
             raise UsageError(f"{name}: {line!r} has its own {key}, so that epochs have no one length; give steps")
@@ -179,5 +202,9 @@ def _check(protocol: Protocol) -> None:
                     f"{name}: {method.method!r} has numbers in {setting!r}{nearest(setting, protocol.settings)}"
                 )
             pair = numbers if isinstance(numbers, list) else [numbers, 0.0]
-            if len(pair) != 2 or not all(isinstance(number, int | float) for number in pair):
-                raise UsageError(f"{name}: {method.method!r} in {setting!r} must be a value or [value, spread]")
+            known_numbers = [type(number) in (int, float) and abs(number) < math.inf for number in pair]
+            if len(pair) != 2 or not all(known_numbers) or pair[1] < 0:
+                raise UsageError(
+                    f"{name}: {method.method!r} in {setting!r} must be a value or [value, spread], finite, the spread "
+                    "at least 0"
+                )

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TRAINING_IMAGES = {"60k/10k": 60_000, "50k/10k/10k": 50_000}
+METRICS = {
+    "elbo": ("ELBO", ("train", "valid", "test")),
+    "reconstruction": ("reconstruction", ("train", "valid", "test")),
+    "loss": ("loss", ("train",)),
+    "iw": ("importance-weighted bound", ("test",)),
+}
+"""Of trainings, each with its words, and the images that it is measured on."""
 
 Table = Mapping[str, Any]
 

@@ -151,8 +151,8 @@ class Reproduction:
         selection = self.selection().cells
         parts = [cell.part() for cell in (*selection, *self.reporting().cells)]
         rows = self.session.store.rows(parts)
-        if selection:
-            yield search_table(rows, self.protocol, self.scale)
+        if selection and len((search := search_table(rows, self.protocol, self.scale)).numbers):
+            yield search
         yield reproduction_table(rows, self.protocol, self.scale)
 
     def _session(self, wanted: Iterable[Trial], seeds: Iterable[int], settings: Any, pace: float) -> Session:

@@ -16,12 +16,11 @@ from ..report.tables.table import Table
 from ..rows import Quantity
 from ..sources import STEPS
 from ..statistics import intervals as st
-from .protocol import Method, Protocol
+from .protocol import METRICS, Method, Protocol
 from .scale import Scale, Trial, settings_at, trials
 from .selection import chosen, outcomes, scored
 
 INTERVAL_SEEDS = 3
-_METRICS = {"elbo": "ELBO", "iw": "importance-weighted bound", "loss": "loss", "reconstruction": "reconstruction"}
 _NATS = "In nats, mean over seeds."
 _RUNS = "Mean over independent runs."
 _HOW_TO_READ = (
@@ -153,8 +152,8 @@ def _over_runs(values: np.ndarray, own: pd.DataFrame) -> Quantity:
 
 def _remarks(numbers: pd.DataFrame, protocol: Protocol, scale: Scale) -> list[str]:
     """The sentences of the caption: the table's title, what differs from the paper, and disagreements on the order."""
-    split = protocol.measured.rpartition("_")[2]
-    metric = _METRICS.get(protocol.measured.removesuffix(f"_{split}"), protocol.measured)
+    name, _, split = protocol.measured.rpartition("_")
+    metric, _ = METRICS.get(name, (protocol.measured, ()))
     samples = f" of {settings_at(protocol, scale).iw_samples} samples" if protocol.measured.startswith("iw") else ""
     remarks = [_title(numbers, protocol, scale)]
     if protocol.source == STEPS.name:

@@ -131,7 +131,10 @@ class Screen:
             self._answers(study, ANSWERS)
         self._verdicts(study)
         self.counted(counts)
-        self.say(f"tables: `dvae-bench table {folder} toys`, or {folder / 'tables'} ({len(files)} files with figures)")
+        first = "training" if {cell.source.name for cell in self.session.cells} == {"steps"} else "toys"
+        self.say(
+            f"tables: `dvae-bench table {folder} {first}`, or {folder / 'tables'} ({len(files)} files with figures)"
+        )
         self._page(page)
 
     def counted(self, counts: dict[str, int]) -> None:

@@ -12,6 +12,12 @@ from ...estimators.names import UsageError
 from .binarise import to_batch
 
 
+def check_size(images: Tensor, size: int) -> None:
+    """Raises UsageError if there are fewer than `size` images."""
+    if size > len(images):
+        raise UsageError(f"batch must be at most {len(images)}, the number of training images, got {size}")
+
+
 class Batches(Iterator[Tensor]):
     """Endless minibatches [size, 784], reshuffled each epoch; a last, smaller one is left out.
 
@@ -19,8 +25,7 @@ class Batches(Iterator[Tensor]):
     """
 
     def __init__(self, images: Tensor, size: int, binarisation: str, generator: Generator) -> None:
-        if size > len(images):
-            raise UsageError(f"batch must be at most {len(images)}, the number of training images, got {size}")
+        check_size(images, size)
         self.images, self.size, self.binarisation, self.generator = images, size, binarisation, generator
         self.order, self.position = torch.empty(0, dtype=torch.long, device=images.device), 0
 

@@ -197,9 +197,13 @@ def _embedded() -> tuple[str, Tensor, Tensor, int, int]:
 
 
 def _find(folder: Path, *names: str) -> dict[str, Path]:
-    places = (folder / "mnist", folder)
-    paths = {name: [place / (name + end) for place in places for end in (".gz", "")] for name in names}
-    return {name: next(filter(Path.is_file, paths[name])) for name in names if any(map(Path.is_file, paths[name]))}
+    """Those of the named files that are there, all from one place: that with most of them."""
+
+    def there(place: Path) -> dict[str, Path]:
+        paths = ((name, place / (name + end)) for name in names for end in ("", ".gz"))
+        return {name: path for name, path in paths if path.is_file()}
+
+    return max(there(folder / "mnist"), there(folder), key=len)
 
 
 def _cached() -> dict[str, Path]:

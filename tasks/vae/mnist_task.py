@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from ...estimators.contract import Estimator
 from ..contract import Task
-from .batches import Batches
+from .batches import Batches, check_size
 from .binarise import prepare, to_batch
 from .datasets import load_mnist
 from .latent_model import LatentModel
@@ -48,6 +48,7 @@ class MnistTask(Task):
         self.image_size, self.upper = (dataset.height, dataset.width), dataset.upper
         prepared = prepare(dataset, self.binarisation, seed=0).to(self.device)
         self.train, self.test = prepared.train, prepared.test
+        check_size(self.train, self.batch)
         splits = {"train": prepared.train, "test": prepared.test, "valid": prepared.valid}
         self.evaluated = {split: images for split, images in splits.items() if len(images)}
 

@@ -92,6 +92,15 @@ class TestFiles:
             (("published = { one", "published = { two"), ["'A' has numbers in 'two'", "nearest: one"]),
             (("best train", "best valid"), ["validation images", "50k/10k/10k"]),
             (("one = 1.0", 'one = "1"'), ["value or [value, spread]"]),
+            (("one = 1.0", "one = true"), ["value or [value, spread]"]),
+            (("one = 1.0", "one = [1.0, -0.5]"), ["the spread at least 0"]),
+            (("one = 1.0", "one = inf"), ["finite"]),
+            (('"elbo_train"', '"elbo_tset"'), ["metric must be one of", "nearest: elbo_test"]),
+            (('"elbo_train"', '"elbo_valid"'), ["validation images", "50k/10k/10k"]),
+            (('"elbo_train"', '"loss_test"'), ["metric must be one of", "'loss_test'"]),
+            (("seeds = 3", "seeds = 3\nselection_seeds = [7, 7]"), ["different numbers from 0"]),
+            (("seeds = 3", "seeds = 3\nselection_seeds = [-1]"), ["different numbers from 0"]),
+            (("seeds = 3", "seeds = 3\n[measuring]\nsteps = 4"), ["measuring is of toys"]),
             (('method = "A"', 'methods = "A"'), ["a method has an unknown key 'methods'"]),
             (("[settings]", "[settings"), ["not TOML"]),
             (("seeds = 3", "seeds = 3\ntrials = 1"), ["trials must be 0 for a grid, or at least 2"]),
@@ -159,6 +168,22 @@ class TestScale:
         assert len(trials(TINY, TINY.methods[1], "dynamic", FULL)) == 6
         ((estimator, task),) = trials(TINY, TINY.methods[1], "static", Scale(10, 1, trials=1))
         assert estimator == Name("gumbel-softmax") and "static" in str(task)
+
+    def test_two_methods_of_one_name_are_told_apart(self) -> None:
+        """As in the paper of ReinMax, where its temperature depends on the setting."""
+        twice = replace(
+            TINY,
+            methods=(
+                Method("R", "reinmax:tau=1.3", {}, {"dynamic": 1.0}),
+                Method("R", "reinmax:tau=1.5", {}, {"static": 2.0}),
+            ),
+        )
+        assert [str(method.estimator) for method in only(twice, ["reinmax:tau=1.3"]).methods] == ["reinmax:tau=1.3"]
+        assert len(only(twice, ["R"]).methods) == 2
+        with pytest.raises(UsageError, match="no 'R' in 'static'"):
+            only(twice, ["reinmax:tau=1.3"], ["static"])
+        brackets = replace(TINY, methods=(Method("R [ours]", "rloo", {}, {"dynamic": 1.0}),))
+        assert only(brackets, ["R [ours]"]) == brackets
 
     def test_methods_are_selected_by_name_or_estimator(self) -> None:
         assert [method.method for method in only(TINY, ["gumbel-*"]).methods] == ["B"]
@@ -551,11 +576,13 @@ class TestToys:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
+            ('source = "descent"\n[reported]\none = { step = "last" }', ["step above 0"]),
+            ('source = "steps"', ["polynomial is measured by", "not by steps"]),
             ('source = "drawing"', ["source must be one of draws"]),
             ('source = "descent"\n[measuring]\nrate = 1.0', ["unknown setting 'rate'"]),
             ('source = "descent"\nselection_seeds = [9]\n[sweep]\np = [1.0, 2.0]', ["only trainings are searched"]),
-            ("[reported]\ntwo = { step = 1 }", ["'two', which is no setting"]),
-            ("[reported]\none = { epoch = 1 }", ["must be a table of metric and step"]),
+            ('source = "descent"\n[reported]\ntwo = { step = 1 }', ["'two', which is no setting"]),
+            ('source = "descent"\n[reported]\none = { epoch = 1 }', ["must be a table of metric and step"]),
         ],
     )
     def test_a_wrong_file_is_refused(self, change: str, words: list[str]) -> None:

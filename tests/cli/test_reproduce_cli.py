@@ -88,6 +88,11 @@ class TestReproduce:
         assert json.loads((tmp_path / "context.json").read_text())["reproduction"]["scale"] == scale
         assert "reused" in second.out and " ok" not in second.out.splitlines()[-2]
 
+    def test_a_search_without_a_result_ends_with_the_reason(self, command: Command, tiny: Path, tmp_path: Path) -> None:
+        ended = command("reproduce", tiny, "-e", "ARSM", "-o", tmp_path / "out")
+        assert "2 unsupported" in ended.out and "ARSM" in ended.out and "Traceback" not in ended.out
+        assert not (tmp_path / "out" / "tables" / "search.csv").exists()
+
     def test_dry_run_measures_nothing(self, command: Command, tiny: Path, tmp_path: Path) -> None:
         ended = command("reproduce", tiny, "--dry-run", "-o", tmp_path / "none")
         assert ended.code == 0 and "15 cells of 12 steps, 180 steps in all" in ended.out
