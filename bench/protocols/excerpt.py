@@ -20,16 +20,16 @@ def only(protocol: Protocol, methods: Iterable[str] = (), settings: Iterable[str
     labels, columns = [method.method for method in protocol.methods], list(protocol.settings)
     chosen, kept = list[Method](), set[str]()
     for pattern in methods:
-        named = [method for method in protocol.methods if method.method == pattern]
-        found = named or [method for method in protocol.methods if _is(method, pattern)]
+        exact = [method for method in protocol.methods if method.method == pattern]
+        found = exact or [method for method in protocol.methods if _is(method, pattern)]
         if not found:
             raise UsageError(f"{protocol.name} has no method {pattern!r}{nearest(pattern, labels)}")
         chosen += found
     for pattern in settings:
-        those = {pattern} & set(columns) or {column for column in columns if fnmatchcase(column, pattern)}
-        if not those:
+        named = {pattern} & set(columns) or {column for column in columns if fnmatchcase(column, pattern)}
+        if not named:
             raise UsageError(f"{protocol.name} has no setting {pattern!r}; its settings: {_listed(columns)}")
-        kept |= those
+        kept |= named
     part = replace(
         protocol,
         methods=tuple(method for method in protocol.methods if method in chosen or not chosen),

@@ -9,7 +9,7 @@ from ..report.numbers import MISSING
 from ..report.tables.table import Table
 from .protocol import Protocol
 from .scale import Scale
-from .selection import chosen, outcomes, scored
+from .selection import best, outcomes, scored
 from .table import label
 
 _CAPTION = (
@@ -22,7 +22,8 @@ _CAPTION = (
 def search_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> Table:
     """One line per setting and method that was searched. rows: those of the selection and reporting seeds."""
     sign = -1.0 if protocol.negated else 1.0
-    choices, scores = chosen(rows, protocol, scale), scored(rows, protocol, scale)
+    scores = scored(rows, protocol, scale)
+    choices = best(scores, protocol, scale)
     ends = outcomes(rows, protocol, protocol.selection_metric)
     reported = ends[ends["seed"].isin(range(scale.seeds))].groupby(["estimator", "task"])["score"].mean()
     lines = []
@@ -30,9 +31,9 @@ def search_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> Table:
         known = np.array([score for score in scores[method, setting] if not np.isnan(score)])
         if len(scores[method, setting]) < 2:
             continue
-        best, median = known.max(), np.median(known)
+        top, median = known.max(), np.median(known)
         line = {"setting": setting, "method": method, "trials": len(known), "diverged": int(np.isinf(known).sum())}
-        line |= {"median": sign * median, "best": sign * best, "gain": best - median if np.isfinite(median) else np.nan}
+        line |= {"median": sign * median, "best": sign * top, "gain": top - median if np.isfinite(median) else np.nan}
         line |= {"reporting seeds": sign * reported.get(tuple(map(str, choice)), np.nan)}
         lines.append(line | {"chosen": label(protocol, choice)})
     numbers = pd.DataFrame(lines)

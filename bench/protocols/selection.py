@@ -15,18 +15,22 @@ Line = tuple[str, str]
 
 
 def chosen(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> dict[Line, Trial]:
-    """The trial of each line with the best mean score over the selection seeds; rows of other seeds are ignored.
+    """The best trial of each line, by the rows of the selection seeds; rows of other seeds are ignored."""
+    return best(scored(rows, protocol, scale), protocol, scale)
+
+
+def best(scores: dict[Line, list[float]], protocol: Protocol, scale: Scale) -> dict[Line, Trial]:
+    """The trial of each line with the best mean score over the selection seeds. scores: from `scored`.
 
     A diverged seed scores -inf. A trial that lacks a score (unsupported, failed) is not chosen, and a line of only such
     trials is left out. A line of one trial needs no rows.
     """
     found = {}
-    scores = scored(rows, protocol, scale)
     for method, setting in protocol.lines():
         candidates, means = trials(protocol, method, setting, scale), scores[method.method, setting]
-        best = max(range(len(candidates)), key=lambda k: (not np.isnan(means[k]), means[k]))
-        if len(candidates) == 1 or not np.isnan(means[best]):
-            found[method.method, setting] = candidates[best]
+        first = max(range(len(candidates)), key=lambda k: (not np.isnan(means[k]), means[k]))
+        if len(candidates) == 1 or not np.isnan(means[first]):
+            found[method.method, setting] = candidates[first]
     return found
 
 

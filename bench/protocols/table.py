@@ -18,7 +18,7 @@ from ..sources import STEPS
 from ..statistics import intervals as st
 from .protocol import METRICS, Method, Protocol
 from .scale import Scale, Trial, settings_at, trials
-from .selection import chosen, outcomes, scored
+from .selection import best, outcomes, scored
 
 INTERVAL_SEEDS = 3
 _NATS = "In nats, mean over seeds."
@@ -50,7 +50,8 @@ def reproduction_table(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> 
 
 
 def _numbers(rows: pd.DataFrame, protocol: Protocol, scale: Scale) -> pd.DataFrame:
-    choices, scores = chosen(rows, protocol, scale), scored(rows, protocol, scale)
+    scores = scored(rows, protocol, scale)
+    choices = best(scores, protocol, scale)
     ends = {s: outcomes(rows, protocol, protocol.measured_in(s), protocol.step_in(s)) for s in protocol.settings}
     lines = []
     for method, setting in protocol.lines():
@@ -73,7 +74,7 @@ def _line(
     scores: list[float],
     ends: pd.DataFrame,
 ) -> dict[str, Any]:
-    """scores: those of all its trials. Without a choice, what became of the trials is told, and no number of theirs."""
+    """scores: those of all its trials. Without a choice, the line says how the trials ended and has no number."""
     estimator, task = map(str, choice or ("", ""))
     mine = [(str(e), str(t)) for e, t in ([choice] if choice else trials(protocol, method, setting, scale))]
     own = ends[[pair in mine for pair in zip(ends["estimator"], ends["task"], strict=True)]]
